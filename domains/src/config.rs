@@ -1,0 +1,36 @@
+//! What an engine is told at open. Plain values; defaults suit a service on a small machine.
+
+use segments::limits::SEGMENT_PAGES_DEFAULT;
+
+/// Settings of a persistent or volatile domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Pages of a segment; counts when the device is formatted, later the device's own figure holds.
+    pub segment_pages: u32,
+    /// The most pages the device may grow to; `None` for no cap.
+    pub space_pages_max: Option<u64>,
+    /// How long a commit waits at most for its epoch to be closed.
+    pub epoch_interval_nanos: u64,
+    /// Budget for cached records.
+    pub cache_bytes: usize,
+    /// Pages of the log's tail kept in memory.
+    pub tail_pages: usize,
+    /// Bits of a fingerprint that count, 1 to 64. Below 64 every match is confirmed by reading the record's key.
+    pub fingerprint_bits: u8,
+    /// Pages zero-filled ahead of the log at a time.
+    pub zero_pages: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            segment_pages: SEGMENT_PAGES_DEFAULT,
+            space_pages_max: None,
+            epoch_interval_nanos: 1_000_000,
+            cache_bytes: 64 << 20,
+            tail_pages: 16_384,
+            fingerprint_bits: 64,
+            zero_pages: 1_024,
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Errors of a domain: facts inside, one of few kinds outside, a stable code each.
+//!
+//! Every error says whether the effect happened: all kinds but [`ErrorKind::Poisoned`] mean *not applied*; a poisoned commit
+//! was applied in memory and may or may not survive the next open.
+
+use segments::{DeviceError, EpochId, TableId, Version};
+use thiserror::Error as ThisError;
+use txn::SetError;
+
+/// A compare that did not hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The part's position in its commit set.
+    pub part: u32,
+    /// What is there: the pair's version, or nothing.
+    pub found: Option<Version>,
+}
+
+/// What the caller must do about an error.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ErrorKind {
+    /// Correct the call: it can never succeed as it is.
+    Invalid,
+    /// Read again and decide anew: something is not as the call expected it.
+    Conflict,
+    /// Name something that exists.
+    NotFound,
+    /// Ask a domain that can do this.
+    Unsupported,
+    /// Wait, or make room, and try again.
+    Full,
+    /// Restore or repair the named thing; everything else goes on.
+    Corrupt,
+    /// The domain is read-only until it is opened again.
+    Poisoned,
+    /// The machine refused: the message says what to change.
+    Environment,
+}
+
+/// Why an operation failed.
+#[derive(Clone, PartialEq, Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// No table has this name.
+    #[error("there is no table '{name}'; `lostore table list` shows those there are")]
+    NoSuchTable {
+        /// The name.
+        name: String,
+    },
+    /// No table has this id (it was destroyed, or the id is made up).
+    #[error("there is no table {table}; it may have been destroyed")]
+    TableGone {
+        /// The id.
+        table: TableId,
+    },
+    /// The name is taken.
+    #[error("there is already a table '{name}'")]
+    TableExists {
+        /// The name.
+        name: String,
+    },
+    /// A name that no table can have.
+    #[error("a table's name has 1 to 255 bytes, this one has {bytes}")]
+    TableName {
+        /// Its length.
+        bytes: usize,
+    },
+    /// The table is of another type.
+    #[error("table '{name}' cannot be opened as {wanted}: field '{field}' {why}")]
+    Incompatible {
+        /// The table.
+        name: String,
+        /// The type it was to be opened as.
+        wanted: String,
+        /// The field that differs.
+        field: String,
+        /// How.
+        why: String,
+    },
+    /// The table has no such pointer field.
+    #[error("field {field} of table {table} is not a pointer")]
+    NotAPointer {
+        /// The table.
+        table: TableId,
+        /// The field's position.
+        field: u16,
+    },
+    /// The operation wants another kind of table.
+    #[error("{op} is not possible on table {table}: {why}")]
+    WrongKind {
+        /// The operation.
+        op: &'static str,
+        /// The table.
+        table: TableId,
+        /// Why.
+        why: &'static str,
+    },
+    /// A key that the table cannot have.
+    #[error("the key has {bytes} bytes, table {table} takes {want}")]
+    BadKey {
+        /// The table.
+        table: TableId,
+        /// The key's length.
+        bytes: usize,
+        /// What it takes.
+        want: &'static str,
+    },
+    /// An argument is out of its bounds.
+    #[error("{what} is {value}, the limit is {limit}")]
+    Limit {
+        /// The argument.
+        what: &'static str,
+        /// Its value.
+        value: u64,
+        /// Its bound.
+        limit: u64,
+    },
+    /// The commit set itself was refused.
+    #[error(transparent)]
+    Set(#[from] SetError),
+    /// Compares did not hold; nothing was applied.
+    #[error("{} of the transaction's compares did not hold; the first is part {}", failures.len(), failures.first().map_or(0, |f| f.part))]
+    CompareFailed {
+        /// Each of them.
+        failures: Vec<Failure>,
+    },
+    /// The domain does not promise this.
+    #[error("the {domain} domain does not offer {what}")]
+    Unsupported {
+        /// The domain's kind.
+        domain: &'static str,
+        /// What was asked.
+        what: &'static str,
+    },
+    /// The log has no room and the device cannot grow.
+    #[error("no room: the store may take {limit_pages} pages and the device refused to grow ({why})")]
+    NoSpace {
+        /// The cap, in pages.
+        limit_pages: u64,
+        /// The device's answer.
+        why: String,
+    },
+    /// Too much is in flight.
+    #[error("too many operations are in flight; wait for answers before sending more")]
+    Busy,
+    /// A record's bytes are not what was written.
+    #[error("the record at page {page} of table {table} is damaged ({why}); `lostore verify` lists all damage")]
+    CorruptRecord {
+        /// The table.
+        table: TableId,
+        /// The page.
+        page: u64,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The device failed a read.
+    #[error("reading page {page} failed: {error}")]
+    ReadFailed {
+        /// The page.
+        page: u64,
+        /// The device's answer.
+        error: DeviceError,
+    },
+    /// A log write or flush has failed: what is not yet persistent may not survive.
+    #[error(
+        "the domain is read-only since a log write or flush failed ({why}); epoch {epoch} may not survive; reopen it"
+    )]
+    Poisoned {
+        /// What failed.
+        why: String,
+        /// The first epoch in doubt.
+        epoch: EpochId,
+    },
+    /// The device is not a lostore device.
+    #[error("this is not a lostore store: {why}")]
+    NotAStore {
+        /// What was found instead.
+        why: String,
+    },
+    /// The store was made by a version with features that this one does not know.
+    #[error("the store uses features this version does not know (mask {mask:#x}); open it with a newer version")]
+    UnknownFeatures {
+        /// The unknown bits.
+        mask: u64,
+    },
+    /// The superblock, or the log below an announced epoch, is damaged.
+    #[error("the store is damaged: {why}")]
+    CorruptStore {
+        /// What and where.
+        why: String,
+    },
+    /// The domain is closing.
+    #[error("the store is closing")]
+    Closing,
+}
+
+impl Error {
+    /// The stable code, `LSnnnn` in messages. Never reused; 01xx environment, 02xx tables, 03xx transactions, 04xx damage.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::NotAStore { .. } => 101,
+            Self::UnknownFeatures { .. } => 102,
+            Self::Closing => 103,
+            Self::NoSpace { .. } => 104,
+            Self::Busy => 105,
+            Self::Unsupported { .. } => 106,
+            Self::NoSuchTable { .. } => 201,
+            Self::TableGone { .. } => 202,
+            Self::TableExists { .. } => 203,
+            Self::TableName { .. } => 204,
+            Self::Incompatible { .. } => 205,
+            Self::NotAPointer { .. } => 206,
+            Self::WrongKind { .. } => 207,
+            Self::BadKey { .. } => 208,
+            Self::Limit { .. } => 301,
+            Self::Set(_) => 302,
+            Self::CompareFailed { .. } => 303,
+            Self::Poisoned { .. } => 304,
+            Self::CorruptRecord { .. } => 401,
+            Self::ReadFailed { .. } => 402,
+            Self::CorruptStore { .. } => 403,
+        }
+    }
+
+    /// What the caller must do.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::TableName { .. }
+            | Self::NotAPointer { .. }
+            | Self::WrongKind { .. }
+            | Self::BadKey { .. }
+            | Self::Limit { .. }
+            | Self::Set(_)
+            | Self::Incompatible { .. } => ErrorKind::Invalid,
+            Self::CompareFailed { .. } | Self::TableExists { .. } => ErrorKind::Conflict,
+            Self::NoSuchTable { .. } | Self::TableGone { .. } => ErrorKind::NotFound,
+            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::NoSpace { .. } | Self::Busy => ErrorKind::Full,
+            Self::CorruptRecord { .. } | Self::ReadFailed { .. } | Self::CorruptStore { .. } => ErrorKind::Corrupt,
+            Self::Poisoned { .. } => ErrorKind::Poisoned,
+            Self::NotAStore { .. } | Self::UnknownFeatures { .. } | Self::Closing => ErrorKind::Environment,
+        }
+    }
+}

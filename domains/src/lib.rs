@@ -1,0 +1,18 @@
+//! The domain seam and the engines behind it: persistent, volatile, light.
+//!
+//! Contract: an operation goes in ([`Domain::submit`]), an answer comes out ([`Domain::take_answers`]); nothing in between
+//! blocks, reads a clock or does I/O. Device requests, where a domain has a device, are handed out and their completions
+//! brought back by an executor.
+
+pub mod config;
+pub mod error;
+pub mod persistent;
+pub mod schema;
+pub mod seam;
+
+pub use error::{Error, ErrorKind, Failure};
+pub use schema::TableSpec;
+pub use seam::{
+    Answer, Capabilities, Committed, Cursor, Direction, Domain, Driven, Followed, Horizon, Level, Op, OpId, Pair,
+    Persistence, Status, TableInfo, TableStatus, Tick, Versions,
+};

@@ -1,0 +1,367 @@
+//! The domain seam: what every engine is asked and answers, whatever stands behind it.
+//!
+//! Contract:
+//! * operations submitted in one turn may be answered in any order; each is answered exactly once;
+//! * an operation that needs no device is answered at once, within `submit`;
+//! * what a domain cannot promise ([`Capabilities`]) it refuses with [`ErrorKind::Unsupported`](crate::ErrorKind), never ignores;
+//! * a commit is one indivisible turn: every compare holds and every update is applied, or nothing is.
+
+use crate::error::Error;
+use crate::schema::TableSpec;
+use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
+use smallvec::SmallVec;
+use txn::CommitSet;
+
+/// The only clock that logic knows: nanoseconds since the executor started (monotone), and the wall clock for expiry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Tick {
+    /// Nanoseconds, monotone within an incarnation.
+    pub nanos: u64,
+    /// Milliseconds since the Unix epoch, made monotone by the executor.
+    pub unix_ms: u64,
+}
+
+/// Names an operation in flight. The caller's to choose, unique among those not yet answered.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OpId(pub u64);
+
+/// When a commit is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Level {
+    /// As soon as it is visible and ordered.
+    #[default]
+    Committed,
+    /// When it survives a power failure. A set that updates volatile tables only is answered at once, as [`Persistence::Volatile`].
+    Persistent,
+}
+
+/// Where an iteration stands.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Cursor {
+    /// Before the first pair (forward) or behind the last (backward).
+    #[default]
+    Start,
+    /// At this key, itself included when it is there.
+    At(Vec<u8>),
+    /// Past this key, itself excluded; the key need not be there any more.
+    Past(Vec<u8>),
+}
+
+/// Which way an iteration goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Direction {
+    /// To greater keys.
+    #[default]
+    Next,
+    /// To smaller keys. Ordered tables only.
+    Previous,
+}
+
+/// What a domain is asked.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// Looks a key up: [`Answer::Pair`].
+    Lookup {
+        /// The table.
+        table: TableId,
+        /// The key, encoded.
+        key: Vec<u8>,
+    },
+    /// A batch of pairs from a position on: [`Answer::Pairs`]. Ordered tables go in key order; hash tables and sacks in an
+    /// order of their own that is complete: a pair that is there throughout is seen exactly once.
+    Next {
+        /// The table.
+        table: TableId,
+        /// From where.
+        from: Cursor,
+        /// Where to stop: the first key not wanted any more. Ordered tables only.
+        until: Option<Vec<u8>>,
+        /// Which way.
+        direction: Direction,
+        /// At most so many pairs (at least 1).
+        pairs_max: u32,
+        /// At most about so many bytes of keys and values; the first pair always comes.
+        bytes_max: u32,
+    },
+    /// Reads a record and the record that one of its pointer fields names, both in one turn where memory serves:
+    /// [`Answer::Followed`].
+    Follow {
+        /// The table of the pair that holds the pointer.
+        table: TableId,
+        /// Its key.
+        key: Vec<u8>,
+        /// The pointer field's position among the record's fields.
+        field: u16,
+    },
+    /// Verifies and applies a commit set: [`Answer::Committed`].
+    Commit {
+        /// The set.
+        set: CommitSet,
+        /// When to answer.
+        level: Level,
+    },
+    /// Sets addresses of a sack aside for inserts to come: [`Answer::Reserved`].
+    Reserve {
+        /// The sack.
+        table: TableId,
+        /// How many (at most 1024).
+        count: u32,
+    },
+    /// Answers when the epoch is persistent: [`Answer::Persistent`].
+    Await {
+        /// The epoch, as a commit returned it.
+        epoch: EpochId,
+    },
+    /// Asks that everything committed so far become persistent soon, and answers when it is: [`Answer::Persistent`].
+    Force,
+    /// Creates a table, persistent before the answer: [`Answer::Table`].
+    CreateTable {
+        /// Its name: 1 to 255 bytes of UTF-8.
+        name: String,
+        /// Its structure.
+        spec: TableSpec,
+    },
+    /// Opens a table by name; with a spec, checks that the table can be used as one: [`Answer::Table`].
+    OpenTable {
+        /// Its name.
+        name: String,
+        /// How the caller means to use it. An appended field is taken into the catalog.
+        spec: Option<TableSpec>,
+    },
+    /// Gives a table another name, persistent before the answer: [`Answer::Table`].
+    RenameTable {
+        /// The present name.
+        from: String,
+        /// The name to be.
+        to: String,
+    },
+    /// Destroys a table and all its pairs, persistent before the answer: [`Answer::Done`].
+    DestroyTable {
+        /// Its name.
+        name: String,
+    },
+    /// All tables, by name: [`Answer::Tables`].
+    ListTables,
+    /// How the domain is: [`Answer::Status`].
+    Status,
+    /// Drops cached records, so that the next reads are cold (for measurements and tests): [`Answer::Done`].
+    DropCache,
+}
+
+/// A pair as it was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Pair {
+    /// The key, encoded.
+    pub key: Vec<u8>,
+    /// The record's bytes.
+    pub value: Vec<u8>,
+    /// The record's version.
+    pub version: Version,
+    /// When it expires, milliseconds since the Unix epoch.
+    pub expires_ms: Option<u64>,
+    /// The client's compression flag.
+    pub compressed: bool,
+}
+
+/// What following a pointer led to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Followed {
+    /// The pair that holds the pointer, and the pair it names.
+    Found {
+        /// The holder.
+        from: Pair,
+        /// The target.
+        to: Pair,
+    },
+    /// The pair that was to hold the pointer is not there.
+    Absent,
+    /// The pointer is null.
+    Null {
+        /// The holder.
+        from: Pair,
+    },
+    /// The pointer names a pair that is not there (deleted, expired, never made, or lost with a volatile table).
+    Dangling {
+        /// The holder.
+        from: Pair,
+        /// The key that the pointer names.
+        target: Vec<u8>,
+    },
+}
+
+/// What became of a commit as far as power failures go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Persistence {
+    /// It will become persistent with its epoch.
+    Pending,
+    /// It is persistent.
+    Persistent,
+    /// It updated volatile tables only and never will be.
+    Volatile,
+}
+
+/// The versions a commit gave, one for each part that changed something, in the set's order.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Versions(SmallVec<[Version; 2]>);
+
+impl Versions {
+    /// Appends one.
+    pub fn push(&mut self, version: Version) {
+        self.0.push(version);
+    }
+
+    /// All, in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Version] {
+        &self.0
+    }
+}
+
+/// A commit that was applied.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Committed {
+    /// The epoch it joined; a set without updates reports the last persistent one.
+    pub epoch: EpochId,
+    /// The versions it gave.
+    pub versions: Versions,
+    /// Whether it survives a power failure yet.
+    pub persistence: Persistence,
+}
+
+/// Up to where a domain is persistent. Epochs compare only within one incarnation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Horizon {
+    /// The present life of the domain.
+    pub incarnation: Incarnation,
+    /// The last persistent epoch.
+    pub persistent: EpochId,
+}
+
+/// A table as the catalog knows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableInfo {
+    /// Its id, never reused.
+    pub id: TableId,
+    /// Its name.
+    pub name: String,
+    /// Its structure.
+    pub spec: TableSpec,
+}
+
+/// Figures of one table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TableStatus {
+    /// Which one.
+    pub info: TableInfo,
+    /// Pairs it has.
+    pub pairs: u64,
+    /// Memory of its index.
+    pub index_bytes: u64,
+    /// Bytes of its live records, headers and keys included.
+    pub record_bytes: u64,
+}
+
+/// Figures of a domain.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Status {
+    /// Up to where it is persistent.
+    pub horizon: Horizon,
+    /// The open epoch.
+    pub epoch_open: EpochId,
+    /// Why it is read-only, when it is.
+    pub poisoned: Option<String>,
+    /// Its tables, the catalog included.
+    pub tables: Vec<TableStatus>,
+    /// Segments of the device, and how many are free.
+    pub segments: u32,
+    /// Free ones among them.
+    pub segments_free: u32,
+    /// Pages of the device.
+    pub device_pages: u64,
+    /// Read requests sent to the device since the open.
+    pub device_reads: u64,
+    /// Write requests sent to the device since the open.
+    pub device_writes: u64,
+    /// Flush requests sent to the device since the open.
+    pub device_flushes: u64,
+    /// Pages written to the log since the open.
+    pub log_pages: u64,
+    /// Bytes of cached records.
+    pub cache_bytes: u64,
+    /// Lookups served from memory.
+    pub lookups_memory: u64,
+    /// Lookups that read the device.
+    pub lookups_device: u64,
+    /// Commits applied since the open.
+    pub commits: u64,
+    /// Commits refused by a compare since the open.
+    pub compare_failures: u64,
+}
+
+/// What a domain answers.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Answer {
+    /// Of a lookup: the pair, when it is there.
+    Pair(Option<Pair>),
+    /// Of an iteration.
+    Pairs {
+        /// The batch.
+        pairs: Vec<Pair>,
+        /// Whether there may be more behind it.
+        more: bool,
+    },
+    /// Of a follow.
+    Followed(Followed),
+    /// Of a commit.
+    Committed(Committed),
+    /// Of a reservation: addresses, encoded as the sack's keys.
+    Reserved(Vec<[u8; 8]>),
+    /// Of an await or a force: the domain is persistent up to here.
+    Persistent(Horizon),
+    /// Of a table operation.
+    Table(TableInfo),
+    /// Of a listing.
+    Tables(Vec<TableInfo>),
+    /// Of a status request.
+    Status(Box<Status>),
+    /// Of what has nothing to say but that it is done.
+    Done,
+}
+
+/// What a domain can promise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    /// The kind's name, as the conformance matrix prints it.
+    pub name: &'static str,
+    /// Transactions are atomic, and an open one may be dropped.
+    pub abortable: bool,
+    /// Committed becomes persistent, with notices.
+    pub persistence: bool,
+}
+
+/// An engine behind the seam.
+pub trait Domain {
+    /// What it can promise.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Up to where it is persistent.
+    fn horizon(&self) -> Horizon;
+
+    /// Starts an operation; whatever needs no device is answered within the call.
+    fn submit(&mut self, id: OpId, op: Op, now: Tick);
+
+    /// Moves on what time or a completion has made possible; returns when it next wants to be called by the clock alone.
+    fn turn(&mut self, now: Tick) -> Option<Tick>;
+
+    /// Appends the answers that have come about since the last call.
+    fn take_answers(&mut self, answers: &mut Vec<(OpId, Result<Answer, Error>)>);
+}
+
+/// A domain whose device an executor drives.
+pub trait Driven: Domain {
+    /// Moves the device requests that have come about since the last call to `requests`.
+    fn take_requests(&mut self, requests: &mut Vec<(Tag, Request)>);
+
+    /// Brings a completion home.
+    fn complete(&mut self, completion: Completion, now: Tick);
+}

@@ -1,0 +1,2 @@
+//! To be filled.
+extern crate proc_macro;

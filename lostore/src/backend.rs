@@ -1,0 +1,65 @@
+//! The one seam between the API and what carries an operation to a domain: the caller's thread, a shard thread, a socket.
+//!
+//! Contract: `start` never blocks on a device or a peer; an operation is answered exactly once; a [`Pending`] that is dropped
+//! detaches (the operation still happens, its answer is thrown away).
+
+use crate::error::Error;
+use domains::{Answer, Capabilities, Horizon, Op};
+use segments::{TableId, Version};
+use std::task::{Poll, Waker};
+
+/// A pair seen in place, without a copy.
+#[derive(Clone, Copy, Debug)]
+pub struct PairRef<'a> {
+    /// The record's bytes.
+    pub value: &'a [u8],
+    /// The record's version.
+    pub version: Version,
+}
+
+/// Carries operations to a domain and answers back.
+pub trait Backend {
+    /// An operation under way.
+    type Pending;
+
+    /// Starts an operation.
+    ///
+    /// # Errors
+    /// When it could not be sent at all: it has not happened and will not.
+    fn start(&self, op: Op) -> Result<Self::Pending, Error>;
+
+    /// Looks whether the answer is there; if not and a waker is given, it is woken when the answer comes.
+    fn poll(&self, pending: &mut Self::Pending, waker: Option<&Waker>) -> Poll<Result<Answer, Error>>;
+
+    /// Waits for the answer on the calling thread.
+    ///
+    /// # Errors
+    /// The operation's own.
+    fn wait(&self, pending: Self::Pending) -> Result<Answer, Error>;
+
+    /// Up to where the domain is persistent, as last heard.
+    fn horizon(&self) -> Horizon;
+
+    /// What the domain can promise.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Looks a key up and shows the pair in place where the backend can (inline), through a copy where it cannot.
+    ///
+    /// # Errors
+    /// As [`Self::wait`].
+    fn lookup_in_place(
+        &self,
+        table: TableId,
+        key: &[u8],
+        see: &mut dyn FnMut(Option<PairRef<'_>>),
+    ) -> Result<(), Error> {
+        let pending = self.start(Op::Lookup { table, key: key.to_vec() })?;
+        match self.wait(pending)? {
+            Answer::Pair(pair) => {
+                see(pair.as_ref().map(|pair| PairRef { value: &pair.value, version: pair.version }));
+                Ok(())
+            }
+            other => unreachable!("a lookup was answered with {other:?}"),
+        }
+    }
+}

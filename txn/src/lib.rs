@@ -1,0 +1,8 @@
+//! How changes become atomic, ordered and durable: commit sets, epochs, group commit, notices.
+//!
+//! Contract: deterministic, no I/O, no clock. A caller brings ticks and completions and carries out what is asked.
+
+pub mod limits;
+pub mod set;
+
+pub use set::{Change, CommitSet, Expect, Part, PutOptions, SetError};
