@@ -14,5 +14,5 @@ pub use error::{Error, ErrorKind, Failure};
 pub use schema::TableSpec;
 pub use seam::{
     Answer, Capabilities, Committed, Cursor, Direction, Domain, Driven, Followed, Horizon, Level, Op, OpId, Pair,
-    Persistence, Status, TableInfo, TableStatus, Tick, Versions,
+    PairRef, Persistence, Seen, Status, TableInfo, TableStatus, Tick, Versions,
 };

@@ -163,6 +163,25 @@ pub struct Pair {
     pub compressed: bool,
 }
 
+/// A pair seen in place, without a copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PairRef<'a> {
+    /// The record's bytes.
+    pub value: &'a [u8],
+    /// The record's version.
+    pub version: Version,
+}
+
+/// Whether memory alone could answer a lookup.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Seen {
+    /// It could: the pair, or its absence, has been shown.
+    Ready,
+    /// Nothing was shown; submit the lookup as an operation.
+    NeedsDevice,
+}
+
 /// What following a pointer led to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Followed {
@@ -350,6 +369,21 @@ pub trait Domain {
     /// Starts an operation; whatever needs no device is answered within the call.
     fn submit(&mut self, id: OpId, op: Op, now: Tick);
 
+    /// Looks a key up and shows the pair in place, without an operation, when memory alone can answer.
+    ///
+    /// # Errors
+    /// As [`Op::Lookup`]; nothing was shown then.
+    fn lookup_now(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        now: Tick,
+        see: &mut dyn FnMut(Option<PairRef<'_>>),
+    ) -> Result<Seen, Error> {
+        let _ = (table, key, now, see);
+        Ok(Seen::NeedsDevice)
+    }
+
     /// Moves on what time or a completion has made possible; returns when it next wants to be called by the clock alone.
     fn turn(&mut self, now: Tick) -> Option<Tick>;
 
@@ -364,4 +398,46 @@ pub trait Driven: Domain {
 
     /// Brings a completion home.
     fn complete(&mut self, completion: Completion, now: Tick);
+}
+
+impl<D: Domain + ?Sized> Domain for Box<D> {
+    fn capabilities(&self) -> Capabilities {
+        (**self).capabilities()
+    }
+
+    fn horizon(&self) -> Horizon {
+        (**self).horizon()
+    }
+
+    fn submit(&mut self, id: OpId, op: Op, now: Tick) {
+        (**self).submit(id, op, now);
+    }
+
+    fn lookup_now(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        now: Tick,
+        see: &mut dyn FnMut(Option<PairRef<'_>>),
+    ) -> Result<Seen, Error> {
+        (**self).lookup_now(table, key, now, see)
+    }
+
+    fn turn(&mut self, now: Tick) -> Option<Tick> {
+        (**self).turn(now)
+    }
+
+    fn take_answers(&mut self, answers: &mut Vec<(OpId, Result<Answer, Error>)>) {
+        (**self).take_answers(answers);
+    }
+}
+
+impl<D: Driven + ?Sized> Driven for Box<D> {
+    fn take_requests(&mut self, requests: &mut Vec<(Tag, Request)>) {
+        (**self).take_requests(requests);
+    }
+
+    fn complete(&mut self, completion: Completion, now: Tick) {
+        (**self).complete(completion, now);
+    }
 }

@@ -4,18 +4,10 @@
 //! detaches (the operation still happens, its answer is thrown away).
 
 use crate::error::Error;
+pub use domains::PairRef;
 use domains::{Answer, Capabilities, Horizon, Op};
-use segments::{TableId, Version};
+use segments::TableId;
 use std::task::{Poll, Waker};
-
-/// A pair seen in place, without a copy.
-#[derive(Clone, Copy, Debug)]
-pub struct PairRef<'a> {
-    /// The record's bytes.
-    pub value: &'a [u8],
-    /// The record's version.
-    pub version: Version,
-}
 
 /// Carries operations to a domain and answers back.
 pub trait Backend {

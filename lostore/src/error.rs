@@ -1,6 +1,7 @@
 //! The error of the public API: a code, a kind that says what to do, and whether the effect happened.
 
 use domains::ErrorKind;
+use std::path::PathBuf;
 use thiserror::Error as ThisError;
 
 /// Why a call failed.
@@ -20,4 +21,138 @@ pub enum Error {
         /// What and why.
         message: String,
     },
+    /// The store's directory, or the server's socket, cannot be used as it is.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The connection to the server is gone.
+    #[error(
+        "the connection to the server is lost ({why}); the operation {}; connect again",
+        if *maybe_applied { "may have been applied" } else { "was not applied" }
+    )]
+    Disconnected {
+        /// What ended it.
+        why: String,
+        /// Whether the operation may have been applied: it was sent, and its answer has not come.
+        maybe_applied: bool,
+    },
+    /// The thread that carries the operations ended by a fault of this program.
+    #[error("the store's thread has stopped by a fault in it; what was persistent is safe, open the store again")]
+    Stopped,
+}
+
+/// Why a store could not be opened or reached.
+#[derive(Clone, PartialEq, Eq, Debug, ThisError)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is something at the path, and it is not a directory.
+    #[error("{} is not a directory", path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory is not there, and it was not to be made.
+    #[error("there is no store at {}", path.display())]
+    Missing {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory that should hold the store's directory is not there.
+    #[error("{} does not exist; create it first", parent.display())]
+    MissingParent {
+        /// The missing directory.
+        parent: PathBuf,
+    },
+    /// The directory has files of somebody else's.
+    #[error("{} has files in it that are not lostore's ({found}); choose another directory", path.display())]
+    NotOurs {
+        /// The path.
+        path: PathBuf,
+        /// One of the files.
+        found: String,
+    },
+    /// The directory or a file in it may not be written.
+    #[error("{} cannot be written ({why})", path.display())]
+    ReadOnly {
+        /// The path.
+        path: PathBuf,
+        /// The system's answer.
+        why: String,
+    },
+    /// Another process has the store open.
+    #[error("the store at {} is open in process {pid}; stop that, or connect to its socket", path.display())]
+    Locked {
+        /// The path.
+        path: PathBuf,
+        /// The process, 0 when it could not be told.
+        pid: u32,
+    },
+    /// Nobody listens at the socket.
+    #[error("no server answers at {} ({why}); start one with `lostore serve`", path.display())]
+    NoServer {
+        /// The socket.
+        path: PathBuf,
+        /// The system's answer.
+        why: String,
+    },
+    /// The peer does not speak the protocol, or not a version of it that this program knows.
+    #[error("the peer at {} does not speak this version of the protocol ({why})", path.display())]
+    Protocol {
+        /// The socket.
+        path: PathBuf,
+        /// What it said.
+        why: String,
+    },
+    /// The system refused something else.
+    #[error("{what} failed at {}: {why}", path.display())]
+    System {
+        /// What was tried.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The system's answer.
+        why: String,
+    },
+}
+
+impl Error {
+    /// The stable code, `LSnnnn` in messages; never reused. A domain's own errors keep theirs.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Domain(error) => error.code(),
+            Self::Remote { code, .. } => *code,
+            Self::Open(error) => error.code(),
+            Self::Disconnected { .. } => 120,
+            Self::Stopped => 121,
+        }
+    }
+
+    /// What the caller must do about it.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Domain(error) => error.kind(),
+            Self::Remote { kind, .. } => *kind,
+            Self::Open(_) | Self::Disconnected { .. } => ErrorKind::Environment,
+            Self::Stopped => ErrorKind::Poisoned,
+        }
+    }
+}
+
+impl OpenError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::NotADirectory { .. } => 110,
+            Self::Missing { .. } => 111,
+            Self::MissingParent { .. } => 112,
+            Self::NotOurs { .. } => 113,
+            Self::ReadOnly { .. } => 114,
+            Self::Locked { .. } => 115,
+            Self::NoServer { .. } => 116,
+            Self::Protocol { .. } => 117,
+            Self::System { .. } => 118,
+        }
+    }
 }

@@ -3,4 +3,4 @@
 pub mod backend;
 pub mod error;
 
-pub use error::Error;
+pub use error::{Error, OpenError};

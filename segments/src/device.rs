@@ -106,3 +106,25 @@ pub trait Device {
     /// How many requests have been taken and not yet given back.
     fn in_flight(&self) -> usize;
 }
+
+impl<D: Device + ?Sized> Device for Box<D> {
+    fn pages(&self) -> u64 {
+        (**self).pages()
+    }
+
+    fn submit(&mut self, tag: Tag, request: Request) {
+        (**self).submit(tag, request);
+    }
+
+    fn poll(&mut self, done: &mut Vec<Completion>) {
+        (**self).poll(done);
+    }
+
+    fn wait(&mut self, done: &mut Vec<Completion>) {
+        (**self).wait(done);
+    }
+
+    fn in_flight(&self) -> usize {
+        (**self).in_flight()
+    }
+}
