@@ -16,7 +16,7 @@ pub struct Page(pub [u8; PAGE_BYTES]);
 
 const _: () = assert!(size_of::<Page>() == PAGE_BYTES && align_of::<Page>() == PAGE_BYTES);
 
-/// One or more frames in a row.
+/// One or more frames that lie side by side.
 #[derive(Clone)]
 pub struct Frames(Box<[Page]>);
 
@@ -49,13 +49,13 @@ impl Frames {
         self.0.as_mut_bytes()
     }
 
-    /// The frame of page `index` of this row.
+    /// The frame of page `index` of these.
     #[must_use]
     pub fn page(&self, index: usize) -> &[u8; PAGE_BYTES] {
         &self.0[index].0
     }
 
-    /// The frame of page `index` of this row, to be filled.
+    /// The frame of page `index` of these, to be filled.
     #[must_use]
     pub fn page_mut(&mut self, index: usize) -> &mut [u8; PAGE_BYTES] {
         &mut self.0[index].0
