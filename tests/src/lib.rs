@@ -1,1 +1,1 @@
-//! To be filled.
+//! The simulator and what judges it. (Being built.)
