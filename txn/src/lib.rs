@@ -2,6 +2,7 @@
 //!
 //! Contract: deterministic, no I/O, no clock. A caller brings ticks and completions and carries out what is asked.
 
+pub mod epoch;
 pub mod limits;
 pub mod set;
 
