@@ -218,10 +218,8 @@ fn empty_headings(text: &str) -> Vec<(usize, String)> {
         let level = line.bytes().take_while(|byte| *byte == b'#').count();
         let heading = !fenced && !fence && level > 0 && line[level..].starts_with(' ');
         if heading {
-            if let Some((at, above, heading)) = open {
-                if level <= above {
-                    empty.push((at, heading.to_owned()));
-                }
+            if let Some((at, _, heading)) = open.filter(|(_, above, _)| level <= *above) {
+                empty.push((at, heading.to_owned()));
             }
             open = Some((number + 1, level, line));
         } else if !line.trim().is_empty() {

@@ -91,10 +91,10 @@ fn test_names() -> BTreeSet<String> {
         for line in file.text.lines().map(str::trim) {
             marked |= line == "#[test]";
             let function = line.strip_prefix("pub ").unwrap_or(line).strip_prefix("fn ");
-            if let Some(rest) = function {
-                if std::mem::take(&mut marked) {
-                    names.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
-                }
+            if let Some(rest) = function
+                && std::mem::take(&mut marked)
+            {
+                names.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
             }
         }
     }

@@ -1,0 +1,430 @@
+//! A device whose every liberty is taken: completions in any order, late, and after a power failure any mixture of what was not
+//! flushed.
+//!
+//! Contract: it is a [`Device`] and nothing an engine can see tells it from another. [`SimDevice::crash`] is a power failure
+//! and leaves an [`Image`]; [`SimDevice::kill`] is the end of a process and leaves a device that still holds its unflushed writes;
+//! [`SimDevice::minimal_image`] is the worst that a power failure could leave at this moment: what was promised and no more.
+//!
+//! Invariants: `durable` + `unflushed`, applied in order, = `view`; a flush makes durable what had completed when the flush was
+//! *submitted*; overlapping writes in flight are a mistake of the engine and end the run; once gone, always gone.
+
+mod faults;
+mod mood;
+#[cfg(test)]
+mod tests;
+
+pub use faults::{Fault, FaultKind, Faults};
+
+use crate::image::{Fate, Image, PageBytes, Slot};
+use crate::rng::Rng;
+use crate::trace::Trace;
+use mood::Mood;
+use segments::{Completion, Device, DeviceError, Frames, PAGE_BYTES, Request, Tag};
+use std::sync::Arc;
+
+/// Requests of each kind that a device has completed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Reads.
+    pub reads: u64,
+    /// Pages read.
+    pub pages_read: u64,
+    /// Writes and zeroings.
+    pub writes: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// All of them, growths included.
+    pub requests: u64,
+}
+
+/// A change that completed and is not durable.
+#[derive(Clone, Debug)]
+struct Unflushed {
+    change: Change,
+    /// A flush that covered it has failed: no later flush can be believed about it.
+    doubtful: bool,
+    /// Its number among all changes of the device.
+    number: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Pages { at: u64, slots: Vec<Slot> },
+    Grow { pages: u64 },
+}
+
+#[derive(Debug)]
+struct Flying {
+    tag: Tag,
+    request: Request,
+    /// For a flush: changes numbered below this are covered.
+    covers: u64,
+}
+
+/// A simulated device.
+#[derive(Debug)]
+pub struct SimDevice {
+    durable: Image,
+    unflushed: Vec<Unflushed>,
+    view: Image,
+    flying: Vec<Flying>,
+    /// What was in flight when the power failed.
+    interrupted: Vec<Change>,
+    changes: u64,
+    faults: Faults,
+    rng: Rng,
+    trace: Trace,
+    counts: Counts,
+    /// Requests that may still complete before the power fails.
+    fuse: Option<u64>,
+    gone: bool,
+}
+
+impl SimDevice {
+    /// A device of `pages` zeroed pages.
+    #[must_use]
+    pub fn new(pages: u64, seed: u64) -> Self {
+        Self::on(Image::zeroed(pages), seed)
+    }
+
+    /// A device that holds `image`, all of it durable.
+    #[must_use]
+    pub fn on(image: Image, seed: u64) -> Self {
+        Self {
+            view: image.clone(),
+            durable: image,
+            unflushed: Vec::new(),
+            flying: Vec::new(),
+            interrupted: Vec::new(),
+            changes: 0,
+            faults: Faults::none(),
+            rng: Rng::new(seed),
+            trace: Trace::new(),
+            counts: Counts::default(),
+            fuse: None,
+            gone: false,
+        }
+    }
+
+    /// Plans errors.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// Lets the power fail when `requests` more have completed; everything later is answered `Gone`.
+    pub fn crash_after(&mut self, requests: u64) {
+        self.fuse = Some(requests);
+    }
+
+    /// Forgets a planned power failure.
+    pub fn crash_never(&mut self) {
+        self.fuse = None;
+    }
+
+    /// Whether the power has failed.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Hash of all that was asked and done so far.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.trace
+    }
+
+    /// What it has done.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// What the planned errors have come to: how many were given.
+    #[must_use]
+    pub fn faults_given(&self) -> u64 {
+        self.faults.given()
+    }
+
+    /// What reads see now, were they to complete at once.
+    #[must_use]
+    pub fn view(&self) -> &Image {
+        &self.view
+    }
+
+    /// Lets the power fail now, and chooses what is left. The device is gone afterwards.
+    pub fn crash(&mut self, rng: &mut Rng) -> Image {
+        if !self.gone {
+            self.fail_power();
+        }
+        let mut changes: Vec<_> = self.unflushed.iter().map(|unflushed| unflushed.change.clone()).collect();
+        // Requests in flight do not overlap, so their order among themselves means nothing.
+        changes.extend(self.interrupted.iter().cloned());
+        let mut image = self.durable.clone();
+        let mood = Mood::draw(changes.len(), rng);
+        for (position, change) in changes.iter().enumerate() {
+            match change {
+                Change::Grow { pages } => {
+                    if mood.fate(position, rng) == Fate::Keep {
+                        image.grow(*pages);
+                    }
+                }
+                Change::Pages { at, slots } => {
+                    for (offset, slot) in slots.iter().enumerate() {
+                        let fate = mood.fate(position, rng);
+                        image.put_by_fate(at + offset as u64, slot, fate, rng);
+                    }
+                }
+            }
+        }
+        image
+    }
+
+    /// Ends the process that used the device: what was in flight has landed or is lost, each by chance, what had completed can be
+    /// read and is as volatile as before. The device's lock kept the next opener waiting until nothing was in flight.
+    #[must_use]
+    pub fn kill(mut self, rng: &mut Rng) -> Self {
+        for flying in std::mem::take(&mut self.flying) {
+            if let Some(change) = change_of(&flying.request)
+                && rng.chance(1, 2)
+            {
+                self.land(change);
+            }
+        }
+        self.rng = rng.fork();
+        self.faults = Faults::none();
+        self.fuse = None;
+        self
+    }
+
+    /// The least that a power failure now may leave: everything unflushed is missing.
+    #[must_use]
+    pub fn minimal_image(&self) -> Image {
+        self.durable.clone()
+    }
+
+    fn fail_power(&mut self) {
+        assert!(!self.gone, "the power fails once");
+        self.gone = true;
+        self.interrupted = self.flying.iter().filter_map(|flying| change_of(&flying.request)).collect();
+    }
+
+    /// Completes one request in flight, chosen by chance.
+    fn complete_one(&mut self) -> Completion {
+        if !self.gone && self.fuse == Some(0) {
+            self.fail_power();
+        }
+        let chosen = self.rng.index(self.flying.len());
+        let flying = self.flying.swap_remove(chosen);
+        if self.gone {
+            return gone(flying);
+        }
+        self.fuse = self.fuse.map(|left| left - 1);
+        self.trace.note(flying.tag.0);
+        let (frames, result) = self.perform(flying.request, flying.covers);
+        self.trace.note(u64::from(result.is_ok()));
+        Completion { tag: flying.tag, frames, result }
+    }
+
+    fn perform(&mut self, request: Request, covers: u64) -> (Option<Frames>, Result<(), DeviceError>) {
+        self.counts.requests += 1;
+        let failure = self.faults.next(FaultKind::of(&request));
+        match request {
+            Request::Read { at, mut frames } => {
+                self.counts.reads += 1;
+                self.counts.pages_read += frames.pages() as u64;
+                let result = failure.map_or_else(|| self.read(at.0, &mut frames), Err);
+                (Some(frames), result)
+            }
+            Request::Write { at, frames } => {
+                self.counts.writes += 1;
+                let result = self.change(at.0, slots_of(&frames), failure);
+                (Some(frames), result)
+            }
+            Request::Zero { at, pages } => {
+                self.counts.writes += 1;
+                let slots = vec![None; usize::try_from(pages).expect("a simulated device fits memory")];
+                (None, self.change(at.0, slots, failure))
+            }
+            Request::Grow { pages } => {
+                if failure.is_none() && pages > self.view.pages() {
+                    self.land(Change::Grow { pages });
+                }
+                (None, failure.map_or(Ok(()), Err))
+            }
+            Request::Flush => {
+                self.counts.flushes += 1;
+                (None, self.flush(covers, failure))
+            }
+        }
+    }
+
+    fn read(&mut self, at: u64, frames: &mut Frames) -> Result<(), DeviceError> {
+        let pages = frames.pages();
+        self.check_inside(at, pages as u64)?;
+        for index in 0..pages {
+            frames.page_mut(index).copy_from_slice(self.view.page(at + index as u64));
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, at: u64, slots: Vec<Slot>, failure: Option<DeviceError>) -> Result<(), DeviceError> {
+        self.check_inside(at, slots.len() as u64)?;
+        let Some(error) = failure else {
+            self.land(Change::Pages { at, slots });
+            return Ok(());
+        };
+        // Nobody knows what a failed write has done: some pages are there, some not, some in part.
+        for (offset, slot) in slots.iter().enumerate() {
+            let at = at + offset as u64;
+            let fate = *self.rng.pick(&[Fate::Keep, Fate::Drop, Fate::Tear]);
+            let mut rng = self.rng.fork();
+            self.view.put_by_fate(at, slot, fate, &mut rng);
+            let landed = self.view.slot(at).clone();
+            self.note_unflushed(Change::Pages { at, slots: vec![landed] });
+        }
+        Err(error)
+    }
+
+    fn flush(&mut self, covers: u64, failure: Option<DeviceError>) -> Result<(), DeviceError> {
+        if let Some(error) = failure {
+            for unflushed in self.unflushed.iter_mut().filter(|unflushed| unflushed.number < covers) {
+                unflushed.doubtful = true;
+            }
+            return Err(error);
+        }
+        let (covered, left) = std::mem::take(&mut self.unflushed)
+            .into_iter()
+            .partition::<Vec<_>, _>(|unflushed| unflushed.number < covers && !unflushed.doubtful);
+        self.unflushed = left;
+        for unflushed in covered {
+            apply(&mut self.durable, &unflushed.change);
+        }
+        Ok(())
+    }
+
+    /// A change has reached the device's cache.
+    fn land(&mut self, change: Change) {
+        apply(&mut self.view, &change);
+        self.note_unflushed(change);
+    }
+
+    fn note_unflushed(&mut self, change: Change) {
+        self.unflushed.push(Unflushed { change, doubtful: false, number: self.changes });
+        self.changes += 1;
+    }
+
+    fn check_inside(&self, at: u64, pages: u64) -> Result<(), DeviceError> {
+        let end = self.view.pages();
+        if at + pages > end {
+            return Err(DeviceError::PastEnd { page: at.max(end), end });
+        }
+        Ok(())
+    }
+
+    /// Overlapping writes in flight have no defined outcome on any device.
+    fn assert_alone(&self, request: &Request) {
+        let Some((at, pages)) = written(request) else { return };
+        for flying in &self.flying {
+            if let Some((other, other_pages)) = written(&flying.request) {
+                assert!(
+                    at + pages <= other || other + other_pages <= at,
+                    "write of pages {at}+{pages} while {other}+{other_pages} is in flight"
+                );
+            }
+        }
+    }
+
+    fn note_request(&mut self, tag: Tag, request: &Request) {
+        self.trace.note(tag.0);
+        match request {
+            Request::Read { at, frames } => self.trace.note(at.0 << 16 | frames.pages() as u64),
+            Request::Write { at, frames } => {
+                self.trace.note(at.0 << 16);
+                self.trace.note_bytes(frames.bytes());
+            }
+            Request::Flush => self.trace.note(1),
+            Request::Grow { pages } => self.trace.note(pages << 2 | 2),
+            Request::Zero { at, pages } => self.trace.note(at.0 << 20 | pages << 2 | 3),
+        }
+    }
+}
+
+impl Device for SimDevice {
+    fn pages(&self) -> u64 {
+        self.view.pages()
+    }
+
+    fn submit(&mut self, tag: Tag, request: Request) {
+        assert!(self.flying.iter().all(|flying| flying.tag != tag), "{tag:?} is in flight already");
+        self.assert_alone(&request);
+        self.note_request(tag, &request);
+        self.flying.push(Flying { tag, request, covers: self.changes });
+    }
+
+    fn poll(&mut self, done: &mut Vec<Completion>) {
+        let ready = self.rng.below(self.flying.len() as u64 + 1);
+        for _ in 0..ready {
+            done.push(self.complete_one());
+        }
+    }
+
+    fn wait(&mut self, done: &mut Vec<Completion>) {
+        if !self.flying.is_empty() {
+            done.push(self.complete_one());
+            self.poll(done);
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.flying.len()
+    }
+}
+
+fn apply(image: &mut Image, change: &Change) {
+    match change {
+        Change::Grow { pages } => image.grow(*pages),
+        Change::Pages { at, slots } => {
+            image.grow(at + slots.len() as u64);
+            for (offset, slot) in slots.iter().enumerate() {
+                image.put(at + offset as u64, slot.clone());
+            }
+        }
+    }
+}
+
+/// What a request would change.
+fn change_of(request: &Request) -> Option<Change> {
+    match request {
+        Request::Write { at, frames } => Some(Change::Pages { at: at.0, slots: slots_of(frames) }),
+        Request::Zero { at, pages } => {
+            let pages = usize::try_from(*pages).expect("a simulated device fits memory");
+            Some(Change::Pages { at: at.0, slots: vec![None; pages] })
+        }
+        Request::Grow { pages } => Some(Change::Grow { pages: *pages }),
+        Request::Read { .. } | Request::Flush => None,
+    }
+}
+
+/// The pages that a request writes.
+fn written(request: &Request) -> Option<(u64, u64)> {
+    match request {
+        Request::Write { at, frames } => Some((at.0, frames.pages() as u64)),
+        Request::Zero { at, pages } => Some((at.0, *pages)),
+        Request::Read { .. } | Request::Flush | Request::Grow { .. } => None,
+    }
+}
+
+fn slots_of(frames: &Frames) -> Vec<Slot> {
+    let slot = |page: &PageBytes| page.iter().any(|byte| *byte != 0).then(|| Arc::new(*page));
+    (0..frames.pages()).map(|index| slot(frames.page(index))).collect()
+}
+
+fn gone(flying: Flying) -> Completion {
+    let frames = match flying.request {
+        Request::Read { frames, .. } | Request::Write { frames, .. } => Some(frames),
+        Request::Flush | Request::Grow { .. } | Request::Zero { .. } => None,
+    };
+    Completion { tag: flying.tag, frames, result: Err(DeviceError::Gone) }
+}
+
+const _: () = assert!(PAGE_BYTES % crate::image::SECTOR_BYTES == 0, "a page is a whole number of sectors");
