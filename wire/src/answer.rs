@@ -1,0 +1,246 @@
+//! What a server answers and pushes. Variants are appended only.
+
+use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, PAIRS_MAX, PARTS_MAX, TABLES_MAX};
+use crate::op::Version;
+use crate::table::TableInfo;
+use crate::value::{Bytes, List, Value, Valued};
+use serde::{Deserialize, Serialize};
+
+/// Up to where a domain is persistent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Horizon {
+    /// The present life of the domain.
+    pub incarnation: u32,
+    /// The last persistent epoch.
+    pub persistent: u64,
+}
+
+/// A pair as it was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Pair<'a> {
+    /// The key.
+    #[serde(borrow)]
+    pub key: Bytes<'a>,
+    /// The record's bytes.
+    #[serde(borrow)]
+    pub value: Value<'a>,
+    /// The record's version.
+    pub version: Version,
+    /// When it expires.
+    pub expires_ms: Option<u64>,
+    /// The client's compression flag.
+    pub compressed: bool,
+}
+
+/// What following a pointer led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Followed<'a> {
+    /// Both pairs.
+    Found {
+        /// The holder.
+        #[serde(borrow)]
+        from: Pair<'a>,
+        /// The target.
+        #[serde(borrow)]
+        to: Pair<'a>,
+    },
+    /// The holder is not there.
+    Absent,
+    /// The pointer is null.
+    Null {
+        /// The holder.
+        #[serde(borrow)]
+        from: Pair<'a>,
+    },
+    /// The target is not there.
+    Dangling {
+        /// The holder.
+        #[serde(borrow)]
+        from: Pair<'a>,
+        /// The key that the pointer names.
+        #[serde(borrow)]
+        target: Bytes<'a>,
+    },
+}
+
+/// What became of a commit as far as power failures go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Persistence {
+    /// It will become persistent with its epoch.
+    Pending,
+    /// It is persistent.
+    Persistent,
+    /// It never will be: volatile tables only.
+    Volatile,
+}
+
+/// Figures of one table.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TableStatus<'a> {
+    /// Which one.
+    #[serde(borrow)]
+    pub info: TableInfo<'a>,
+    /// Pairs it has.
+    pub pairs: u64,
+    /// Memory of its index.
+    pub index_bytes: u64,
+    /// Bytes of its live records.
+    pub record_bytes: u64,
+}
+
+/// A figure of the domain. A client skips those it does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Counter {
+    /// One of [`counter`].
+    pub id: u16,
+    /// The figure.
+    pub value: u64,
+}
+
+/// The ids of counters. Never reused.
+pub mod counter {
+    /// Segments of the device.
+    pub const SEGMENTS: u16 = 1;
+    /// Free ones among them.
+    pub const SEGMENTS_FREE: u16 = 2;
+    /// Pages of the device.
+    pub const DEVICE_PAGES: u16 = 3;
+    /// Read requests since the open.
+    pub const DEVICE_READS: u16 = 4;
+    /// Write requests since the open.
+    pub const DEVICE_WRITES: u16 = 5;
+    /// Flush requests since the open.
+    pub const DEVICE_FLUSHES: u16 = 6;
+    /// Pages written to the log since the open.
+    pub const LOG_PAGES: u16 = 7;
+    /// Bytes of cached records.
+    pub const CACHE_BYTES: u16 = 8;
+    /// Lookups served from memory.
+    pub const LOOKUPS_MEMORY: u16 = 9;
+    /// Lookups that read the device.
+    pub const LOOKUPS_DEVICE: u16 = 10;
+    /// Commits applied since the open.
+    pub const COMMITS: u16 = 11;
+    /// Commits refused by a compare since the open.
+    pub const COMPARE_FAILURES: u16 = 12;
+}
+
+/// How a domain is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Status<'a> {
+    /// Up to where it is persistent.
+    pub horizon: Horizon,
+    /// The open epoch.
+    pub epoch_open: u64,
+    /// Why it is read-only, when it is.
+    pub poisoned: Option<&'a str>,
+    /// Its tables.
+    #[serde(borrow)]
+    pub tables: List<TableStatus<'a>, TABLES_MAX>,
+    /// Its figures.
+    pub counters: List<Counter, COUNTERS_MAX>,
+}
+
+/// What an operation that succeeded is answered with.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Answer<'a> {
+    /// Nothing to say but that it is done.
+    Done,
+    /// Of a lookup: the pair, when it is there.
+    Pair(#[serde(borrow)] Option<Pair<'a>>),
+    /// Of an iteration.
+    Pairs {
+        /// The batch.
+        #[serde(borrow)]
+        pairs: List<Pair<'a>, PAIRS_MAX>,
+        /// Whether there may be more behind it.
+        more: bool,
+    },
+    /// Of a follow.
+    Followed(#[serde(borrow)] Followed<'a>),
+    /// Of a commit.
+    Committed {
+        /// The epoch it joined.
+        epoch: u64,
+        /// The versions it gave, one for each part that changed something.
+        versions: List<Version, PARTS_MAX>,
+        /// Whether it survives a power failure yet.
+        persistence: Persistence,
+    },
+    /// Of a reservation.
+    Reserved(List<[u8; 8], ADDRESSES_MAX>),
+    /// Of an await or a force.
+    Persistent(Horizon),
+    /// Of a table operation.
+    Table(#[serde(borrow)] TableInfo<'a>),
+    /// Of a listing.
+    Tables(#[serde(borrow)] List<TableInfo<'a>, TABLES_MAX>),
+    /// Of a status request.
+    Status(#[serde(borrow)] Status<'a>),
+    /// Of an open: the transaction's handle, good on this connection only.
+    Opened {
+        /// The handle.
+        txn: u64,
+    },
+    /// Of a cancel: whether the request is now answered as cancelled (else it was answered, is unknown, or cannot be).
+    Cancelled(bool),
+}
+
+/// A compare that did not hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Failure {
+    /// The part's position in its commit set.
+    pub part: u32,
+    /// What is there.
+    pub found: Option<Version>,
+}
+
+/// What an operation that failed is answered with.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Fault<'a> {
+    /// The stable code, `LSnnnn` in messages.
+    pub code: u16,
+    /// What the caller must do: one of [`fault_kind`](crate::codes::fault_kind).
+    pub kind: u8,
+    /// Whether the effect happened in spite of the error.
+    pub applied: bool,
+    /// What, why, and what to do.
+    pub message: &'a str,
+    /// Of a commit whose compares did not hold: which.
+    pub failures: List<Failure, PARTS_MAX>,
+}
+
+/// How an operation ended.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Outcome<'a> {
+    /// Well.
+    Ok(#[serde(borrow)] Answer<'a>),
+    /// Not.
+    Err(#[serde(borrow)] Fault<'a>),
+}
+
+/// Sent unasked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Push {
+    /// The domain is persistent up to here; an epoch of a commit with `notify` is among it.
+    Persistent(Horizon),
+}
+
+impl<'a> Valued<'a> for Outcome<'a> {
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value<'a>)) {
+        match self {
+            Self::Ok(Answer::Pair(Some(pair))) => see(&mut pair.value),
+            Self::Ok(Answer::Pairs { pairs, .. }) => {
+                pairs.as_mut_slice().iter_mut().for_each(|pair| see(&mut pair.value))
+            }
+            Self::Ok(Answer::Followed(Followed::Found { from, to })) => {
+                see(&mut from.value);
+                see(&mut to.value);
+            }
+            Self::Ok(Answer::Followed(Followed::Null { from } | Followed::Dangling { from, .. })) => {
+                see(&mut from.value)
+            }
+            Self::Ok(_) | Self::Err(_) => {}
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Codes of faults that the protocol itself gives (05xx), and the numbers of the kinds. Codes below 05xx are the domain's.
+//! Numbers are never reused.
+
+/// What the caller must do about a fault.
+pub mod fault_kind {
+    /// Correct the call.
+    pub const INVALID: u8 = 0;
+    /// Read again and decide anew.
+    pub const CONFLICT: u8 = 1;
+    /// Name something that exists.
+    pub const NOT_FOUND: u8 = 2;
+    /// Ask a domain or a version that can do this.
+    pub const UNSUPPORTED: u8 = 3;
+    /// Wait, or make room, and try again.
+    pub const FULL: u8 = 4;
+    /// Restore or repair the named thing.
+    pub const CORRUPT: u8 = 5;
+    /// The domain is read-only until it is opened again.
+    pub const POISONED: u8 = 6;
+    /// The machine, or who runs it, refused.
+    pub const ENVIRONMENT: u8 = 7;
+}
+
+/// The stream is not made of frames; the connection ends.
+pub const NOT_A_FRAME: u16 = 501;
+/// The frame is larger than the limit; the connection ends.
+pub const FRAME_TOO_LARGE: u16 = 502;
+/// The frame's body is malformed.
+pub const MALFORMED: u16 = 503;
+/// The kind, verb or flag is not known to this version.
+pub const UNKNOWN_VERB: u16 = 504;
+/// The first frame must be a hello, and only the first; the connection ends.
+pub const HELLO_EXPECTED: u16 = 505;
+/// Client and server speak no version in common; the connection ends.
+pub const NO_COMMON_VERSION: u16 = 506;
+/// The request's deadline passed before it was begun.
+pub const DEADLINE: u16 = 507;
+/// The client cancelled the request.
+pub const CANCELLED: u16 = 508;
+/// The transaction handle is not open: committed, aborted, expired, or never given.
+pub const NO_SUCH_TRANSACTION: u16 = 509;
+/// The connection has as many open transactions, or bytes in them, as it may.
+pub const TRANSACTIONS_FULL: u16 = 510;
+/// The reply would be larger than a frame: ask for less at a time.
+pub const REPLY_TOO_LARGE: u16 = 511;
+/// The client does not read its replies: this read was not answered. Read, then ask again.
+pub const SLOW_READER: u16 = 512;
+/// The correlation id is 0, or a request with this id is still unanswered.
+pub const BAD_ID: u16 = 513;
+/// The server is stopping; nothing new is begun.
+pub const STOPPING: u16 = 514;
+/// The peer said nothing, or stopped in the middle of a frame, for too long; the connection ends.
+pub const TIMED_OUT: u16 = 515;
+/// The commit sets of one batch have too many parts together.
+pub const TOO_MANY_PARTS: u16 = 516;

@@ -1,0 +1,278 @@
+//! What a client asks. The variants' numbers are the protocol's verbs: append only.
+
+use crate::limits::PARTS_MAX;
+use crate::table::TableSpec;
+use crate::value::{Bytes, List, Value, Valued};
+use serde::{Deserialize, Serialize};
+
+/// A record's version.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+pub struct Version {
+    /// The epoch that gave it.
+    pub epoch: u64,
+    /// Its number in its shard's order.
+    pub ordinal: u64,
+}
+
+/// What commit verifies about a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// The key has no pair.
+    Absent,
+    /// The key has a pair.
+    Present,
+    /// The key's pair is at this version.
+    At(Version),
+    /// Contradictory compares: commit fails.
+    Never,
+}
+
+/// What a part does to its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Change<'a> {
+    /// Nothing: it only compares.
+    None,
+    /// The pair becomes this.
+    Put {
+        /// The record's bytes.
+        #[serde(borrow)]
+        value: Value<'a>,
+        /// When the pair ceases to exist: milliseconds since the Unix epoch.
+        expires_ms: Option<u64>,
+        /// The client compressed the value.
+        compressed: bool,
+    },
+    /// The pair goes.
+    Delete,
+}
+
+/// One key of a commit set.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Part<'a> {
+    /// The table.
+    pub table: u32,
+    /// The key.
+    #[serde(borrow)]
+    pub key: Bytes<'a>,
+    /// What must hold before.
+    pub expect: Expect,
+    /// What is done.
+    #[serde(borrow)]
+    pub change: Change<'a>,
+}
+
+/// When a commit is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Level {
+    /// As soon as it is visible and ordered.
+    Committed,
+    /// When it survives a power failure.
+    Persistent,
+}
+
+/// How a set is committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct CommitOptions {
+    /// When to answer.
+    pub level: Level,
+    /// Ask that it become persistent soon.
+    pub force: bool,
+    /// Push a notice when it is persistent.
+    pub notify: bool,
+}
+
+/// Where an iteration stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Cursor<'a> {
+    /// Before the first pair, or behind the last.
+    Start,
+    /// At this key, itself included.
+    At(#[serde(borrow)] Bytes<'a>),
+    /// Past this key, itself excluded.
+    Past(#[serde(borrow)] Bytes<'a>),
+}
+
+/// Which way an iteration goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Direction {
+    /// To greater keys.
+    Next,
+    /// To smaller keys.
+    Previous,
+}
+
+/// An operation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Op<'a> {
+    /// Nothing: `Done`.
+    Ping,
+    /// Looks a key up: `Pair`.
+    Lookup {
+        /// The table.
+        table: u32,
+        /// The key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+    },
+    /// A batch of pairs from a position on: `Pairs`.
+    Next {
+        /// The table.
+        table: u32,
+        /// From where.
+        #[serde(borrow)]
+        from: Cursor<'a>,
+        /// The first key not wanted any more.
+        #[serde(borrow)]
+        until: Option<Bytes<'a>>,
+        /// Which way.
+        direction: Direction,
+        /// At most so many pairs.
+        pairs_max: u32,
+        /// At most about so many bytes.
+        bytes_max: u32,
+    },
+    /// Reads a record and the one that its pointer field names: `Followed`.
+    Follow {
+        /// The table of the pair that holds the pointer.
+        table: u32,
+        /// Its key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+        /// The field's position.
+        field: u16,
+    },
+    /// A whole transaction in one message: `Committed`.
+    Commit {
+        /// Compares and updates, one part a key.
+        #[serde(borrow)]
+        parts: List<Part<'a>, PARTS_MAX>,
+        /// How.
+        options: CommitOptions,
+    },
+    /// Sets addresses of a sack aside: `Reserved`.
+    Reserve {
+        /// The sack.
+        table: u32,
+        /// How many.
+        count: u32,
+    },
+    /// Answers when the epoch is persistent: `Persistent`.
+    Await {
+        /// The epoch.
+        epoch: u64,
+    },
+    /// Makes everything committed so far persistent: `Persistent`.
+    Force,
+    /// Creates a table: `Table`.
+    CreateTable {
+        /// Its name.
+        name: &'a str,
+        /// Its structure.
+        #[serde(borrow)]
+        spec: TableSpec<'a>,
+    },
+    /// Opens a table: `Table`.
+    OpenTable {
+        /// Its name.
+        name: &'a str,
+        /// How the client means to use it.
+        #[serde(borrow)]
+        spec: Option<TableSpec<'a>>,
+    },
+    /// Gives a table another name: `Table`.
+    RenameTable {
+        /// The present name.
+        from: &'a str,
+        /// The name to be.
+        to: &'a str,
+    },
+    /// Destroys a table: `Done`.
+    DestroyTable {
+        /// Its name.
+        name: &'a str,
+    },
+    /// All tables: `Tables`.
+    ListTables,
+    /// How the domain is: `Status`.
+    Status,
+    /// Drops cached records: `Done`.
+    DropCache,
+    /// Opens an interactive transaction: `Opened`.
+    TxnOpen,
+    /// Adds parts to it: `Done`. If a part is refused, the transaction is aborted.
+    TxnAdd {
+        /// The transaction.
+        txn: u64,
+        /// The parts, in order.
+        #[serde(borrow)]
+        parts: List<Part<'a>, PARTS_MAX>,
+    },
+    /// Looks a key up as the transaction sees it: `Pair`, at version (0, 0) when it is the transaction's own.
+    TxnLookup {
+        /// The transaction.
+        txn: u64,
+        /// The table.
+        table: u32,
+        /// The key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+    },
+    /// Commits it: `Committed`. The handle is gone, whatever the answer.
+    TxnCommit {
+        /// The transaction.
+        txn: u64,
+        /// How.
+        options: CommitOptions,
+    },
+    /// Drops it: `Done`.
+    TxnAbort {
+        /// The transaction.
+        txn: u64,
+    },
+    /// Gives up waiting for a request that changes nothing: `Cancelled`.
+    Cancel {
+        /// The request's correlation id.
+        id: u64,
+    },
+}
+
+impl Op<'_> {
+    /// The verbs' names, in the order of their numbers.
+    pub const NAMES: [&'static str; 21] = [
+        "Ping",
+        "Lookup",
+        "Next",
+        "Follow",
+        "Commit",
+        "Reserve",
+        "Await",
+        "Force",
+        "CreateTable",
+        "OpenTable",
+        "RenameTable",
+        "DestroyTable",
+        "ListTables",
+        "Status",
+        "DropCache",
+        "TxnOpen",
+        "TxnAdd",
+        "TxnLookup",
+        "TxnCommit",
+        "TxnAbort",
+        "Cancel",
+    ];
+}
+
+impl<'a> Valued<'a> for Op<'a> {
+    fn each_value(&mut self, see: &mut dyn FnMut(&mut Value<'a>)) {
+        if let Op::Commit { parts, .. } | Op::TxnAdd { parts, .. } = self {
+            for part in parts.as_mut_slice() {
+                if let Change::Put { value, .. } = &mut part.change {
+                    see(value);
+                }
+            }
+        }
+    }
+}
