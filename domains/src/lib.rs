@@ -7,6 +7,7 @@
 pub mod config;
 pub mod error;
 pub mod persistent;
+pub mod ring_device;
 pub mod schema;
 pub mod seam;
 

@@ -1,0 +1,53 @@
+//! The signals that ask a program to end, as a doorbell.
+//!
+//! A handler may do next to nothing, so ours rings a doorbell that was made before it was installed, and the program hears it
+//! as any other completion. The handlers stay until the process ends.
+
+use crate::doorbell::{Bell, Doorbell};
+use crate::error::Error;
+use rustix::io::Errno;
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// Rung by the handler. A static, since a handler is given nothing.
+static TERMINATION: OnceLock<(Doorbell, Bell)> = OnceLock::new();
+
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+/// What `signal` answers when it fails.
+const SIG_ERR: usize = usize::MAX;
+
+unsafe extern "C" {
+    /// `signal(2)` of the C library that std links anyway; handlers are 4 or 8 bytes and travel as a number.
+    fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
+}
+
+extern "C" fn on_signal(_number: i32) {
+    // An atomic load and a write(2) are all that happens here: both are allowed in a handler.
+    if let Some((_, bell)) = TERMINATION.get() {
+        bell.ring();
+    }
+}
+
+/// A doorbell that rings at SIGTERM and SIGINT, which no longer end the process by themselves.
+///
+/// # Errors
+/// When the process has no descriptor left, or may not handle signals.
+pub fn termination() -> Result<Doorbell, Error> {
+    if TERMINATION.get().is_none() {
+        let doorbell = Doorbell::new()?;
+        let bell = doorbell.bell();
+        // Another thread may have been first; then its doorbell counts and ours is dropped.
+        let _ = TERMINATION.set((doorbell, bell));
+    }
+    for number in [SIGINT, SIGTERM] {
+        // SAFETY: `signal` wants a number and a handler that is async-signal-safe and lives for ever: `on_signal` is a function
+        // that does an atomic load and a write(2) through an Arc that a static keeps, and it leaves errno alone.
+        let before = unsafe { signal(number, on_signal) };
+        if before == SIG_ERR {
+            return Err(Error::os("handle", Path::new("the signals TERM and INT"), Errno::INVAL));
+        }
+    }
+    let (doorbell, _) = TERMINATION.get().expect("it was set above or by another thread");
+    Ok(doorbell.clone())
+}
