@@ -35,3 +35,6 @@ pub use reader::{Frame, FrameReader};
 pub use table::{Field, FieldType, TableHome, TableInfo, TableKind, TableSpec};
 pub use value::{Bytes, List, Value};
 pub use writer::{Element, FrameWriter, WriteError};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,212 @@
+//! One message of each verb and of each answer, with a value of its own in every field.
+
+use crate::limits::{REPLY_FRAME_BYTES_MAX, REQUEST_FRAME_BYTES_MAX};
+use crate::*;
+
+pub(super) const VERSION_A: Version = Version { epoch: 0x0100_0000_0005, ordinal: 300 };
+pub(super) const HORIZON: Horizon = Horizon { incarnation: 3, persistent: 0x0300_0000_0011 };
+
+pub(super) fn hello() -> Hello<'static> {
+    Hello {
+        version_min: 1,
+        version_max: 2,
+        features: 0,
+        in_order: false,
+        client_name: "example",
+        client_version: "0.1",
+        known: Some(Known { server_id: *b"0123456789abcdef", incarnation: 2 }),
+    }
+}
+
+pub(super) fn welcome() -> Welcome<'static> {
+    Welcome {
+        version: VERSION,
+        features: 0,
+        limits: ConnectionLimits {
+            request_frame_bytes: REQUEST_FRAME_BYTES_MAX,
+            reply_frame_bytes: REPLY_FRAME_BYTES_MAX,
+            batch_ops: 1024,
+            ops_in_flight: 1024,
+            transactions: 64,
+            transaction_idle_ms: 60_000,
+        },
+        server_version: "0.1.0",
+        server_id: *b"0123456789abcdef",
+        domain: "persistent",
+        abortable: true,
+        persistence: true,
+        horizon: HORIZON,
+        cut: Cut::At(0x0200_0000_0009),
+    }
+}
+
+pub(super) fn spec() -> TableSpec<'static> {
+    TableSpec {
+        type_name: "Dirent",
+        kind: TableKind::Ordered,
+        home: TableHome::Persistent,
+        key: List::new(vec![
+            Field { name: "parent", field_type: FieldType::Unsigned(64) },
+            Field { name: "name", field_type: FieldType::Bytes },
+        ])
+        .unwrap(),
+        record: List::new(vec![
+            Field { name: "ino", field_type: FieldType::Pointer { table: "inode" } },
+            Field { name: "delta", field_type: FieldType::Signed(32) },
+            Field { name: "hidden", field_type: FieldType::Bool },
+            Field { name: "note", field_type: FieldType::Text },
+            Field { name: "kind", field_type: FieldType::Other("Kind") },
+        ])
+        .unwrap(),
+        pairs_hint: 1000,
+    }
+}
+
+pub(super) fn info() -> TableInfo<'static> {
+    TableInfo { id: 7, name: "dirent", spec: spec() }
+}
+
+pub(super) fn parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let put =
+        |value, expires_ms| Change::Put { value: Value::new(value), expires_ms, compressed: expires_ms.is_some() };
+    List::new(vec![
+        Part { table: 7, key: Bytes(b"a"), expect: Expect::Absent, change: put(b"one", None) },
+        Part { table: 7, key: Bytes(b"b"), expect: Expect::At(VERSION_A), change: put(b"", Some(1_700_000_000_000)) },
+        Part { table: 8, key: Bytes(b""), expect: Expect::Present, change: Change::Delete },
+        Part { table: 8, key: Bytes(&[0xff]), expect: Expect::Any, change: Change::None },
+        Part { table: 9, key: Bytes(b"n"), expect: Expect::Never, change: Change::None },
+    ])
+    .unwrap()
+}
+
+/// A value that travels in the tail.
+pub(super) const LARGE: &[u8] = &[0x5a; limits::TAIL_VALUE_BYTES_MIN];
+
+pub(super) fn large_part() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let change = Change::Put { value: Value::new(LARGE), expires_ms: None, compressed: false };
+    List::new(vec![Part { table: 7, key: Bytes(b"large"), expect: Expect::Any, change }]).unwrap()
+}
+
+pub(super) fn options(level: Level) -> CommitOptions {
+    CommitOptions { level, force: level == Level::Persistent, notify: level == Level::Committed }
+}
+
+/// Each verb, in the order of its number, with the name of its vector.
+pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
+    let next = Op::Next {
+        table: 7,
+        from: Cursor::Past(Bytes(b"a")),
+        until: Some(Bytes(b"z")),
+        direction: Direction::Previous,
+        pairs_max: 100,
+        bytes_max: 65_536,
+    };
+    vec![
+        ("ping", Op::Ping),
+        ("lookup", Op::Lookup { table: 7, key: Bytes(b"key") }),
+        ("next", next),
+        ("follow", Op::Follow { table: 7, key: Bytes(b"key"), field: 2 }),
+        ("commit", Op::Commit { parts: parts(), options: options(Level::Committed) }),
+        ("reserve", Op::Reserve { table: 9, count: 16 }),
+        ("await", Op::Await { epoch: 0x0300_0000_0012 }),
+        ("force", Op::Force),
+        ("create-table", Op::CreateTable { name: "dirent", spec: spec() }),
+        ("open-table", Op::OpenTable { name: "dirent", spec: None }),
+        ("rename-table", Op::RenameTable { from: "dirent", to: "link" }),
+        ("destroy-table", Op::DestroyTable { name: "dirent" }),
+        ("list-tables", Op::ListTables),
+        ("status", Op::Status),
+        ("drop-cache", Op::DropCache),
+        ("txn-open", Op::TxnOpen),
+        ("txn-add", Op::TxnAdd { txn: 0x0000_0001_0000_0002, parts: parts() }),
+        ("txn-lookup", Op::TxnLookup { txn: 2, table: 7, key: Bytes(b"key") }),
+        ("txn-commit", Op::TxnCommit { txn: 2, options: options(Level::Persistent) }),
+        ("txn-abort", Op::TxnAbort { txn: 2 }),
+        ("cancel", Op::Cancel { id: 99 }),
+    ]
+}
+
+pub(super) fn pair(key: &'static [u8], value: &'static [u8]) -> Pair<'static> {
+    Pair { key: Bytes(key), value: Value::new(value), version: VERSION_A, expires_ms: Some(5), compressed: true }
+}
+
+fn status() -> Status<'static> {
+    let table = TableStatus { info: info(), pairs: 1, index_bytes: 16, record_bytes: 128 };
+    Status {
+        horizon: HORIZON,
+        epoch_open: 0x0300_0000_0012,
+        poisoned: Some("a flush failed"),
+        tables: List::new(vec![table]).unwrap(),
+        counters: List::new(vec![Counter { id: answer::counter::COMMITS, value: 12 }]).unwrap(),
+    }
+}
+
+/// Each answer, in the order of its number; those with variants inside, once for each.
+pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
+    let from = pair(b"a", b"1");
+    let to = pair(b"b", b"2");
+    let committed = |persistence| Answer::Committed {
+        epoch: 0x0300_0000_0012,
+        versions: List::new(vec![VERSION_A, Version { epoch: VERSION_A.epoch, ordinal: 301 }]).unwrap(),
+        persistence,
+    };
+    let fault = Fault {
+        code: 303,
+        kind: codes::fault_kind::CONFLICT,
+        applied: false,
+        message: "a compare did not hold",
+        failures: List::new(vec![Failure { part: 0, found: Some(VERSION_A) }, Failure { part: 1, found: None }])
+            .unwrap(),
+    };
+    let answers = vec![
+        ("done", Answer::Done),
+        ("pair", Answer::Pair(Some(pair(b"key", b"value")))),
+        ("pair-absent", Answer::Pair(None)),
+        ("pairs", Answer::Pairs { pairs: List::new(vec![from, to]).unwrap(), more: true }),
+        ("followed-found", Answer::Followed(Followed::Found { from, to })),
+        ("followed-absent", Answer::Followed(Followed::Absent)),
+        ("followed-null", Answer::Followed(Followed::Null { from })),
+        ("followed-dangling", Answer::Followed(Followed::Dangling { from, target: Bytes(b"gone") })),
+        ("committed-pending", committed(Persistence::Pending)),
+        ("committed-persistent", committed(Persistence::Persistent)),
+        ("committed-volatile", committed(Persistence::Volatile)),
+        ("reserved", Answer::Reserved(List::new(vec![*b"\0\0\0\x01\0\0\0\x02"]).unwrap())),
+        ("persistent", Answer::Persistent(HORIZON)),
+        ("table", Answer::Table(info())),
+        ("tables", Answer::Tables(List::new(vec![info()]).unwrap())),
+        ("status", Answer::Status(status())),
+        ("opened", Answer::Opened { txn: 0x0000_0001_0000_0002 }),
+        ("cancelled", Answer::Cancelled(true)),
+    ];
+    let mut outcomes: Vec<_> = answers.into_iter().map(|(name, answer)| (name, Outcome::Ok(answer))).collect();
+    outcomes.push(("fault", Outcome::Err(fault)));
+    outcomes
+}
+
+/// Every frame that has a golden vector: its name and its bytes.
+pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
+    let mut frames = Vec::new();
+    let mut add = |name: String, write: &dyn Fn(&mut FrameWriter) -> Result<(), WriteError>| {
+        let mut writer = FrameWriter::new(REPLY_FRAME_BYTES_MAX);
+        write(&mut writer).expect("samples are small");
+        frames.push((name, writer.take()));
+    };
+    add("hello".into(), &|writer| writer.hello(1, &hello()));
+    add("welcome".into(), &|writer| writer.welcome(1, &welcome()));
+    for (at, (name, op)) in ops().into_iter().enumerate() {
+        add(format!("request-{name}"), &|writer| writer.request(0x10 + at as u64, 250, op.clone()));
+    }
+    let large = Op::Commit { parts: large_part(), options: options(Level::Committed) };
+    add("request-commit-tail".into(), &|writer| writer.request(0x80, 0, large.clone()));
+    let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];
+    add("batch".into(), &|writer| writer.batch(0x81, 0, &batch));
+    for (at, (name, outcome)) in outcomes().into_iter().enumerate() {
+        add(format!("reply-{name}"), &|writer| writer.reply(0x10 + at as u64, HORIZON, outcome.clone()));
+    }
+    let tail = Outcome::Ok(Answer::Pair(Some(pair(b"large", LARGE))));
+    add("reply-pair-tail".into(), &|writer| writer.reply(0x80, HORIZON, tail.clone()));
+    let replies = [Element::outcome(Outcome::Ok(Answer::Done)), Element::outcome(tail.clone())];
+    add("batch-reply".into(), &|writer| writer.batch_reply(0x81, HORIZON, &replies));
+    add("push-persistent".into(), &|writer| writer.push(Push::Persistent(HORIZON)));
+    frames
+}
