@@ -9,9 +9,9 @@ pub const VALUE_BYTES_MAX: usize = 64 << 20;
 /// Most shards of a domain: the member bits of an epoch.
 pub const SHARDS_MAX: u8 = 24;
 /// Pages of a segment by default: 64 MiB.
-pub const SEGMENT_PAGES_DEFAULT: u32 = (64 << 20) / PAGE_BYTES as u32;
+pub const SEGMENT_PAGES_DEFAULT: u32 = 16_384;
 /// Fewest pages of a segment: a header, a footer, a summary and a few pages of log.
 pub const SEGMENT_PAGES_MIN: u32 = 8;
 
 const _: () = assert!(KEY_BYTES_MAX + 256 < PAGE_BYTES, "a key and its headers lie in one page");
-const _: () = assert!(SEGMENT_PAGES_DEFAULT == 16_384, "64 MiB of 4 KiB pages");
+const _: () = assert!(SEGMENT_PAGES_DEFAULT as usize * PAGE_BYTES == 64 << 20, "64 MiB of 4 KiB pages");

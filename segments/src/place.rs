@@ -4,6 +4,7 @@
 
 use crate::frame::PAGE_BYTES;
 use crate::ids::PageNo;
+use crate::limits::VALUE_BYTES_MAX;
 use core::fmt;
 
 /// Bits of a packed place: 40 of page, 9 of offset (in steps of 8 bytes), 6 of size class.
@@ -80,7 +81,8 @@ fn pages_of(class: u8) -> u32 {
     (4 + step) << doubling
 }
 
-const _: () = assert!(u32::MAX >= 8 << 14, "the last class, 8 << 14 pages = 512 MiB, is more than the largest record");
+const _: () =
+    assert!((8 << 14) * PAGE_BYTES > 2 * VALUE_BYTES_MAX, "the last class, 512 MiB, holds the largest record");
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
