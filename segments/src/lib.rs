@@ -5,11 +5,19 @@
 //! requests to a [`Device`](device::Device) and brings completions back.
 //! It does not know transactions, tables' contents or indexes.
 
+pub mod checksum;
 pub mod device;
+mod field;
 pub mod frame;
+#[cfg(test)]
+mod golden;
 pub mod ids;
+pub mod large;
 pub mod limits;
+pub mod page;
 pub mod place;
+pub mod record;
+pub mod superblock;
 
 pub use device::{Completion, Device, DeviceError, Request, Tag};
 pub use frame::{Frames, PAGE_BYTES, Page};
