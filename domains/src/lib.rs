@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod error;
+pub mod index;
 pub mod persistent;
 pub mod ring_device;
 pub mod schema;
