@@ -23,7 +23,7 @@ mod sync;
 
 pub use machine::{Action, Actions, FlushTicket, ShardEpochs};
 pub use shared::Shared;
-pub use state::{EPOCH_TRANSITIONS, EpochInput, EpochState};
+pub use state::{EPOCH_TRANSITIONS, EpochInput, EpochState, diagram};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,9 @@
 //!
 //! Contract: deterministic, no I/O, no clock. A caller brings ticks and completions and carries out what is asked.
 
+pub mod cut;
 pub mod epoch;
+pub mod lifecycle;
 pub mod limits;
 pub mod set;
 

@@ -65,3 +65,12 @@ impl EpochState {
         *to
     }
 }
+
+/// The table as a diagram in the language of mermaid.
+#[must_use]
+pub fn diagram() -> String {
+    let moves = EPOCH_TRANSITIONS.iter().map(|(from, by, to)| format!("    {from:?} --> {to:?}: {by:?}\n"));
+    let ends = ["    Acked --> [*]\n", "    InDoubt --> [*]\n"].map(str::to_owned);
+    let start = "stateDiagram-v2\n    [*] --> Open\n".to_owned();
+    core::iter::once(start).chain(moves).chain(ends).collect()
+}
