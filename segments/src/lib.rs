@@ -14,9 +14,11 @@ mod golden;
 pub mod ids;
 pub mod large;
 pub mod limits;
+pub mod memory;
 pub mod page;
 pub mod place;
 pub mod record;
+pub mod segment;
 pub mod superblock;
 
 pub use device::{Completion, Device, DeviceError, Request, Tag};
