@@ -45,13 +45,23 @@ pub trait Backend {
         key: &[u8],
         see: &mut dyn FnMut(Option<PairRef<'_>>),
     ) -> Result<(), Error> {
-        let pending = self.start(Op::Lookup { table, key: key.to_vec() })?;
-        match self.wait(pending)? {
-            Answer::Pair(pair) => {
-                see(pair.as_ref().map(|pair| PairRef { value: &pair.value, version: pair.version }));
-                Ok(())
-            }
-            other => unreachable!("a lookup was answered with {other:?}"),
-        }
+        lookup_by_operation(self, table, key, see)
     }
+}
+
+/// Looks a key up as an operation of its own and shows the copy that comes back.
+///
+/// # Errors
+/// The lookup's own.
+pub fn lookup_by_operation<B: Backend + ?Sized>(
+    backend: &B,
+    table: TableId,
+    key: &[u8],
+    see: &mut dyn FnMut(Option<PairRef<'_>>),
+) -> Result<(), Error> {
+    let pending = backend.start(Op::Lookup { table, key: key.to_vec() })?;
+    let answer = backend.wait(pending)?;
+    let Answer::Pair(pair) = answer else { unreachable!("a lookup was answered with {answer:?}") };
+    see(pair.as_ref().map(|pair| PairRef { value: &pair.value, version: pair.version }));
+    Ok(())
 }

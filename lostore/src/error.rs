@@ -78,14 +78,9 @@ pub enum OpenError {
         /// The system's answer.
         why: String,
     },
-    /// Another process has the store open.
-    #[error("the store at {} is open in process {pid}; stop that, or connect to its socket", path.display())]
-    Locked {
-        /// The path.
-        path: PathBuf,
-        /// The process, 0 when it could not be told.
-        pid: u32,
-    },
+    /// The machine refused: a lock that another process holds, io_uring, a socket's path, a system call.
+    #[error(transparent)]
+    Machine(#[from] uring::Error),
     /// Nobody listens at the socket.
     #[error("no server answers at {} ({why}); start one with `lostore serve`", path.display())]
     NoServer {
@@ -144,15 +139,15 @@ impl OpenError {
     #[must_use]
     pub fn code(&self) -> u16 {
         match self {
-            Self::NotADirectory { .. } => 110,
-            Self::Missing { .. } => 111,
-            Self::MissingParent { .. } => 112,
-            Self::NotOurs { .. } => 113,
-            Self::ReadOnly { .. } => 114,
-            Self::Locked { .. } => 115,
-            Self::NoServer { .. } => 116,
-            Self::Protocol { .. } => 117,
-            Self::System { .. } => 118,
+            Self::Machine(error) => error.code(),
+            Self::NotADirectory { .. } => 130,
+            Self::Missing { .. } => 131,
+            Self::MissingParent { .. } => 132,
+            Self::NotOurs { .. } => 133,
+            Self::ReadOnly { .. } => 134,
+            Self::NoServer { .. } => 135,
+            Self::Protocol { .. } => 136,
+            Self::System { .. } => 137,
         }
     }
 }
