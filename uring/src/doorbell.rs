@@ -53,6 +53,14 @@ impl Doorbell {
     }
 }
 
+#[cfg(test)]
+impl Doorbell {
+    /// How many handles share the descriptor.
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.fd)
+    }
+}
+
 impl Bell {
     /// Rings.
     pub fn ring(&self) {

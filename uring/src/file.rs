@@ -148,6 +148,14 @@ impl File {
     }
 }
 
+#[cfg(test)]
+impl File {
+    /// How many handles share the descriptor.
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.fd)
+    }
+}
+
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

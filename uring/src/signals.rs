@@ -14,11 +14,13 @@ static TERMINATION: OnceLock<(Doorbell, Bell)> = OnceLock::new();
 
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
+/// Comes along with the error of a write over the file size limit.
+const SIGXFSZ: i32 = 25;
 /// What `signal` answers when it fails.
 const SIG_ERR: usize = usize::MAX;
 
 unsafe extern "C" {
-    /// `signal(2)` of the C library that std links anyway; handlers are 4 or 8 bytes and travel as a number.
+    /// `signal(2)` of the C library that std links anyway. The handler before, or `SIG_ERR`, comes back as a number.
     fn signal(number: i32, handler: extern "C" fn(i32)) -> usize;
 }
 
@@ -29,7 +31,10 @@ extern "C" fn on_signal(_number: i32) {
     }
 }
 
-/// A doorbell that rings at SIGTERM and SIGINT, which no longer end the process by themselves.
+extern "C" fn on_nothing(_number: i32) {}
+
+/// A doorbell that rings at SIGTERM and SIGINT, which no longer end the process by themselves. Nor does a write over the file
+/// size limit: its error is answer enough.
 ///
 /// # Errors
 /// When the process has no descriptor left, or may not handle signals.
@@ -40,10 +45,11 @@ pub fn termination() -> Result<Doorbell, Error> {
         // Another thread may have been first; then its doorbell counts and ours is dropped.
         let _ = TERMINATION.set((doorbell, bell));
     }
-    for number in [SIGINT, SIGTERM] {
-        // SAFETY: `signal` wants a number and a handler that is async-signal-safe and lives for ever: `on_signal` is a function
-        // that does an atomic load and a write(2) through an Arc that a static keeps, and it leaves errno alone.
-        let before = unsafe { signal(number, on_signal) };
+    let handlers: [(i32, extern "C" fn(i32)); 3] = [(SIGINT, on_signal), (SIGTERM, on_signal), (SIGXFSZ, on_nothing)];
+    for (number, handler) in handlers {
+        // SAFETY: `signal` wants a number and a handler that is async-signal-safe and lives for ever: both are functions, one
+        // does nothing, the other an atomic load and a write(2) through an Arc that a static keeps, and leaves errno alone.
+        let before = unsafe { signal(number, handler) };
         if before == SIG_ERR {
             return Err(Error::os("handle", Path::new("the signals TERM and INT"), Errno::INVAL));
         }

@@ -132,6 +132,14 @@ impl Socket {
     }
 }
 
+#[cfg(test)]
+impl Socket {
+    /// How many handles share the descriptor.
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.fd)
+    }
+}
+
 /// Connects to the socket at `path`, as a client.
 ///
 /// # Errors

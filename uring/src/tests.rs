@@ -1,6 +1,8 @@
 //! The suite that both backends pass, as functions over [`Io`], and the ratchets of the crate.
 
+mod children;
 mod files;
+mod machine;
 mod sockets;
 mod source;
 
@@ -31,7 +33,7 @@ pub(crate) type Backend = Box<dyn Io<TestPage>>;
 /// Runs a test on both backends, and on a ring with as few places as there can be.
 pub(crate) fn on_both(test: impl Fn(&mut Backend, &Path)) {
     for (kind, places) in [(IoKind::Uring, 64), (IoKind::Uring, 8), (IoKind::Posix, 64)] {
-        let dir = TempDir::new_in(env!("CARGO_MANIFEST_DIR")).expect("a directory for the test");
+        let dir = directory();
         let (mut io, choice) = match open(kind, places) {
             Ok(opened) => opened,
             // A machine without io_uring still tests the other backend; what the refusal says is tested elsewhere.
@@ -43,6 +45,13 @@ pub(crate) fn on_both(test: impl Fn(&mut Backend, &Path)) {
         assert_eq!(io.in_flight(), 0, "everything is home, on {kind}");
         assert_eq!(io.strays(), 0, "nothing came that was not asked for, on {kind}");
     }
+}
+
+/// A directory beside the test's binary: on a disk, more likely than the machine's place for temporary files, and never among
+/// the sources.
+pub(crate) fn directory() -> TempDir {
+    let binary = std::env::current_exe().expect("a test is a program");
+    TempDir::new_in(binary.parent().expect("a program lies in a directory")).expect("a directory for the test")
 }
 
 /// A new data file that goes around the cache where it can.

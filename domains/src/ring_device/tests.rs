@@ -114,3 +114,97 @@ fn a_length_that_is_no_whole_page_is_rounded_down() {
     let device = RingDevice::new(open(IoKind::Posix, 8).unwrap().0, file).unwrap();
     assert_eq!(device.pages(), 3);
 }
+
+/// A backend that answers in the order in which it was last asked, the newest first, and with errors as told.
+#[derive(Default)]
+struct Backwards {
+    ops: Vec<(u64, Op<Page>)>,
+    /// The error number with which writes and flushes are answered; 0 for none.
+    errno: i32,
+    ids: Option<OpId>,
+}
+
+impl Backwards {
+    fn answer(&mut self, done: &mut Vec<OwnCompletion>, count: usize) {
+        for _ in 0..count {
+            let Some((user, op)) = self.ops.pop() else { return };
+            let failed = Err(uring::IoError::Os { errno: self.errno });
+            let (buffer, result) = match op {
+                Op::Read { buffer, .. } => (Some(buffer), Ok(Outcome::Done)),
+                Op::Write { buffer, .. } => (Some(buffer), if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
+                Op::Sync { .. } => (None, if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
+                other => unreachable!("the device asks for no {other:?}"),
+            };
+            let id = self.ids.expect("it was given at submit");
+            done.push(uring::Completion { user, id, buffer, result });
+        }
+    }
+}
+
+impl Io<Page> for Backwards {
+    fn submit(&mut self, op: Op<Page>, user: u64) -> OpId {
+        self.ops.push((user, op));
+        // Names of operations are a backend's own to make, so one is borrowed from a real backend, once.
+        *self.ids.get_or_insert_with(|| {
+            let (mut io, _) = open::<Page>(IoKind::Posix, 8).unwrap();
+            io.submit(Op::Watch { doorbell: Doorbell::new().unwrap() }, 0)
+        })
+    }
+
+    fn poll(&mut self, _done: &mut Vec<OwnCompletion>) {}
+
+    fn wait(&mut self, _timeout: Option<Duration>, done: &mut Vec<OwnCompletion>) {
+        self.answer(done, 1);
+    }
+
+    fn in_flight(&self) -> usize {
+        self.ops.len()
+    }
+
+    fn strays(&self) -> u64 {
+        0
+    }
+}
+
+fn backwards(errno: i32) -> RingDevice {
+    let dir = tempfile::tempdir().unwrap();
+    let file = File::create(&dir.path().join("data"), Caching::Buffered).unwrap();
+    file.set_bytes(1_000 * PAGE).unwrap();
+    RingDevice::new(Box::new(Backwards { errno, ..Backwards::default() }), file).unwrap()
+}
+
+#[test]
+fn completions_in_any_order_find_their_requests() {
+    let mut device = backwards(0);
+    for index in 0..50 {
+        device.submit(Tag(index), Request::Read { at: PageNo(index), frames: filled(1 + (index as usize % 7), 1) });
+    }
+    device.submit(Tag(100), Request::Zero { at: PageNo(100), pages: 900 });
+    device.submit(Tag(101), Request::Flush);
+    let mut done = Vec::new();
+    while device.in_flight() > 0 {
+        device.wait(&mut done);
+    }
+    let tags: Vec<u64> = done.iter().map(|completion| completion.tag.0).collect();
+    let wanted: Vec<u64> = [101, 100].into_iter().chain((0..50).rev()).collect();
+    assert_eq!(tags, wanted);
+    for completion in &done[2..] {
+        let pages = completion.frames.as_ref().unwrap().pages();
+        assert_eq!(pages as u64, 1 + completion.tag.0 % 7, "its own frames");
+    }
+}
+
+#[test]
+fn errors_keep_their_number_and_no_room_is_told_apart() {
+    let io = |errno| DeviceError::Io { errno };
+    let no_space = |errno| DeviceError::NoSpace { errno };
+    for (errno, wanted) in [(5, io(5)), (28, no_space(28)), (122, no_space(122)), (27, no_space(27)), (125, io(125))] {
+        let mut device = backwards(errno);
+        let written = run(&mut device, Request::Write { at: PageNo(1), frames: filled(3, 9) });
+        assert_eq!((written.result, written.frames.unwrap().pages()), (Err(wanted), 3));
+        assert_eq!(run(&mut device, Request::Flush).result, Err(wanted));
+        // The first of four pieces fails, and the others are not tried.
+        assert_eq!(run(&mut device, Request::Zero { at: PageNo(0), pages: 1_000 }).result, Err(wanted));
+        assert_eq!(device.io().in_flight(), 0);
+    }
+}

@@ -132,7 +132,7 @@ fn dropping_with_work_in_flight_ends_and_what_was_done_is_whole() {
 
 #[test]
 fn modes_and_names() {
-    let dir = tempfile::TempDir::new_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let dir = super::directory();
     let path = dir.path().join("data");
     let buffered = File::create(&path, Caching::Buffered).unwrap();
     assert_eq!((buffered.mode(), buffered.path()), (Mode::Buffered, path.as_path()));
