@@ -56,8 +56,13 @@ pub enum Mode {
 /// An open data file.
 #[derive(Clone, Debug)]
 pub struct File {
-    fd: Arc<OwnedFd>,
-    path: Arc<PathBuf>,
+    inner: Arc<Opened>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    fd: OwnedFd,
+    path: PathBuf,
     id: FileId,
     mode: Mode,
 }
@@ -103,19 +108,19 @@ impl File {
             Caching::Buffered => Mode::Buffered,
         };
         let id = FileId { device: stat.st_dev, inode: stat.st_ino };
-        Ok(Self { fd: Arc::new(fd), path: Arc::new(path.to_owned()), id, mode })
+        Ok(Self { inner: Arc::new(Opened { fd, path: path.to_owned(), id, mode }) })
     }
 
     /// How transfers travel.
     #[must_use]
     pub fn mode(&self) -> Mode {
-        self.mode
+        self.inner.mode
     }
 
     /// Where it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.inner.path
     }
 
     /// Its length in bytes.
@@ -123,7 +128,7 @@ impl File {
     /// # Errors
     /// When the kernel does not say.
     pub fn bytes(&self) -> Result<u64, Error> {
-        let stat = rustix::fs::fstat(&self.fd).map_err(|errno| Error::os("measure", &self.path, errno))?;
+        let stat = rustix::fs::fstat(&self.inner.fd).map_err(|errno| Error::os("measure", &self.inner.path, errno))?;
         Ok(u64::try_from(stat.st_size).expect("a regular file's length is not negative"))
     }
 
@@ -132,7 +137,7 @@ impl File {
     /// # Errors
     /// When the file system refuses, with the operating system's number.
     pub fn set_bytes(&self, bytes: u64) -> Result<(), Error> {
-        rustix::fs::ftruncate(&self.fd, bytes).map_err(|errno| Error::os("resize", &self.path, errno))
+        rustix::fs::ftruncate(&self.inner.fd, bytes).map_err(|errno| Error::os("resize", &self.inner.path, errno))
     }
 
     /// Makes everything written so far survive a power failure, waiting for it. For the edges of a file's life, not for commits.
@@ -140,11 +145,11 @@ impl File {
     /// # Errors
     /// When the medium refuses; then nothing written since the last good sync may be trusted.
     pub fn sync(&self) -> Result<(), Error> {
-        rustix::fs::fsync(&self.fd).map_err(|errno| Error::os("sync", &self.path, errno))
+        rustix::fs::fsync(&self.inner.fd).map_err(|errno| Error::os("sync", &self.inner.path, errno))
     }
 
     pub(crate) fn id(&self) -> FileId {
-        self.id
+        self.inner.id
     }
 }
 
@@ -152,13 +157,13 @@ impl File {
 impl File {
     /// How many handles share the descriptor.
     pub(crate) fn handles(&self) -> usize {
-        Arc::strong_count(&self.fd)
+        Arc::strong_count(&self.inner)
     }
 }
 
 impl AsFd for File {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.inner.fd.as_fd()
     }
 }
 

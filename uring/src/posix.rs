@@ -107,9 +107,11 @@ impl<P: Memory> Posix<P> {
     fn turn(&mut self, timeout: Option<Duration>) {
         // The caller's duration comes down to whole nanoseconds in 64 bits, three centuries at most.
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-        let ready = self.ready(timeout.as_ref());
-        self.workers.hear();
-        self.take_finished();
+        let (rang, ready) = self.ready(timeout.as_ref());
+        if rang {
+            self.workers.hear();
+            self.take_finished();
+        }
         for ticket in ready {
             self.serve(ticket);
         }
@@ -117,8 +119,8 @@ impl<P: Memory> Posix<P> {
         self.waiting.retain(|ticket| slots.get_mut(*ticket).is_some());
     }
 
-    /// The tickets whose descriptors are ready, after waiting for one or for the threads.
-    fn ready(&mut self, timeout: Option<&Timespec>) -> Vec<Ticket> {
+    /// Waits; whether the threads rang, and the tickets whose descriptors are ready.
+    fn ready(&mut self, timeout: Option<&Timespec>) -> (bool, Vec<Ticket>) {
         let slots = &self.slots;
         let mut tickets = Vec::with_capacity(self.waiting.len());
         let mut watched = Vec::with_capacity(self.waiting.len() + 1);
@@ -135,8 +137,9 @@ impl<P: Memory> Posix<P> {
             Err(errno) => panic!("descriptors that are open cannot be polled: {errno}"),
         }
         // Errors and hang-ups are readiness too: the operation itself tells which.
-        let ready = watched[1..].iter().zip(&tickets).filter(|(watched, _)| !watched.revents().is_empty());
-        ready.map(|(_, ticket)| *ticket).collect()
+        let is_ready = |watched: &PollFd<'_>| !watched.revents().is_empty();
+        let ready = watched[1..].iter().zip(&tickets).filter(|(watched, _)| is_ready(watched));
+        (is_ready(&watched[0]), ready.map(|(_, ticket)| *ticket).collect())
     }
 
     /// Does one operation whose descriptor was ready.

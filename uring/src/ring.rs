@@ -160,9 +160,10 @@ impl<P: Memory, K: Kernel> Engine<P, K> {
     /// Issues what there is room for.
     fn issue(&mut self) {
         while self.issued < self.places {
+            // What may wait for ever goes first, since it cannot take the last quarter: so neither kind keeps the other out.
             let room = self.waiting < self.waiting_max;
-            let idle = |engine: &mut Self| if room { engine.idle.pop_front() } else { None };
-            let Some(ticket) = self.brisk.pop_front().or_else(|| idle(self)) else {
+            let idle = if room { self.idle.pop_front() } else { None };
+            let Some(ticket) = idle.or_else(|| self.brisk.pop_front()) else {
                 return;
             };
             self.issue_one(ticket);

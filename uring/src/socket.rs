@@ -32,7 +32,8 @@ pub struct Socket {
 /// Who is on the other side of a connection, as of its connect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Peer {
-    /// The process. For messages only: it may be another one by now.
+    /// The process, or 0 when it is not to be seen from here (it runs in a container of its own). For messages only: the
+    /// number may be another process's by now.
     pub pid: u32,
     /// The user.
     pub uid: u32,
@@ -119,10 +120,19 @@ impl Socket {
     /// # Errors
     /// When the kernel does not say.
     pub fn peer(&self) -> Result<Peer, Error> {
-        let credentials = rustix::net::sockopt::socket_peercred(&self.fd)
-            .map_err(|errno| Error::os("ask for", Path::new("the peer's credentials"), errno))?;
-        let pid = u32::try_from(credentials.pid.as_raw_nonzero().get()).expect("a process id is positive");
-        Ok(Peer { pid, uid: credentials.uid.as_raw(), gid: credentials.gid.as_raw() })
+        // Not through `rustix`, whose process ids cannot be 0.
+        let mut credentials = [0u32; 3];
+        let mut bytes = 12u32;
+        // SAFETY: `getsockopt` wants an open descriptor, which `fd` is, a length, and room for as many bytes, which
+        // `credentials` has: three numbers of four bytes, each of which may hold anything.
+        let answer = unsafe {
+            getsockopt(self.fd.as_raw_fd(), SOL_SOCKET, SO_PEERCRED, credentials.as_mut_ptr(), &raw mut bytes)
+        };
+        if answer != 0 || bytes != 12 {
+            return Err(Error::os("ask for", Path::new("the peer's credentials"), Errno::NOTCONN));
+        }
+        let [pid, uid, gid] = credentials;
+        Ok(Peer { pid, uid, gid })
     }
 
     /// Ends both directions, so that whatever waits on either side is answered.
@@ -189,10 +199,14 @@ fn make_room(path: &Path, lock: Option<&DirectoryLock>) -> Result<(), Error> {
 }
 
 const SOL_SOCKET: i32 = 1;
+const SO_PEERCRED: i32 = 17;
 const SO_PASSRIGHTS: i32 = 83;
 
 unsafe extern "C" {
-    /// `setsockopt(2)` of the C library that std links anyway.
+    /// `getsockopt(2)` of the C library that std links anyway.
+    fn getsockopt(fd: i32, level: i32, name: i32, value: *mut u32, bytes: *mut u32) -> i32;
+
+    /// `setsockopt(2)`, likewise.
     fn setsockopt(fd: i32, level: i32, name: i32, value: *const i32, bytes: u32) -> i32;
 }
 

@@ -18,9 +18,14 @@ fn part() -> Option<PathBuf> {
 
 /// Starts this test again, as a child.
 fn child(test: &str, dir: &Path) -> Child {
+    command(test, dir).spawn().unwrap()
+}
+
+fn command(test: &str, dir: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([&format!("tests::children::{test}"), "--exact", "--nocapture"]).env(PART, dir);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
 }
 
 /// Tells the parent that the child is where it should be.
@@ -150,3 +155,33 @@ fn a_signal_to_end_rings_a_doorbell_on_both_backends() {
     hear(&mut child, "ending");
     assert!(child.wait().unwrap().success(), "it ended in its own way");
 }
+
+#[test]
+fn another_user_without_lockable_memory_gets_a_backend_that_works() {
+    let test = "another_user_without_lockable_memory_gets_a_backend_that_works";
+    if let Some(dir) = part() {
+        rustix::process::setrlimit(Resource::Memlock, Rlimit { current: Some(0), maximum: Some(0) }).unwrap();
+        let (mut io, choice) = open::<TestPage>(IoKind::Auto, crate::limits::PLACES_MAX).unwrap();
+        assert_eq!(choice.kind == IoKind::Posix, choice.notice.is_some(), "{choice:?}");
+        let file = data_file(&dir);
+        io.submit(Op::Write { file, offset: 0, buffer: pages(1, 1) }, 1);
+        let mut done = Vec::new();
+        io.wait(None, &mut done);
+        assert!(done[0].result.is_ok());
+        say("works");
+        return;
+    }
+    let dir = super::directory();
+    std::os::unix::fs::chown(dir.path(), Some(NOBODY), Some(NOBODY)).unwrap_or_default();
+    let mut command = command(test, dir.path());
+    if crate::socket::own_uid() == 0 {
+        std::os::unix::process::CommandExt::uid(&mut command, NOBODY);
+    }
+    // A test binary that another user may not run shows nothing; where it can be run, it must work.
+    let Ok(mut child) = command.spawn() else { return };
+    hear(&mut child, "works");
+    assert!(child.wait().unwrap().success());
+}
+
+/// The user without rights.
+const NOBODY: u32 = 65_534;
