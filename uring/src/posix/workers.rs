@@ -31,13 +31,13 @@ pub(super) struct Task<P> {
     pub(super) work: FileWork<P>,
 }
 
-struct ToDo<P> {
+struct Backlog<P> {
     tasks: VecDeque<Task<P>>,
     closing: bool,
 }
 
 struct Shared<P> {
-    to_do: Mutex<ToDo<P>>,
+    backlog: Mutex<Backlog<P>>,
     more: Condvar,
     finished: Mutex<Vec<(Task<P>, i32)>>,
 }
@@ -53,8 +53,8 @@ const HELD: &str = "no thread panics while it holds a list";
 
 impl<P: Memory> Workers<P> {
     pub(super) fn start() -> Result<Self, Error> {
-        let to_do = Mutex::new(ToDo { tasks: VecDeque::new(), closing: false });
-        let shared = Arc::new(Shared { to_do, more: Condvar::new(), finished: Mutex::new(Vec::new()) });
+        let backlog = Mutex::new(Backlog { tasks: VecDeque::new(), closing: false });
+        let shared = Arc::new(Shared { backlog, more: Condvar::new(), finished: Mutex::new(Vec::new()) });
         let mut workers = Self { shared, doorbell: Doorbell::new()?, threads: Vec::new() };
         for index in 0..FILE_THREADS {
             let (shared, bell) = (Arc::clone(&workers.shared), workers.doorbell.bell());
@@ -78,7 +78,7 @@ impl<P: Memory> Workers<P> {
     }
 
     pub(super) fn give(&self, task: Task<P>) {
-        self.shared.to_do.lock().expect(HELD).tasks.push_back(task);
+        self.shared.backlog.lock().expect(HELD).tasks.push_back(task);
         self.shared.more.notify_one();
     }
 
@@ -88,18 +88,18 @@ impl<P: Memory> Workers<P> {
 
     /// Takes a task back that no thread has begun.
     pub(super) fn take_back(&self, ticket: Ticket) -> Option<Task<P>> {
-        let mut to_do = self.shared.to_do.lock().expect(HELD);
-        let index = to_do.tasks.iter().position(|task| task.ticket == ticket)?;
-        to_do.tasks.remove(index)
+        let mut backlog = self.shared.backlog.lock().expect(HELD);
+        let index = backlog.tasks.iter().position(|task| task.ticket == ticket)?;
+        backlog.tasks.remove(index)
     }
 }
 
 impl<P: Memory> Drop for Workers<P> {
     fn drop(&mut self) {
         {
-            let mut to_do = self.shared.to_do.lock().expect(HELD);
-            to_do.closing = true;
-            to_do.tasks.clear();
+            let mut backlog = self.shared.backlog.lock().expect(HELD);
+            backlog.closing = true;
+            backlog.tasks.clear();
         }
         self.shared.more.notify_all();
         for thread in self.threads.drain(..) {
@@ -118,15 +118,15 @@ fn work<P: Memory>(shared: &Shared<P>, bell: &Bell) {
 }
 
 fn next<P>(shared: &Shared<P>) -> Option<Task<P>> {
-    let mut to_do = shared.to_do.lock().expect(HELD);
+    let mut backlog = shared.backlog.lock().expect(HELD);
     loop {
-        if to_do.closing {
+        if backlog.closing {
             return None;
         }
-        if let Some(task) = to_do.tasks.pop_front() {
+        if let Some(task) = backlog.tasks.pop_front() {
             return Some(task);
         }
-        to_do = shared.more.wait(to_do).expect(HELD);
+        backlog = shared.more.wait(backlog).expect(HELD);
     }
 }
 
