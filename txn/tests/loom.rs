@@ -1,4 +1,5 @@
-//! What shards do to each other's epochs, in every interleaving that the memory model allows.
+//! What shards do to each other's epochs, in the interleavings and the stale reads that the memory model allows; the larger
+//! models with a bound on forced switches, which stands in each.
 //!
 //! The sources of `txn::epoch` are included here beside another `sync`, whose atomics are loom's, so the models run the
 //! shipped code and no compiler flag is needed. A *twin* is the same source beside a `sync` or a `rules` that lacks one

@@ -394,6 +394,8 @@ impl ShardEpochs {
         let Some(members) = self.leave(open) else { return };
         (self.timer, self.wish) = (None, None);
         if by_wish {
+            // The last persistent epoch may have moved since the turn began, and it is by that that there was room for a wish.
+            self.retire();
             self.forced.push(open);
             if members & bit(self.shard) == 0 {
                 // Members are rung when it is persistent; an outsider that counts it must ask. If it is persistent by now

@@ -58,12 +58,21 @@ pub enum Violation {
     Progress,
 }
 
-/// Visits every state; answers with their number, or with what is violated and the inputs that lead there.
+/// What was seen: how many states, and which of the rare situations.
+#[derive(Debug)]
+pub struct Seen {
+    pub states: usize,
+    pub marks: BTreeSet<&'static str>,
+}
+
+/// Visits every state; answers with what was seen, or with what is violated and the inputs that lead there.
 pub fn explore<W: Debug>(
     start: impl Fn() -> W,
     inputs: impl Fn(&W) -> (Vec<Input>, Vec<Input>),
     step: impl Fn(&mut W, Input) -> Result<(), Violation>,
-) -> Result<usize, (Violation, Vec<Input>)> {
+    marks: impl Fn(&W) -> Vec<&'static str>,
+) -> Result<Seen, (Violation, Vec<Input>)> {
+    let mut marked = BTreeSet::new();
     let mut seen = BTreeSet::from([fingerprint(&start())]);
     let mut paths = VecDeque::from([Vec::new()]);
     while let Some(path) = paths.pop_front() {
@@ -81,11 +90,12 @@ pub fn explore<W: Debug>(
                 return Err((violation, longer));
             }
             if seen.insert(fingerprint(&world)) {
+                marked.extend(marks(&world));
                 paths.push_back(longer);
             }
         }
     }
-    Ok(seen.len())
+    Ok(Seen { states: seen.len(), marks: marked })
 }
 
 /// Two hashes of all that tells one state from another: 128 bits, so that none is taken for another by chance.

@@ -156,6 +156,34 @@ impl World {
         self.check()
     }
 
+    /// The rare situations that this state shows: a model that never meets them would prove little.
+    pub fn marks(&self) -> Vec<&'static str> {
+        let tags = |node: &Node| -> Vec<EpochId> {
+            let tag = |item: &Item| match item {
+                Item::Update(epoch) => Some(*epoch),
+                Item::Close(..) => None,
+            };
+            node.log.iter().filter_map(tag).collect()
+        };
+        let covered = |node: &Node| node.flush.as_ref().map_or(0, |(_, covered)| covered.len());
+        let out_of_order = |node: &Node| {
+            let late = node.writes.iter().skip_while(|(_, write)| *write != Write::Submitted);
+            late.into_iter().any(|(_, write)| *write == Write::Completed)
+        };
+        let doubt = self.nodes.iter().filter(|node| node.machine.first_in_doubt().is_some()).count();
+        let some_persistent = self.shared.persistent() > EpochId::base(LIFE);
+        let all = [
+            ("late tag", self.nodes.iter().any(|node| tags(node).windows(2).any(|pair| pair[0] > pair[1]))),
+            ("no room to leave", !self.shared.has_room()),
+            ("one flush for two closes", self.nodes.iter().any(|node| covered(node) > 1)),
+            ("writes out of order", self.nodes.iter().any(out_of_order)),
+            ("two shards rung at once", self.nodes.iter().filter(|node| node.bell).count() == 2),
+            ("some kept, some in doubt", doubt > 0 && some_persistent),
+            ("one fails, the other goes on", doubt == 1 && self.nodes.len() == 2),
+        ];
+        all.into_iter().filter(|(_, is_so)| *is_so).map(|(name, _)| name).collect()
+    }
+
     fn commit(&mut self, at: usize) {
         self.left.commits -= 1;
         let node = &mut self.nodes[at];
