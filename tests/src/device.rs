@@ -427,4 +427,4 @@ fn gone(flying: Flying) -> Completion {
     Completion { tag: flying.tag, frames, result: Err(DeviceError::Gone) }
 }
 
-const _: () = assert!(PAGE_BYTES % crate::image::SECTOR_BYTES == 0, "a page is a whole number of sectors");
+const _: () = assert!(PAGE_BYTES.is_multiple_of(crate::image::SECTOR_BYTES), "a page is a whole number of sectors");

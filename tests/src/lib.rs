@@ -16,11 +16,13 @@
 pub mod clock;
 pub mod device;
 pub mod image;
+pub mod model;
 pub mod rng;
 pub mod trace;
 
 pub use clock::SimClock;
 pub use device::{Fault, FaultKind, Faults, SimDevice};
 pub use image::Image;
+pub use model::{Model, Violation};
 pub use rng::Rng;
 pub use trace::Trace;

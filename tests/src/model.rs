@@ -1,0 +1,330 @@
+//! The oracle: what a store must hold, kept in sorted maps by something too simple to be wrong.
+//!
+//! Contract: the harness tells it what was submitted ([`Model::submitted`]), what was answered ([`Model::answered`]) and what was
+//! announced ([`Model::noticed`]); it judges reads while the domain lives ([`Model::may_read`]) and, after a recovery, whether
+//! what was found is exactly what survived ([`Model::judge`], then [`Model::settle`]).
+//!
+//! What must hold after a recovery with cut `D`: the pairs found are the fold, in the order of their versions, of all commits with an
+//! epoch up to `D`, on top of what the recovery before had found; `D` is at least every epoch that was announced; every compare of
+//! those commits held at its place in that order; volatile tables are empty; no version is ever issued twice.
+//!
+//! A commit without an answer when the power fails may have been applied or not. It is found by its *stamp*: a value that no other
+//! commit has written. The workload sees to it that such a value is in every set of which it matters.
+
+mod commit;
+mod fold;
+#[cfg(test)]
+mod tests;
+
+pub use commit::{Content, Effect, Key, Parts, Sent};
+pub use fold::{Found, Recovered};
+
+use commit::Done;
+use domains::schema::TableHome;
+use domains::{Committed, Failure, Level, Persistence, TableInfo};
+use segments::{EpochId, Incarnation, TableId, Version};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use txn::{CommitSet, Expect};
+
+/// Something that the domain did and must not do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation(pub String);
+
+/// A pair as the oracle knows it; without content it was deleted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// The version of the pair, or of its deletion. `None` when it was applied without an answer.
+    pub version: Option<Version>,
+    /// What it holds.
+    pub content: Option<Rc<Content>>,
+}
+
+/// Pairs by key, of all tables.
+pub type State = BTreeMap<Key, Known>;
+
+/// A table operation under way: what the catalog may look like afterwards.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TableChange {
+    /// A table of this name comes.
+    Create {
+        /// Its name.
+        name: String,
+        /// Where its pairs live.
+        home: TableHome,
+    },
+    /// A table gets another name.
+    Rename {
+        /// The old one.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// A table goes.
+    Destroy {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// The oracle.
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    /// Tables by name, as far as answers say.
+    pub tables: BTreeMap<String, TableInfo>,
+    /// A table operation without an answer.
+    pub table_change: Option<TableChange>,
+    table_ids: BTreeSet<TableId>,
+    volatile: BTreeSet<TableId>,
+    settled: State,
+    now: State,
+    history: Vec<Done>,
+    /// Commits without an answer, and those of which the answer says that their fate is unknown.
+    limbo: BTreeMap<u64, Sent>,
+    issued: BTreeSet<Version>,
+    highest: Version,
+    noticed: EpochId,
+    addresses: BTreeSet<(TableId, [u8; 8])>,
+}
+
+impl Model {
+    /// An oracle of an empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many commits of this incarnation have been answered.
+    #[must_use]
+    pub fn commits(&self) -> usize {
+        self.history.len()
+    }
+
+    /// The last epoch that an answered commit joined.
+    #[must_use]
+    pub fn last_epoch(&self) -> EpochId {
+        let lasting = |done: &&Done| done.persistence != Persistence::Volatile;
+        self.history.iter().filter(lasting).map(|done| done.epoch).max().unwrap_or_default()
+    }
+
+    /// What a key holds now, as far as answers say.
+    #[must_use]
+    pub fn get(&self, key: &Key) -> Option<&Known> {
+        self.now.get(key).filter(|known| known.content.is_some())
+    }
+
+    /// The keys that hold something now, of one table.
+    #[must_use]
+    pub fn keys(&self, table: TableId) -> Vec<Vec<u8>> {
+        let of_table = self.now.range((table, Vec::new())..).take_while(|((of, _), _)| *of == table);
+        of_table.filter(|(_, known)| known.content.is_some()).map(|((_, key), _)| key.clone()).collect()
+    }
+
+    /// Whether the table is volatile.
+    #[must_use]
+    pub fn is_volatile(&self, table: TableId) -> bool {
+        self.volatile.contains(&table)
+    }
+
+    /// A commit goes to the domain.
+    pub fn submitted(&mut self, op: u64, set: &CommitSet, level: Level) {
+        let mut sent = Sent::new(set, level, self.highest, &self.volatile);
+        sent.since = self.history.len();
+        let before = self.limbo.insert(op, sent);
+        assert!(before.is_none(), "operation {op} was submitted twice");
+    }
+
+    /// A commit was refused: nothing of it was applied.
+    pub fn refused(&mut self, op: u64) -> Sent {
+        self.limbo.remove(&op).expect("it was submitted")
+    }
+
+    /// Judges the answer that compares did not hold.
+    ///
+    /// # Errors
+    /// When no compare named in the answer can have failed.
+    pub fn judge_failures(&self, sent: &Sent, failures: &[Failure]) -> Result<(), Violation> {
+        if failures.is_empty() {
+            return violation("a failed commit names no compare".to_owned());
+        }
+        for failure in failures {
+            let Some(part) = sent.parts.get(failure.part as usize) else {
+                return violation(format!("a failure names part {} of {}", failure.part, sent.parts.len()));
+            };
+            let holds = match part.expect {
+                Expect::Any => true,
+                Expect::Absent => failure.found.is_none(),
+                Expect::Present => failure.found.is_some(),
+                Expect::At(version) => failure.found == Some(version),
+                Expect::Never => false,
+            };
+            if holds {
+                return violation(format!(
+                    "{:?} is said to have failed, having found {:?}",
+                    part.expect, failure.found
+                ));
+            }
+            let current = self.get(&part.key).map(|known| known.version);
+            let settled = current.is_none_or(|version| version.is_some()) && !self.touched(&part.key, sent.since);
+            if settled && failure.found != current.flatten() {
+                return violation(format!("{:?} found {:?}, there is {current:?}", part.key, failure.found));
+            }
+        }
+        Ok(())
+    }
+
+    /// A commit was answered.
+    ///
+    /// # Errors
+    /// When its versions cannot be: issued before, out of order, of another epoch, or the wrong number.
+    pub fn answered(&mut self, op: u64, committed: &Committed) -> Result<(), Violation> {
+        let sent = self.limbo.remove(&op).expect("it was submitted");
+        let done = Done::new(&sent, committed).map_err(Violation)?;
+        for version in committed.versions.as_slice() {
+            if !self.issued.insert(*version) {
+                return violation(format!("version {version} was issued twice"));
+            }
+            if *version <= sent.highest {
+                return violation(format!("{version} was issued after {} had been answered", sent.highest));
+            }
+            self.highest = self.highest.max(*version);
+        }
+        if sent.level == Level::Persistent && committed.persistence == Persistence::Pending {
+            return violation(format!("answered as persistent, and pending in epoch {}", committed.epoch));
+        }
+        if committed.persistence == Persistence::Persistent {
+            self.noticed(committed.epoch);
+        }
+        if (committed.persistence == Persistence::Volatile) != done.volatile_only {
+            return violation(format!("{:?} is wrong for {done:?}", committed.persistence));
+        }
+        for part in &done.parts {
+            let known = Known { version: part.version, content: part.effect.content() };
+            let newer = self.now.get(&part.key).is_none_or(|now| now.version < part.version);
+            if part.version.is_some() && newer {
+                self.now.insert(part.key.clone(), known);
+            }
+        }
+        self.history.push(done);
+        Ok(())
+    }
+
+    /// Everything up to this epoch has been announced as persistent.
+    pub fn noticed(&mut self, epoch: EpochId) {
+        self.noticed = self.noticed.max(epoch);
+    }
+
+    /// The last epoch announced.
+    #[must_use]
+    pub fn last_noticed(&self) -> EpochId {
+        self.noticed
+    }
+
+    /// Addresses were given out.
+    ///
+    /// # Errors
+    /// When one of them was given out before.
+    pub fn reserved(&mut self, table: TableId, addresses: &[[u8; 8]]) -> Result<(), Violation> {
+        for address in addresses {
+            if !self.addresses.insert((table, *address)) {
+                return violation(format!("address {address:02x?} of {table:?} was given out twice"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A table came to be, or is known again.
+    ///
+    /// # Errors
+    /// When its id has been another table's.
+    pub fn table_is(&mut self, info: TableInfo) -> Result<(), Violation> {
+        let known = self.tables.values().any(|table| table.id == info.id);
+        if !self.table_ids.insert(info.id) && !known {
+            return violation(format!("id {} has been given twice", info.id));
+        }
+        if info.spec.home == TableHome::Volatile {
+            self.volatile.insert(info.id);
+        }
+        self.tables.retain(|_, table| table.id != info.id);
+        self.tables.insert(info.name.clone(), info);
+        Ok(())
+    }
+
+    /// A table is gone, with its pairs.
+    pub fn table_gone(&mut self, name: &str) {
+        if let Some(info) = self.tables.remove(name) {
+            self.now.retain(|(table, _), _| *table != info.id);
+        }
+    }
+
+    /// A mark from which a read is judged: how much had been answered when it was submitted, and what its key held.
+    #[must_use]
+    pub fn mark(&self, key: &Key) -> (usize, Option<Known>) {
+        (self.history.len(), self.get(key).cloned())
+    }
+
+    /// Whether a read that began at `mark` may see `found` at `key`.
+    #[must_use]
+    pub fn may_read(&self, key: &Key, mark: &(usize, Option<Known>), found: Option<&Found>) -> bool {
+        let matches = |known: Option<&Known>| match (found, known) {
+            (None, None) => true,
+            (Some(found), Some(known)) => found.is(known),
+            (None, Some(known)) => known.content.is_none(),
+            (Some(_), None) => false,
+        };
+        if matches(mark.1.as_ref()) {
+            return true;
+        }
+        let answered = self.history[mark.0..].iter().flat_map(|done| &done.parts);
+        let changed = answered.filter(|part| part.key == *key && part.version.is_some());
+        if changed
+            .map(|part| Known { version: part.version, content: part.effect.content() })
+            .any(|k| matches(Some(&k)))
+        {
+            return true;
+        }
+        let unanswered = self.limbo.values().flat_map(|sent| &sent.parts).filter(|part| part.key == *key);
+        unanswered.filter(|part| part.effect != Effect::None).any(|part| match (found, part.effect.content()) {
+            (None, content) => content.is_none(),
+            (Some(found), Some(content)) => !self.issued.contains(&found.version) && *content == found.content,
+            (Some(_), None) => false,
+        })
+    }
+
+    /// Whether a key was or may have been changed since `since` commits had been answered.
+    #[must_use]
+    pub fn touched(&self, key: &Key, since: usize) -> bool {
+        let answered = self.history[since.min(self.history.len())..].iter().flat_map(|done| &done.parts);
+        let unanswered = self.limbo.values().flat_map(|sent| &sent.parts);
+        answered.chain(unanswered).any(|part| part.key == *key && part.effect != Effect::None)
+    }
+
+    /// Begins the next incarnation with what was found, once it has been judged.
+    ///
+    /// # Errors
+    /// When a table has an id that another one had.
+    pub fn settle(&mut self, recovered: &Recovered, incarnation: Incarnation) -> Result<(), Violation> {
+        self.tables.clear();
+        for info in &recovered.tables {
+            self.table_ids.remove(&info.id);
+            self.table_is(info.clone())?;
+        }
+        self.settled.clear();
+        for (key, found) in &recovered.pairs {
+            self.issued.insert(found.version);
+            self.highest = self.highest.max(found.version);
+            let known = Known { version: Some(found.version), content: Some(Rc::new(found.content.clone())) };
+            self.settled.insert(key.clone(), known);
+        }
+        self.now = self.settled.clone();
+        self.history.clear();
+        self.limbo.clear();
+        self.table_change = None;
+        self.noticed = EpochId::base(incarnation);
+        Ok(())
+    }
+}
+
+pub(crate) fn violation<T>(what: String) -> Result<T, Violation> {
+    Err(Violation(what))
+}

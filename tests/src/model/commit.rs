@@ -1,0 +1,141 @@
+//! Commits as the oracle keeps them: sent and perhaps applied, or answered with versions.
+
+use domains::{Committed, Level, Persistence};
+use segments::{EpochId, TableId, Version};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use txn::{Change, CommitSet, Expect};
+
+/// A key and its table.
+pub type Key = (TableId, Vec<u8>);
+
+/// What a pair holds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Content {
+    /// The record's bytes.
+    pub value: Vec<u8>,
+    /// When it expires.
+    pub expires_ms: Option<u64>,
+    /// The client's flag.
+    pub compressed: bool,
+}
+
+/// What a part does.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// It only compares.
+    None,
+    /// The pair becomes this.
+    Put(Rc<Content>),
+    /// The pair goes.
+    Delete,
+}
+
+impl Effect {
+    /// What the pair holds afterwards.
+    #[must_use]
+    pub fn content(&self) -> Option<Rc<Content>> {
+        match self {
+            Self::Put(content) => Some(Rc::clone(content)),
+            Self::None | Self::Delete => None,
+        }
+    }
+}
+
+/// One key of a commit.
+#[derive(Clone, Debug)]
+pub struct PartOf {
+    /// Which.
+    pub key: Key,
+    /// What must hold before.
+    pub expect: Expect,
+    /// What is done.
+    pub effect: Effect,
+    /// The version that it was given; none when it only compared, changed nothing, or was not answered.
+    pub version: Option<Version>,
+    /// Whether the table is volatile.
+    pub volatile: bool,
+}
+
+/// The keys of a commit.
+pub type Parts = Vec<PartOf>;
+
+/// A commit that was sent and has no answer.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Its parts.
+    pub parts: Parts,
+    /// When it wants to be answered.
+    pub level: Level,
+    /// The highest version that had been answered when it was sent.
+    pub(super) highest: Version,
+    /// How many commits had been answered when it was sent.
+    pub since: usize,
+}
+
+impl Sent {
+    pub(super) fn new(set: &CommitSet, level: Level, highest: Version, volatile: &BTreeSet<TableId>) -> Self {
+        let part_of = |part: txn::Part<'_>| PartOf {
+            key: (part.table, part.key.to_vec()),
+            expect: part.expect,
+            effect: match part.change {
+                Change::None => Effect::None,
+                Change::Put { value, options } => Effect::Put(Rc::new(Content {
+                    value: value.to_vec(),
+                    expires_ms: options.expires_ms,
+                    compressed: options.compressed,
+                })),
+                Change::Delete => Effect::Delete,
+            },
+            version: None,
+            volatile: volatile.contains(&part.table),
+        };
+        Self { parts: set.parts().map(part_of).collect(), level, highest, since: 0 }
+    }
+}
+
+/// A commit that was applied.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    pub(super) parts: Parts,
+    pub(super) epoch: EpochId,
+    pub(super) persistence: Persistence,
+    /// Its place among all commits: its first version.
+    pub(super) order: Version,
+    /// Whether it changed something, and in volatile tables only.
+    pub(super) volatile_only: bool,
+}
+
+impl Done {
+    /// Gives the versions of an answer to the parts they belong to.
+    ///
+    /// A delete that asks for nothing and finds nothing has no version. The workload puts at most one such delete in a set, so
+    /// the number of versions says whether it was effective.
+    pub(super) fn new(sent: &Sent, committed: &Committed) -> Result<Self, String> {
+        let versions = committed.versions.as_slice();
+        let loose = |part: &PartOf| part.effect == Effect::Delete && part.expect == Expect::Any;
+        let changes = sent.parts.iter().filter(|part| part.effect != Effect::None).count();
+        let loose_count = sent.parts.iter().filter(|part| loose(part)).count();
+        assert!(loose_count <= 1, "the workload puts at most one delete that asks for nothing in a set");
+        let loose_had_effect = versions.len() == changes;
+        if !loose_had_effect && versions.len() + loose_count != changes {
+            return Err(format!("{} versions for {changes} changes", versions.len()));
+        }
+        let mut left = versions.iter();
+        let mut parts = sent.parts.clone();
+        for part in parts.iter_mut().filter(|part| part.effect != Effect::None) {
+            if loose_had_effect || !loose(part) {
+                part.version = left.next().copied();
+            }
+        }
+        if let Some(version) = versions.iter().find(|version| version.epoch != committed.epoch) {
+            return Err(format!("version {version} of a commit in epoch {}", committed.epoch));
+        }
+        if !versions.is_sorted_by(|a, b| a < b) {
+            return Err(format!("versions do not rise: {versions:?}"));
+        }
+        let order = versions.first().copied().unwrap_or_default();
+        let volatile_only = !versions.is_empty() && parts.iter().all(|part| part.version.is_none() || part.volatile);
+        Ok(Self { parts, epoch: committed.epoch, persistence: committed.persistence, order, volatile_only })
+    }
+}

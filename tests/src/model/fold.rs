@@ -1,0 +1,222 @@
+//! What recovery must have left: the fold of the commits up to the cut, compared with what was found.
+
+use super::commit::{Content, Done, Effect, Key, PartOf, Sent};
+use super::{Known, Model, State, TableChange, Violation, violation};
+use domains::{Persistence, TableInfo};
+use segments::{EpochId, TableId, Version};
+use std::collections::{BTreeMap, BTreeSet};
+use txn::Expect;
+
+/// A pair as it was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// Its version.
+    pub version: Version,
+    /// What it holds.
+    pub content: Content,
+}
+
+impl Found {
+    /// Whether it is what the oracle knows; a version that was never answered may be any.
+    pub(super) fn is(&self, known: &Known) -> bool {
+        let version = known.version.is_none_or(|version| version == self.version);
+        version && known.content.as_deref() == Some(&self.content)
+    }
+}
+
+/// Keys of commits without an answer that could not be placed, and whether one of those would delete the key.
+type Doubtful = BTreeMap<Key, bool>;
+
+/// Everything that was found after a recovery.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The tables, by the domain's own listing.
+    pub tables: Vec<TableInfo>,
+    /// Every pair of every table.
+    pub pairs: BTreeMap<Key, Found>,
+}
+
+impl Model {
+    /// Judges what a recovery left. `cut` is the cut of the last incarnation that served, when the recovery named it; a recovery
+    /// that came after another was interrupted names the cut of that one, which served nobody.
+    ///
+    /// # Errors
+    /// When no cut, or not the cut that was named, explains what was found.
+    pub fn judge(&self, recovered: &Recovered, cut: Option<EpochId>) -> Result<EpochId, Violation> {
+        self.judge_tables(&recovered.tables)?;
+        let (commits, doubtful) = self.explained(recovered);
+        let cuts = match cut {
+            Some(cut) if cut < self.noticed => {
+                return violation(format!("the cut is {cut}, and {} had been announced", self.noticed));
+            }
+            Some(cut) => BTreeSet::from([cut]),
+            None => {
+                let epochs = commits.iter().map(|done| done.epoch).filter(|epoch| *epoch > self.noticed);
+                epochs.chain([self.noticed]).collect()
+            }
+        };
+        let mut first = None;
+        for cut in cuts.iter().rev() {
+            match self.compare(recovered, &commits, &doubtful, *cut) {
+                Ok(()) => return Ok(*cut),
+                Err(what) => first = first.or(Some(what)),
+            }
+        }
+        Err(first.expect("there is at least one cut to try"))
+    }
+
+    /// All commits that can be placed, in their order; and the keys of those that cannot.
+    fn explained(&self, recovered: &Recovered) -> (Vec<Done>, Doubtful) {
+        let mut commits = self.history.clone();
+        let mut doubtful = Doubtful::new();
+        for sent in self.limbo.values() {
+            match self.stamp(sent, recovered) {
+                Some(version) => commits.push(placed(sent, version)),
+                None => {
+                    for part in sent.parts.iter().filter(|part| part.effect != Effect::None) {
+                        *doubtful.entry(part.key.clone()).or_default() |= part.effect == Effect::Delete;
+                    }
+                }
+            }
+        }
+        commits.sort_by_key(|done| done.order);
+        (commits, doubtful)
+    }
+
+    /// The version of a pair that only this commit can have written, if it is there.
+    fn stamp(&self, sent: &Sent, recovered: &Recovered) -> Option<Version> {
+        sent.parts.iter().find_map(|part| {
+            let found = recovered.pairs.get(&part.key)?;
+            let written = part.effect.content().is_some_and(|content| *content == found.content);
+            (written && !self.issued.contains(&found.version)).then_some(found.version)
+        })
+    }
+
+    fn compare(
+        &self,
+        recovered: &Recovered,
+        commits: &[Done],
+        doubtful: &Doubtful,
+        cut: EpochId,
+    ) -> Result<(), Violation> {
+        let mut state = self.settled.clone();
+        let survived = |done: &&Done| done.epoch <= cut && done.order != Version::default();
+        for done in commits.iter().filter(survived) {
+            for part in &done.parts {
+                check_expect(&state, part, doubtful, done)?;
+            }
+            for part in done.parts.iter().filter(|part| part.effect != Effect::None) {
+                // A delete that found nothing has no version, and putting nothing over nothing is right.
+                let known = Known { version: part.version, content: part.effect.content() };
+                state.insert(part.key.clone(), known);
+            }
+        }
+        let tables: BTreeSet<TableId> = recovered.tables.iter().map(|info| info.id).collect();
+        state.retain(|(table, _), known| {
+            known.content.is_some() && tables.contains(table) && !self.volatile.contains(table)
+        });
+        difference(&state, &recovered.pairs, doubtful, cut)
+    }
+
+    fn judge_tables(&self, found: &[TableInfo]) -> Result<(), Violation> {
+        let mut found: BTreeMap<&str, &TableInfo> = found.iter().map(|info| (info.name.as_str(), info)).collect();
+        let mut known: BTreeMap<&str, &TableInfo> =
+            self.tables.iter().map(|(name, info)| (name.as_str(), info)).collect();
+        match &self.table_change {
+            None => {}
+            Some(TableChange::Create { name, home }) => {
+                if let Some(info) = found.remove(name.as_str())
+                    && (info.spec.home != *home || self.table_ids.contains(&info.id))
+                {
+                    return violation(format!("table '{name}' was recovered as {info:?}"));
+                }
+            }
+            Some(TableChange::Rename { from, to }) => {
+                if let Some(info) = found.remove(to.as_str()) {
+                    if known.remove(from.as_str()).map(|info| info.id) != Some(info.id) {
+                        return violation(format!("table '{to}' was recovered as {info:?}, it was '{from}'"));
+                    }
+                }
+            }
+            Some(TableChange::Destroy { name }) => {
+                if !found.contains_key(name.as_str()) {
+                    known.remove(name.as_str());
+                }
+            }
+        }
+        if found != known {
+            return violation(format!("tables: found {:?}, expected {:?}", found.keys(), known.keys()));
+        }
+        Ok(())
+    }
+}
+
+/// A commit without an answer that has been found, placed by one of its versions.
+fn placed(sent: &Sent, version: Version) -> Done {
+    Done {
+        parts: sent.parts.clone(),
+        epoch: version.epoch,
+        persistence: Persistence::Pending,
+        order: version,
+        volatile_only: false,
+    }
+}
+
+/// Every compare of a commit that survived held at its place.
+fn check_expect(state: &State, part: &PartOf, doubtful: &Doubtful, done: &Done) -> Result<(), Violation> {
+    if doubtful.contains_key(&part.key) {
+        return Ok(());
+    }
+    let there = state.get(&part.key).filter(|known| known.content.is_some());
+    let holds = match part.expect {
+        Expect::Any => true,
+        Expect::Absent => there.is_none(),
+        Expect::Present => there.is_some(),
+        Expect::At(version) => there.is_some_and(|known| known.version.is_none_or(|found| found == version)),
+        Expect::Never => false,
+    };
+    if holds {
+        return Ok(());
+    }
+    violation(format!("{} was committed though {:?} did not hold: {there:?}", done.order, part.expect))
+}
+
+fn difference(state: &State, pairs: &BTreeMap<Key, Found>, doubtful: &Doubtful, cut: EpochId) -> Result<(), Violation> {
+    for (key, known) in state {
+        match pairs.get(key) {
+            Some(found) if found.is(known) => {}
+            // A delete without an answer, of which no stamp is left, may have been applied.
+            None if doubtful.get(key) == Some(&true) => {}
+            found => {
+                return violation(format!(
+                    "cut {cut}: at {} expected {}, found {}",
+                    name(key),
+                    show(known),
+                    seen(found)
+                ));
+            }
+        }
+    }
+    match pairs.iter().find(|(key, _)| !state.contains_key(*key)) {
+        None => Ok(()),
+        Some((key, found)) => {
+            violation(format!("cut {cut}: at {} expected nothing, found {}", name(key), seen(Some(found))))
+        }
+    }
+}
+
+fn name(key: &Key) -> String {
+    format!("{:?}/{:02x?}", key.0, &key.1[..key.1.len().min(12)])
+}
+
+fn show(known: &Known) -> String {
+    let bytes = known.content.as_ref().map_or(0, |content| content.value.len());
+    format!("{bytes} bytes at {:?}", known.version)
+}
+
+fn seen(found: Option<&Found>) -> String {
+    found.map_or_else(
+        || "nothing".to_owned(),
+        |found| format!("{} bytes at {}", found.content.value.len(), found.version),
+    )
+}
