@@ -181,8 +181,17 @@ impl SimDevice {
 
     /// Ends the process that used the device: what was in flight has landed or is lost, each by chance, what had completed can be
     /// read and is as volatile as before. The device's lock kept the next opener waiting until nothing was in flight.
+    ///
+    /// What a failed flush had left in doubt is decided now: reads of the next process see what the medium holds.
     #[must_use]
     pub fn kill(mut self, rng: &mut Rng) -> Self {
+        let unflushed = std::mem::take(&mut self.unflushed);
+        self.view = self.durable.clone();
+        for Unflushed { change, doubtful, .. } in unflushed {
+            if !doubtful || rng.chance(1, 2) {
+                self.land(change);
+            }
+        }
         for flying in std::mem::take(&mut self.flying) {
             if let Some(change) = change_of(&flying.request)
                 && rng.chance(1, 2)

@@ -15,14 +15,18 @@
 
 pub mod clock;
 pub mod device;
+pub mod harness;
 pub mod image;
 pub mod model;
 pub mod rng;
 pub mod trace;
+pub mod workload;
 
 pub use clock::SimClock;
 pub use device::{Fault, FaultKind, Faults, SimDevice};
+pub use harness::{Engine, Failure, Options, Stats};
 pub use image::Image;
 pub use model::{Model, Violation};
 pub use rng::Rng;
 pub use trace::Trace;
+pub use workload::Workload;

@@ -16,7 +16,7 @@ mod fold;
 #[cfg(test)]
 mod tests;
 
-pub use commit::{Content, Effect, Key, Parts, Sent};
+pub use commit::{Content, Effect, Key, PartOf, Parts, Sent};
 pub use fold::{Found, Recovered};
 
 use commit::Done;
@@ -100,6 +100,12 @@ impl Model {
         self.history.len()
     }
 
+    /// How many of them joined an epoch up to this one.
+    #[must_use]
+    pub fn commits_up_to(&self, cut: EpochId) -> usize {
+        self.history.iter().filter(|done| done.epoch <= cut).count()
+    }
+
     /// The last epoch that an answered commit joined.
     #[must_use]
     pub fn last_epoch(&self) -> EpochId {
@@ -167,7 +173,7 @@ impl Model {
             let current = self.get(&part.key).map(|known| known.version);
             let settled = current.is_none_or(|version| version.is_some()) && !self.touched(&part.key, sent.since);
             if settled && failure.found != current.flatten() {
-                return violation(format!("{:?} found {:?}, there is {current:?}", part.key, failure.found));
+                return violation(format!("{} found {:?}, there is {current:?}", name_of(&part.key), failure.found));
             }
         }
         Ok(())
@@ -291,6 +297,12 @@ impl Model {
         })
     }
 
+    /// A pair in a few words.
+    #[must_use]
+    pub fn show(known: Option<&Known>) -> String {
+        known.map_or_else(|| "nothing".to_owned(), fold::show)
+    }
+
     /// Whether a key was or may have been changed since `since` commits had been answered.
     #[must_use]
     pub fn touched(&self, key: &Key, since: usize) -> bool {
@@ -323,6 +335,13 @@ impl Model {
         self.noticed = EpochId::base(incarnation);
         Ok(())
     }
+}
+
+/// A key as a person reads it: its table, its length and its last bytes, which tell it from others.
+#[must_use]
+pub fn name_of(key: &Key) -> String {
+    let end = &key.1[key.1.len().saturating_sub(8)..];
+    format!("{:?}/{} bytes ending in {end:02x?}", key.0, key.1.len())
 }
 
 pub(crate) fn violation<T>(what: String) -> Result<T, Violation> {

@@ -57,6 +57,17 @@ pub struct PartOf {
     pub volatile: bool,
 }
 
+impl PartOf {
+    /// Whether it may change something. A delete of what must be absent (of what the set itself had put) cannot.
+    fn changes(&self) -> bool {
+        match self.effect {
+            Effect::None => false,
+            Effect::Put(_) => true,
+            Effect::Delete => self.expect != Expect::Absent,
+        }
+    }
+}
+
 /// The keys of a commit.
 pub type Parts = Vec<PartOf>;
 
@@ -114,7 +125,7 @@ impl Done {
     pub(super) fn new(sent: &Sent, committed: &Committed) -> Result<Self, String> {
         let versions = committed.versions.as_slice();
         let loose = |part: &PartOf| part.effect == Effect::Delete && part.expect == Expect::Any;
-        let changes = sent.parts.iter().filter(|part| part.effect != Effect::None).count();
+        let changes = sent.parts.iter().filter(|part| part.changes()).count();
         let loose_count = sent.parts.iter().filter(|part| loose(part)).count();
         assert!(loose_count <= 1, "the workload puts at most one delete that asks for nothing in a set");
         let loose_had_effect = versions.len() == changes;
@@ -123,7 +134,7 @@ impl Done {
         }
         let mut left = versions.iter();
         let mut parts = sent.parts.clone();
-        for part in parts.iter_mut().filter(|part| part.effect != Effect::None) {
+        for part in parts.iter_mut().filter(|part| part.changes()) {
             if loose_had_effect || !loose(part) {
                 part.version = left.next().copied();
             }

@@ -1,7 +1,7 @@
 //! What recovery must have left: the fold of the commits up to the cut, compared with what was found.
 
 use super::commit::{Content, Done, Effect, Key, PartOf, Sent};
-use super::{Known, Model, State, TableChange, Violation, violation};
+use super::{Known, Model, State, TableChange, Violation, name_of, violation};
 use domains::{Persistence, TableInfo};
 use segments::{EpochId, TableId, Version};
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,17 +132,12 @@ impl Model {
                 }
             }
             Some(TableChange::Rename { from, to }) => {
-                if let Some(info) = found.remove(to.as_str()) {
-                    if known.remove(from.as_str()).map(|info| info.id) != Some(info.id) {
-                        return violation(format!("table '{to}' was recovered as {info:?}, it was '{from}'"));
-                    }
+                let renamed = found.remove(to.as_str()).map(|info| info.id);
+                if renamed.is_some() && known.remove(from.as_str()).map(|info| info.id) != renamed {
+                    return violation(format!("table '{to}' was recovered as {renamed:?}, which was not '{from}'"));
                 }
             }
-            Some(TableChange::Destroy { name }) => {
-                if !found.contains_key(name.as_str()) {
-                    known.remove(name.as_str());
-                }
-            }
+            Some(TableChange::Destroy { name }) => known.retain(|known, _| known != name || found.contains_key(known)),
         }
         if found != known {
             return violation(format!("tables: found {:?}, expected {:?}", found.keys(), known.keys()));
@@ -178,7 +173,13 @@ fn check_expect(state: &State, part: &PartOf, doubtful: &Doubtful, done: &Done) 
     if holds {
         return Ok(());
     }
-    violation(format!("{} was committed though {:?} did not hold: {there:?}", done.order, part.expect))
+    violation(format!(
+        "{} was committed though {:?} did not hold at {}: {:?}",
+        done.order,
+        part.expect,
+        name_of(&part.key),
+        there.map(show)
+    ))
 }
 
 fn difference(state: &State, pairs: &BTreeMap<Key, Found>, doubtful: &Doubtful, cut: EpochId) -> Result<(), Violation> {
@@ -190,7 +191,7 @@ fn difference(state: &State, pairs: &BTreeMap<Key, Found>, doubtful: &Doubtful, 
             found => {
                 return violation(format!(
                     "cut {cut}: at {} expected {}, found {}",
-                    name(key),
+                    name_of(key),
                     show(known),
                     seen(found)
                 ));
@@ -200,16 +201,12 @@ fn difference(state: &State, pairs: &BTreeMap<Key, Found>, doubtful: &Doubtful, 
     match pairs.iter().find(|(key, _)| !state.contains_key(*key)) {
         None => Ok(()),
         Some((key, found)) => {
-            violation(format!("cut {cut}: at {} expected nothing, found {}", name(key), seen(Some(found))))
+            violation(format!("cut {cut}: at {} expected nothing, found {}", name_of(key), seen(Some(found))))
         }
     }
 }
 
-fn name(key: &Key) -> String {
-    format!("{:?}/{:02x?}", key.0, &key.1[..key.1.len().min(12)])
-}
-
-fn show(known: &Known) -> String {
+pub(super) fn show(known: &Known) -> String {
     let bytes = known.content.as_ref().map_or(0, |content| content.value.len());
     format!("{bytes} bytes at {:?}", known.version)
 }

@@ -2,4 +2,5 @@
 //!
 //! It does not test what a crate can test alone: those tests stand beside the code.
 
+mod simulator;
 mod tidy;

@@ -1,0 +1,123 @@
+//! A domain in its simulated world: driven, crashed, recovered and judged, from one seed.
+//!
+//! Contract: [`run`] plays one seed to its end and returns what was done, or the first [`Failure`]. A seed is some lives of one
+//! store: recovery (perhaps crashed itself, up to three times in a row), comparison with the oracle, work, and an end by power
+//! failure, process kill or in order. Nothing outside the seed and the options has a say, so a failure is repeated by its seed.
+//!
+//! The engine is reached through [`Engine`], two functions and the domain seam; nothing in it knows that it is simulated.
+
+mod engine;
+mod gather;
+mod life;
+mod world;
+
+pub use engine::{Engine, Opened, Persistent};
+
+use crate::model::Violation;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use world::World;
+
+/// What a run may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Lives of the store at most.
+    pub lives_max: u64,
+    /// Steps of work in a life at most.
+    pub steps_max: u64,
+    /// Whether recovery is crashed too.
+    pub nested: bool,
+    /// Whether devices fail.
+    pub faults: bool,
+    /// Whether each announcement is checked against the least that a power failure could leave.
+    pub minimal: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { lives_max: 16, steps_max: 120, nested: true, faults: true, minimal: true }
+    }
+}
+
+/// What was done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Ends of a life or of a recovery that were followed by a recovery.
+    pub crashes: u64,
+    /// Power failures among them.
+    pub power_failures: u64,
+    /// Process kills among them.
+    pub kills: u64,
+    /// Those that struck inside a recovery.
+    pub in_recovery: u64,
+    /// Recoveries that were compared with the oracle.
+    pub compared: u64,
+    /// Announcements checked against the least image.
+    pub minimal_checks: u64,
+    /// Commits answered.
+    pub commits: u64,
+    /// Commits that were lost with their epochs.
+    pub commits_lost: u64,
+    /// Commits refused by compares.
+    pub refused: u64,
+    /// Errors that the device was told to give.
+    pub faults: u64,
+    /// Lookups and pairs judged.
+    pub reads: u64,
+    /// Lives that ended poisoned.
+    pub poisoned: u64,
+    /// Hash of everything.
+    pub trace: u64,
+}
+
+impl Stats {
+    /// Adds another run's figures.
+    pub fn add(&mut self, other: &Self) {
+        self.crashes += other.crashes;
+        self.power_failures += other.power_failures;
+        self.kills += other.kills;
+        self.in_recovery += other.in_recovery;
+        self.compared += other.compared;
+        self.minimal_checks += other.minimal_checks;
+        self.commits += other.commits;
+        self.commits_lost += other.commits_lost;
+        self.refused += other.refused;
+        self.faults += other.faults;
+        self.reads += other.reads;
+        self.poisoned += other.poisoned;
+        self.trace = self.trace.rotate_left(1) ^ other.trace;
+    }
+}
+
+/// A seed that showed a violation.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// What was wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "seed {}: {}", self.seed, self.what)
+    }
+}
+
+/// Plays one seed.
+///
+/// # Errors
+/// The first violation, or the engine's panic.
+pub fn run<E: Engine>(engine: &E, seed: u64, options: Options) -> Result<Stats, Failure> {
+    let played = catch_unwind(AssertUnwindSafe(|| World::new(engine, seed, options).play()));
+    match played {
+        Ok(Ok(stats)) => Ok(stats),
+        Ok(Err(Violation(what))) => Err(Failure { seed, what }),
+        Err(panic) => Err(Failure { seed, what: format!("panic: {}", message_of(panic.as_ref())) }),
+    }
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message").to_owned()
+}

@@ -1,0 +1,365 @@
+//! One life of a store: work in flight, answers judged, until it ends.
+
+use super::Engine;
+use super::gather::{STEPS_STUCK, check_order, content_of};
+use super::world::World;
+use crate::device::SimDevice;
+use crate::model::{Found, Key, Known, Model, TableChange, Violation, name_of, violation};
+use crate::workload::Action;
+use domains::schema::TableKind;
+use domains::{Answer, Cursor, Direction, Domain, Driven, Error, ErrorKind, Op, OpId, Pair, TableSpec, Tick};
+use segments::{Completion, Device, EpochId, TableId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How a life ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// The power fails.
+    Power,
+    /// The process is killed.
+    Kill,
+}
+
+/// An operation without an answer.
+#[derive(Clone, Debug)]
+enum Flying {
+    Commit,
+    Lookup { key: Key, mark: (usize, Option<Known>) },
+    Scan(Box<Scan>),
+    Reserve(TableId),
+    Await(EpochId),
+    Table(TableChange),
+    DropCache,
+}
+
+/// A listing under way.
+#[derive(Clone, Debug)]
+struct Scan {
+    table: TableId,
+    from: Cursor,
+    since: usize,
+    /// What was there when it began.
+    started: BTreeMap<Vec<u8>, Option<Known>>,
+    seen: BTreeSet<Vec<u8>>,
+}
+
+/// A life under way.
+pub(super) struct Life<'w, 'e, E: Engine> {
+    world: &'w mut World<'e, E>,
+    domain: &'w mut E::Domain,
+    device: &'w mut SimDevice,
+    flying: BTreeMap<u64, Flying>,
+    next_op: u64,
+    flying_max: usize,
+    wake: Option<Tick>,
+    minimal_left: u32,
+    poisoned: bool,
+}
+
+impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
+    pub(super) fn new(world: &'w mut World<'e, E>, domain: &'w mut E::Domain, device: &'w mut SimDevice) -> Self {
+        let flying_max = *world.rng.pick(&[1, 2, 4, 8, 32]);
+        let minimal_left = if world.options.minimal && world.rng.chance(1, 8) { 3 } else { 0 };
+        let flying = BTreeMap::new();
+        Self { world, domain, device, flying, next_op: 0, flying_max, wake: None, minimal_left, poisoned: false }
+    }
+
+    /// Works until the power fails, the steps are used up, or everything has been brought to rest.
+    pub(super) fn live(mut self) -> Result<End, Violation> {
+        let steps = self.world.rng.below(self.world.options.steps_max);
+        let rng = &mut self.world.rng;
+        let in_order = rng.chance(1, 8);
+        if !in_order && rng.chance(1, 2) {
+            let fuse = rng.below(40);
+            self.device.crash_after(fuse);
+        }
+        for _ in 0..steps {
+            self.step()?;
+            if self.device.is_gone() {
+                return Ok(End::Power);
+            }
+        }
+        if in_order {
+            self.rest()?;
+        }
+        let kill = self.world.rng.chance(1, 4);
+        Ok(if kill { End::Kill } else { End::Power })
+    }
+
+    fn step(&mut self) -> Result<(), Violation> {
+        match self.world.rng.below(8) {
+            0..=3 if self.flying.len() < self.flying_max && !self.poisoned => self.act()?,
+            4..=5 => self.world.clock.advance(20_000),
+            _ => {
+                let mut done = Vec::new();
+                self.device.poll(&mut done);
+                self.complete(done);
+            }
+        }
+        self.turn()
+    }
+
+    /// Lets the domain move, hands its requests on and takes its answers.
+    fn turn(&mut self) -> Result<(), Violation> {
+        self.wake = self.domain.turn(self.world.clock.now());
+        let mut requests = Vec::new();
+        self.domain.take_requests(&mut requests);
+        for (tag, request) in requests {
+            self.device.submit(tag, request);
+        }
+        let horizon = self.domain.horizon().persistent;
+        if horizon < self.world.model.last_noticed() {
+            return violation(format!("the horizon went back to {horizon}"));
+        }
+        let announced = horizon > self.world.model.last_noticed();
+        self.world.model.noticed(horizon);
+        let mut answers = Vec::new();
+        self.domain.take_answers(&mut answers);
+        for (OpId(op), answer) in answers {
+            let Some(flying) = self.flying.remove(&op) else {
+                return violation(format!("operation {op} was answered, and was not in flight"));
+            };
+            self.world.trace.note(op);
+            self.judge(op, flying, answer)?;
+        }
+        if announced && self.minimal_left > 0 && !self.device.is_gone() {
+            self.minimal_left -= 1;
+            self.world.check_minimal(self.device)?;
+        }
+        Ok(())
+    }
+
+    fn complete(&mut self, done: Vec<Completion>) {
+        for completion in done {
+            self.domain.complete(completion, self.world.clock.now());
+        }
+    }
+
+    /// Without further requests everything is answered, everything committed becomes persistent, and then nothing is in flight.
+    fn rest(&mut self) -> Result<(), Violation> {
+        let last = |life: &Self| life.world.model.last_epoch();
+        for _ in 0..STEPS_STUCK {
+            self.turn()?;
+            let persistent = self.domain.horizon().persistent >= last(self);
+            let excused = self.poisoned || self.device.faults_given() > 0;
+            if self.flying.is_empty() && (persistent || excused) {
+                return Ok(());
+            }
+            let mut done = Vec::new();
+            self.device.wait(&mut done);
+            if done.is_empty() {
+                match self.wake {
+                    Some(wake) => self.world.clock.advance_to(wake),
+                    None => self.world.clock.advance(100_000),
+                }
+            }
+            self.complete(done);
+        }
+        let waiting: Vec<_> = self.flying.values().collect();
+        violation(format!(
+            "never came to rest: {} of {} persistent, {waiting:?}",
+            self.domain.horizon().persistent,
+            last(self)
+        ))
+    }
+
+    fn act(&mut self) -> Result<(), Violation> {
+        let world = &mut *self.world;
+        let action = world.workload.next(&world.model);
+        match action {
+            Action::Idle(nanos) => self.world.clock.advance(nanos),
+            Action::Commit(set, level) => {
+                let op = self.next_op;
+                self.world.model.submitted(op, &set, level);
+                self.submit(Flying::Commit, Op::Commit { set, level });
+            }
+            Action::Lookup(key) => {
+                let mark = self.world.model.mark(&key);
+                let op = Op::Lookup { table: key.0, key: key.1.clone() };
+                self.submit(Flying::Lookup { key, mark }, op);
+            }
+            Action::Scan(table) => {
+                let model = &self.world.model;
+                let started = model.keys(table).into_iter().map(|key| (key.clone(), model.get(&(table, key)).cloned()));
+                let scan = Scan {
+                    table,
+                    from: Cursor::Start,
+                    since: model.commits(),
+                    started: started.collect(),
+                    seen: BTreeSet::new(),
+                };
+                self.submit_scan(scan);
+            }
+            Action::Reserve(table, count) => self.submit(Flying::Reserve(table), Op::Reserve { table, count }),
+            Action::Await(epoch) => self.submit(Flying::Await(epoch), Op::Await { epoch }),
+            Action::Force => self.submit(Flying::Await(self.world.model.last_epoch()), Op::Force),
+            Action::DropCache => self.submit(Flying::DropCache, Op::DropCache),
+            Action::Table(change, spec) => self.change_table(change, spec),
+        }
+        Ok(())
+    }
+
+    fn change_table(&mut self, change: TableChange, spec: Option<TableSpec>) {
+        let op = match (&change, spec) {
+            (TableChange::Create { name, .. }, spec) => {
+                Op::CreateTable { name: name.clone(), spec: spec.expect("a table is created with a spec") }
+            }
+            (TableChange::Rename { from, to }, _) => Op::RenameTable { from: from.clone(), to: to.clone() },
+            (TableChange::Destroy { name }, _) => Op::DestroyTable { name: name.clone() },
+        };
+        self.world.model.table_change = Some(change.clone());
+        self.submit(Flying::Table(change), op);
+    }
+
+    fn submit(&mut self, flying: Flying, op: Op) {
+        let id = self.next_op;
+        self.next_op += 1;
+        self.flying.insert(id, flying);
+        self.domain.submit(OpId(id), op, self.world.clock.now());
+    }
+
+    fn submit_scan(&mut self, scan: Scan) {
+        let op = Op::Next {
+            table: scan.table,
+            from: scan.from.clone(),
+            until: None,
+            direction: Direction::Next,
+            pairs_max: u32::try_from(self.world.rng.between(1, 8)).expect("at most 8"),
+            bytes_max: 1 << 16,
+        };
+        self.submit(Flying::Scan(Box::new(scan)), op);
+    }
+
+    fn judge(&mut self, op: u64, flying: Flying, answer: Result<Answer, Error>) -> Result<(), Violation> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return self.judge_error(op, &flying, error),
+        };
+        match (flying, answer) {
+            (Flying::Commit, Answer::Committed(committed)) => {
+                self.world.stats.commits += 1;
+                self.world.trace.note(committed.epoch.0);
+                self.world.model.answered(op, &committed)
+            }
+            (Flying::Lookup { key, mark }, Answer::Pair(pair)) => {
+                self.world.stats.reads += 1;
+                let found = pair.map(content_of);
+                self.judge_read(&key, &mark, found.as_ref())
+            }
+            (Flying::Scan(scan), Answer::Pairs { pairs, more }) => self.judge_batch(*scan, pairs, more),
+            (Flying::Reserve(table), Answer::Reserved(addresses)) => {
+                self.world.workload.reserved(table, &addresses);
+                self.world.model.reserved(table, &addresses)
+            }
+            (Flying::Await(epoch), Answer::Persistent(horizon)) => {
+                if horizon.persistent < epoch {
+                    return violation(format!("waited for {epoch}, told that {} is persistent", horizon.persistent));
+                }
+                self.world.model.noticed(horizon.persistent);
+                Ok(())
+            }
+            (Flying::Table(change), Answer::Table(info)) => {
+                self.world.model.table_change = None;
+                let destroyed = matches!(change, TableChange::Destroy { .. });
+                if destroyed {
+                    violation("a destroyed table was answered".to_owned())
+                } else {
+                    self.world.model.table_is(info)
+                }
+            }
+            (Flying::Table(TableChange::Destroy { name }), Answer::Done) => {
+                self.world.model.table_change = None;
+                self.world.model.table_gone(&name);
+                Ok(())
+            }
+            (Flying::DropCache, Answer::Done) => Ok(()),
+            (flying, answer) => violation(format!("{flying:?} was answered with {answer:?}")),
+        }
+    }
+
+    fn judge_read(&self, key: &Key, mark: &(usize, Option<Known>), found: Option<&Found>) -> Result<(), Violation> {
+        if self.world.model.may_read(key, mark, found) {
+            return Ok(());
+        }
+        let found = found.map(|found| (found.version, found.content.value.len()));
+        let held = Model::show(mark.1.as_ref());
+        violation(format!("read {}: found {found:?}, it held {held}", name_of(key)))
+    }
+
+    fn judge_batch(&mut self, mut scan: Scan, pairs: Vec<Pair>, more: bool) -> Result<(), Violation> {
+        if let Some(info) = self.world.model.tables.values().find(|info| info.id == scan.table) {
+            check_order(info, &scan.from, &pairs)?;
+        }
+        if let Some(last) = pairs.last() {
+            scan.from = Cursor::Past(last.key.clone());
+        } else if more {
+            return violation("an empty batch promises more".to_owned());
+        }
+        for pair in pairs {
+            self.world.stats.reads += 1;
+            let key = (scan.table, pair.key.clone());
+            let mark = (scan.since, scan.started.get(&pair.key).cloned().flatten());
+            if !scan.seen.insert(pair.key.clone()) {
+                return violation(format!("a scan saw {} twice", name_of(&key)));
+            }
+            self.judge_read(&key, &mark, Some(&content_of(pair)))?;
+        }
+        if more {
+            self.submit_scan(scan);
+            return Ok(());
+        }
+        for key in scan.started.keys().filter(|key| !scan.seen.contains(*key)) {
+            let gone = !self.has_table(scan.table);
+            if !gone && !self.world.model.touched(&(scan.table, key.clone()), scan.since) {
+                return violation(format!(
+                    "a scan missed {}, which was there throughout",
+                    name_of(&(scan.table, key.clone()))
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_error(&mut self, op: u64, flying: &Flying, error: Error) -> Result<(), Violation> {
+        let faulty = self.device.faults_given() > 0 || self.device.is_gone();
+        if let Error::CompareFailed { failures } = &error {
+            let sent = self.world.model.refused(op);
+            self.world.stats.refused += 1;
+            return self.world.model.judge_failures(&sent, failures);
+        }
+        let excused = match error.kind() {
+            ErrorKind::Poisoned if faulty => {
+                self.world.stats.poisoned += u64::from(!self.poisoned && !self.device.is_gone());
+                self.poisoned = true;
+                // Whether it was applied, and survives, is not known: it stays without an answer.
+                return Ok(());
+            }
+            ErrorKind::Poisoned => false,
+            ErrorKind::Invalid => matches!(error, Error::BadKey { table, .. } if self.is_sack(table)),
+            ErrorKind::NotFound => matches!(error, Error::TableGone { table } if !self.has_table(table)),
+            ErrorKind::Full => matches!(error, Error::Busy) || faulty || self.world.engine.is_capped(),
+            ErrorKind::Unsupported => matches!(flying, Flying::Table(_)),
+            ErrorKind::Conflict | ErrorKind::Corrupt | ErrorKind::Environment => faulty,
+        };
+        if !excused {
+            return violation(format!("{flying:?} failed: {error}"));
+        }
+        match flying {
+            Flying::Commit => drop(self.world.model.refused(op)),
+            Flying::Table(_) => self.world.model.table_change = None,
+            Flying::Lookup { .. } | Flying::Scan(_) | Flying::Reserve(_) | Flying::Await(_) | Flying::DropCache => {}
+        }
+        Ok(())
+    }
+
+    fn has_table(&self, table: TableId) -> bool {
+        let model = &self.world.model;
+        let Some(info) = model.tables.values().find(|info| info.id == table) else { return false };
+        !matches!(&model.table_change, Some(TableChange::Destroy { name }) if *name == info.name)
+    }
+
+    fn is_sack(&self, table: TableId) -> bool {
+        let info = self.world.model.tables.values().find(|info| info.id == table);
+        info.is_none_or(|info| info.spec.kind == TableKind::Sack)
+    }
+}

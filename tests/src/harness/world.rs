@@ -1,0 +1,224 @@
+//! One seed's world: the lives of one store, one after the other.
+
+use super::gather::Asking;
+use super::life::{End, Life};
+use super::{Engine, Opened, Options, Stats};
+use crate::clock::SimClock;
+use crate::device::{Fault, FaultKind, Faults, SimDevice};
+use crate::model::{Key, Model, Recovered, Violation, violation};
+use crate::rng::Rng;
+use crate::trace::Trace;
+use crate::workload::{Workload, key_of};
+use domains::{Answer, Error, Op};
+use segments::{Incarnation, TableId};
+use std::collections::BTreeSet;
+
+/// The wall clock at the start: some day in 2026.
+const START_MS: u64 = 1_790_000_000_000;
+/// Crashes in a row inside recoveries, at most.
+const NESTED_MAX: u64 = 3;
+
+/// Everything of one seed.
+pub(super) struct World<'e, E: Engine> {
+    pub(super) engine: &'e E,
+    pub(super) options: Options,
+    pub(super) rng: Rng,
+    pub(super) clock: SimClock,
+    pub(super) model: Model,
+    pub(super) workload: Workload,
+    pub(super) stats: Stats,
+    pub(super) trace: Trace,
+    /// Requests that the last whole recovery took: where a crash inside the next one may strike.
+    recovery_requests: u64,
+    incarnation: Incarnation,
+}
+
+impl<'e, E: Engine> World<'e, E> {
+    pub(super) fn new(engine: &'e E, seed: u64, options: Options) -> Self {
+        let mut rng = Rng::new(seed);
+        let workload = Workload::new(rng.fork());
+        Self {
+            engine,
+            options,
+            workload,
+            clock: SimClock::new(START_MS),
+            model: Model::new(),
+            stats: Stats::default(),
+            trace: Trace::new(),
+            recovery_requests: 8,
+            incarnation: Incarnation::default(),
+            rng,
+        }
+    }
+
+    /// Plays all lives.
+    pub(super) fn play(mut self) -> Result<Stats, Violation> {
+        let mut device = SimDevice::new(self.engine.device_pages(), self.rng.next_u64());
+        let mut format_rng = self.rng.fork();
+        if let Err(error) = self.engine.format(&mut device, &mut format_rng) {
+            return violation(format!("formatting failed: {error}"));
+        }
+        let lives = self.rng.between(self.options.lives_max / 2 + 1, self.options.lives_max);
+        for number in 0..=lives {
+            let (mut domain, mut left) = self.recover(device)?;
+            if number == 0 {
+                self.make_tables(&mut domain, &mut left)?;
+            }
+            if number == lives {
+                self.trace.note(left.trace().value());
+                break;
+            }
+            let end = Life::new(&mut self, &mut domain, &mut left).live()?;
+            drop(domain);
+            self.trace.note(left.trace().value());
+            self.stats.faults += left.faults_given();
+            device = self.end(left, end);
+        }
+        self.stats.trace = self.trace.value();
+        Ok(self.stats)
+    }
+
+    /// What is left of a device when a life, or a recovery, has ended.
+    fn end(&mut self, mut device: SimDevice, end: End) -> SimDevice {
+        self.stats.crashes += 1;
+        if end == End::Kill && !device.is_gone() {
+            self.stats.kills += 1;
+            return device.kill(&mut self.rng);
+        }
+        self.stats.power_failures += 1;
+        let image = device.crash(&mut self.rng);
+        SimDevice::on(image, self.rng.next_u64())
+    }
+
+    /// Recovers, through crashes inside recovery, and compares.
+    fn recover(&mut self, mut device: SimDevice) -> Result<(E::Domain, SimDevice), Violation> {
+        let mut interrupted = 0;
+        loop {
+            let may_crash = self.options.nested && interrupted < NESTED_MAX && self.stats.crashes > 0;
+            if may_crash && self.rng.chance(2, 5) {
+                device.crash_after(self.rng.below(self.recovery_requests + 2));
+            }
+            let faulty = may_crash && self.options.faults && self.rng.chance(1, 16);
+            if faulty {
+                let kind = *self.rng.pick(&FaultKind::ALL);
+                let nth = self.rng.below(self.recovery_requests + 2);
+                device.set_faults(Faults::plan(&[Fault::medium(kind, nth, self.rng.chance(1, 2))]));
+            }
+            let before = device.counts().requests;
+            let opened = self.engine.open(&mut device, self.clock.now());
+            if device.is_gone() {
+                interrupted += 1;
+                self.stats.in_recovery += 1;
+                device = self.end(device, End::Power);
+                continue;
+            }
+            device.crash_never();
+            self.stats.faults += device.faults_given();
+            if device.faults_given() > 0 {
+                // A recovery that met an error has failed, or could do without; either way it is done again on a sound device.
+                drop(opened);
+                interrupted += 1;
+                self.stats.in_recovery += 1;
+                let end = if self.rng.chance(1, 2) { End::Kill } else { End::Power };
+                device = self.end(device, end);
+                continue;
+            }
+            device.set_faults(Faults::none());
+            let (mut domain, found) = match opened {
+                Ok(opened) => opened,
+                Err(error) => return violation(format!("recovery failed: {error}")),
+            };
+            self.recovery_requests = device.counts().requests - before;
+            self.compare(&mut domain, &mut device, &found)?;
+            // A recovered store that is crashed before anything is done must be recovered the same way.
+            if may_crash && self.rng.chance(1, 8) {
+                interrupted += 1;
+                drop(domain);
+                let end = if self.rng.chance(1, 2) { End::Kill } else { End::Power };
+                device = self.end(device, end);
+                continue;
+            }
+            self.plan_faults(&mut device);
+            return Ok((domain, device));
+        }
+    }
+
+    fn compare(&mut self, domain: &mut E::Domain, device: &mut SimDevice, opened: &Opened) -> Result<(), Violation> {
+        if opened.incarnation <= self.incarnation {
+            return violation(format!("{:?} follows {:?}", opened.incarnation, self.incarnation));
+        }
+        let (recovered, looked_up) = self.gather(domain, device)?;
+        let cut = self.model.judge(&recovered, opened.cut_of(self.incarnation))?;
+        let commits = self.model.commits() as u64;
+        let survived = self.model.commits_up_to(cut) as u64;
+        self.stats.compared += 1;
+        self.stats.reads += looked_up;
+        self.stats.commits_lost += commits - survived;
+        self.trace.note(cut.0);
+        self.trace.note(recovered.pairs.len() as u64);
+        self.incarnation = opened.incarnation;
+        self.model.settle(&recovered, opened.incarnation)?;
+        self.workload.restarted();
+        Ok(())
+    }
+
+    fn gather(&mut self, domain: &mut E::Domain, device: &mut SimDevice) -> Result<(Recovered, u64), Violation> {
+        let batch = *self.rng.pick(&[1, 2, 7, 100]);
+        let mut asking = Asking { domain, device, clock: &mut self.clock };
+        let recovered = asking.gather(batch)?;
+        let tables: Vec<TableId> = recovered.tables.iter().map(|info| info.id).collect();
+        let mut others = BTreeSet::<Key>::new();
+        for _ in 0..4 {
+            if let Some(index) = (!tables.is_empty()).then(|| self.rng.index(tables.len())) {
+                let of_sack = recovered.tables[index].spec.kind == domains::schema::TableKind::Sack;
+                let key = if of_sack { vec![0; 8] } else { key_of(self.rng.below(24)) };
+                others.insert((tables[index], key));
+            }
+        }
+        let looked_up = asking.look_up(&recovered, &others)?;
+        Ok((recovered, looked_up))
+    }
+
+    /// Recovers the least that a power failure could leave now, aside, and judges it: what was announced must be there.
+    pub(super) fn check_minimal(&mut self, device: &SimDevice) -> Result<(), Violation> {
+        let mut aside = SimDevice::on(device.minimal_image(), self.rng.next_u64());
+        let mut clock = self.clock.clone();
+        let (mut domain, opened) = match self.engine.open(&mut aside, clock.now()) {
+            Ok(opened) => opened,
+            Err(error) => return violation(format!("the least image cannot be recovered: {error}")),
+        };
+        let recovered = Asking { domain: &mut domain, device: &mut aside, clock: &mut clock }.gather(100)?;
+        self.stats.minimal_checks += 1;
+        match self.model.judge(&recovered, opened.cut_of(self.incarnation)) {
+            Ok(_) => Ok(()),
+            Err(Violation(what)) => violation(format!("least image: {what}")),
+        }
+    }
+
+    fn make_tables(&mut self, domain: &mut E::Domain, device: &mut SimDevice) -> Result<(), Violation> {
+        device.set_faults(Faults::none());
+        for (name, spec) in self.workload.first_tables() {
+            let mut asking = Asking { domain: &mut *domain, device: &mut *device, clock: &mut self.clock };
+            match asking.ask(Op::CreateTable { name, spec })? {
+                Ok(Answer::Table(info)) => self.model.table_is(info)?,
+                // An engine may lack a kind of table; the first one it must have.
+                Err(Error::Unsupported { .. }) if !self.model.tables.is_empty() => {}
+                other => return violation(format!("creating a table answered {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// One life in eight has a device that fails once or from some request on.
+    fn plan_faults(&mut self, device: &mut SimDevice) {
+        if !self.options.faults || !self.rng.chance(1, 8) {
+            return;
+        }
+        let kind = *self.rng.pick(&FaultKind::ALL);
+        let (nth, sticky) = (self.rng.below(20), self.rng.chance(1, 2));
+        let grows = matches!(kind, FaultKind::Write | FaultKind::Grow | FaultKind::Zero);
+        let full = grows && self.rng.chance(1, 2);
+        let fault = if full { Fault::no_space(kind, nth, sticky) } else { Fault::medium(kind, nth, sticky) };
+        device.set_faults(Faults::plan(&[fault]));
+    }
+}
