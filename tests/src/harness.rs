@@ -1,7 +1,7 @@
 //! A domain in its simulated world: driven, crashed, recovered and judged, from one seed.
 //!
 //! Contract: [`run`] plays one seed to its end and returns what was done, or the first [`Failure`]. A seed is some lives of one
-//! store: recovery (perhaps crashed itself, up to three times in a row), comparison with the oracle, work, and an end by power
+//! store: recovery (perhaps crashed itself, up to three times on end), comparison with the oracle, work, and an end by power
 //! failure, process kill or in order. Nothing outside the seed and the options has a say, so a failure is repeated by its seed.
 //!
 //! The engine is reached through [`Engine`], two functions and the domain seam; nothing in it knows that it is simulated.

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 /// The wall clock at the start: some day in 2026.
 const START_MS: u64 = 1_790_000_000_000;
-/// Crashes in a row inside recoveries, at most.
+/// Crashes inside one recovery and those that repeat it, at most.
 const NESTED_MAX: u64 = 3;
 
 /// Everything of one seed.
