@@ -1,6 +1,6 @@
 //! The ordered index: keys in order and the locations of their records, in a B-tree of packed nodes.
 //!
-//! A node is one allocation of about 4 KiB (`node.rs`): what its keys begin with once, the rests of the keys one behind the
+//! A node is one allocation of up to 2 KiB (`node.rs`): what its keys begin with once, the rests of the keys one behind the
 //! other, 9 bytes for each beside. Memory is reserved an eighth at a time, so a half-filled node takes half the memory.
 //!
 //! Contract: keys have 0 to 2048 bytes and compare as byte strings; a call works on a few nodes on one way from the root;

@@ -1,7 +1,7 @@
 //! A page of the hash index: all slots whose hashes begin with the same bits, in buckets of one cache line.
 //!
 //! A slot lies in one of two buckets that its hash names, so a lookup touches at most two cache lines. When both are full,
-//! an insert moves one or two other slots to their other bucket. When that does not help, the page grows by an eighth: it
+//! an insert moves one or two other slots to their other bucket. When that does not help, the page grows by a sixth: it
 //! is built anew, a few microseconds for its few hundred slots. So a page is never far from full, and memory per slot is
 //! about the same at every size.
 //!
@@ -141,7 +141,7 @@ impl Page {
             self.push_tail(slot);
             return;
         }
-        self.rebuild(self.hashed + (self.hashed / 8).max(1), depth);
+        self.rebuild(self.hashed + (self.hashed / 6).max(1), depth);
         if !self.place(slot, depth) {
             self.push_tail(slot);
         }
