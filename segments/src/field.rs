@@ -81,3 +81,6 @@ pub(crate) const fn tiled(fields: &[Field]) -> usize {
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == 0)
 }
+
+#[cfg(test)]
+mod tests;

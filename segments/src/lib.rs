@@ -19,6 +19,7 @@ pub mod page;
 pub mod place;
 pub mod record;
 pub mod segment;
+pub mod summary;
 pub mod superblock;
 
 pub use device::{Completion, Device, DeviceError, Request, Tag};

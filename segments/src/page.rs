@@ -289,6 +289,11 @@ pub fn payload<'a>(page: &'a [u8; PAGE_BYTES], header: &PageHeader) -> &'a [u8] 
     &page[PAGE_HEADER_BYTES..PAGE_HEADER_BYTES + usize::from(header.used)]
 }
 
+/// The same for a page that was parsed before and has not changed since.
+pub(crate) fn used_payload(page: &[u8; PAGE_BYTES]) -> &[u8] {
+    &page[PAGE_HEADER_BYTES..PAGE_HEADER_BYTES + usize::from(USED.u16(page))]
+}
+
 /// A page's whole payload, to be filled before the page is sealed.
 pub fn payload_mut(page: &mut [u8; PAGE_BYTES]) -> &mut [u8] {
     &mut page[PAGE_HEADER_BYTES..]

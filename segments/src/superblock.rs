@@ -14,6 +14,8 @@ use thiserror::Error;
 
 mod copy;
 
+#[cfg(test)]
+pub(crate) use copy::LAYOUT;
 pub use copy::{CUTS_MAX, FORMAT_VERSION, SUPERBLOCK_MAGIC};
 
 /// How many copies there are.
