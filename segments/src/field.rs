@@ -77,9 +77,10 @@ pub(crate) const fn tiled(fields: &[Field]) -> usize {
     end
 }
 
-/// Whether all `bytes` are zero.
+/// Whether all `bytes` are zero; eight at a time, since recovery asks it of every page behind a log's end.
 pub(crate) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == 0)
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().all(|word| u64::from_le_bytes(*word) == 0) && rest.iter().all(|&byte| byte == 0)
 }
 
 #[cfg(test)]

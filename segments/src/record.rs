@@ -207,8 +207,13 @@ pub fn encode_carried(record: &Record<'_>, value_crc: u32, out: &mut [u8]) -> us
     let key_bytes = u16::try_from(record.key.len()).expect("keys are at most 2 KiB");
     let value_bytes = u32::try_from(record.value.len()).expect("values are at most 64 MiB");
     let flags = u8::from(record.compressed) * FLAG_COMPRESSED + u8::from(record.expires_ms.is_some()) * FLAG_EXPIRES;
+    // Lengths alone: key and value are the client's, and may be large.
     let refused = refused(record.kind, record.table, record.key, value_bytes, flags);
-    assert!(refused.is_none(), "a record that no reader accepts: {refused:?} in {record:?}");
+    let kind = record.kind;
+    assert!(
+        refused.is_none(),
+        "a record that no reader accepts: {refused:?} of a {kind:?}, {key_bytes} + {value_bytes} bytes"
+    );
     let total = encoded_bytes(record.key.len(), record.value.len(), record.expires_ms.is_some());
     let out = &mut out[..total];
 

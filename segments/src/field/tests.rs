@@ -60,6 +60,19 @@ fn the_document_states_the_numbers_of_the_code() {
 }
 
 #[test]
+fn one_bit_anywhere_is_not_zero() {
+    for length in 0..40 {
+        let mut bytes = vec![0; length];
+        assert!(is_zero(&bytes));
+        for at in 0..length {
+            bytes[at] = 0x80;
+            assert!(!is_zero(&bytes), "byte {at} of {length}");
+            bytes[at] = 0;
+        }
+    }
+}
+
+#[test]
 #[should_panic(expected = "does not begin where the one before it ends")]
 fn fields_with_a_gap_are_refused() {
     tiled(&[Field::new(0, 4, "one"), Field::new(8, 4, "other")]);

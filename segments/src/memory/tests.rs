@@ -93,7 +93,7 @@ fn writes_that_overlap_in_flight_are_our_mistake() {
 proptest! {
     /// Against an array of one byte a page.
     #[test]
-    fn it_holds_what_an_array_holds(steps in proptest::collection::vec((any::<bool>(), 0..300_usize, 1..150_usize, any::<u8>()), 1..40)) {
+    fn it_holds_what_an_array_holds(steps in proptest::collection::vec((any::<bool>(), 0..300_usize, 1..150_usize, any::<u8>()), 1..12)) {
         let mut device = MemoryDevice::new(300);
         let mut model = vec![0; 300];
         for (zero, at, pages, byte) in steps {
