@@ -48,16 +48,14 @@ fn shuffled(count: u64) -> impl Iterator<Item = u64> {
     (0..count).map(move |number| number * 7_919_993 % count)
 }
 
-/// Bytes of the process that are in memory.
+/// Bytes of the process that are in memory: what the map takes can only be seen from outside.
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).map_or(0, |pages: u64| pages * 4096)
 }
 
-fn report(what: &str, bytes: usize, resident_before: u64, count: u64) {
-    let resident = resident_bytes().saturating_sub(resident_before);
-    let (bytes, resident) = (bytes as f64 / count as f64, resident as f64 / count as f64);
-    println!("  {what:<44} {bytes:>8.1} bytes a key ({resident:.1} resident)");
+fn report(what: &str, bytes: usize, count: u64) {
+    println!("  {what:<44} {:>8.1} bytes a key", bytes as f64 / count as f64);
 }
 
 fn hash(count: u64) {
@@ -68,12 +66,11 @@ fn hash(count: u64) {
     });
     let order: Vec<(KeyHash, u64)> =
         shuffled(count).map(|at| (hashes[usize::try_from(at).expect("small")], at)).collect();
-    let before = resident_bytes();
     let mut index = HashIndex::new(config.fingerprint_bits);
     timed("hash: insert, growing", count, || {
         (0..).zip(&hashes).for_each(|(number, hash)| index.insert(*hash, Loc::new(number)));
     });
-    report("hash", index.memory_bytes(), before, count);
+    report("hash", index.memory_bytes(), count);
     let found = timed("hash: lookup", operations, || {
         (0..rounds(count))
             .map(|_| order.iter().filter_map(|(hash, _)| index.candidates(*hash).next()).count())
@@ -135,12 +132,11 @@ fn ordered(count: u64) {
     });
     drop(map);
     for (name, order) in [("in order", keys.iter().collect()), ("shuffled", order)] {
-        let before = resident_bytes();
         let mut index = OrderedIndex::new();
         timed(&format!("ordered: insert, {name}"), count, || {
             order.iter().for_each(|key| assert!(index.insert(key, Loc::new(1)).is_none()));
         });
-        report(&format!("ordered, {name}"), index.memory_bytes(), before, count);
+        report(&format!("ordered, {name}"), index.memory_bytes(), count);
         timed("ordered: lookup", count, || order.iter().for_each(|key| assert!(black_box(index.get(key)).is_some())));
         timed("ordered: visit all", count, || {
             let flow = index.for_each_from(Bound::Unbounded, Direction::Next, |key, loc| {
