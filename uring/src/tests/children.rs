@@ -85,7 +85,11 @@ fn write_until_killed(dir: &Path) {
     loop {
         io.wait(None, &mut done);
         for completion in done.drain(..) {
-            let (user, buffer) = (completion.user, completion.buffer.unwrap());
+            // Each write differs from the last, so that one which lands late is seen.
+            let (user, mut buffer) = (completion.user, completion.buffer.unwrap());
+            for page in &mut buffer {
+                page.0[0] = page.0[0].wrapping_add(1);
+            }
             io.submit(Op::Write { file: file.clone(), offset: user << 20, buffer }, user);
         }
     }
