@@ -128,6 +128,8 @@ fn a_killed_writers_lock_is_held_until_its_last_write_is_over() {
         child.kill().unwrap();
         let _lock = lock_directory(dir.path(), Patience::Dying).unwrap();
         file.lock(Patience::Dying).unwrap();
+        let other = File::open(&dir.path().join("data"), Access::Read, Caching::Buffered).unwrap();
+        assert!(matches!(other.lock(Patience::None), Err(Error::InUse { .. })), "it is held, by us");
         // From here on nothing changes any more: its last write has let go. The samples are taken in a moment, and reading it
         // all takes longer than a write that is still on its way.
         let before = samples(dir.path());
