@@ -223,6 +223,14 @@ impl Error {
         }
     }
 
+    /// The same error, naming the table that the operation was on where it did not know it.
+    pub(crate) fn in_table(self, table: TableId) -> Self {
+        match self {
+            Self::CorruptRecord { page, why, .. } => Self::CorruptRecord { table, page, why },
+            other => other,
+        }
+    }
+
     /// What the caller must do.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {

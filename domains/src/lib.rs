@@ -5,13 +5,17 @@
 //! brought back by an executor.
 
 pub mod config;
+mod engine;
 pub mod error;
 pub mod index;
+pub mod light;
 pub mod persistent;
 pub mod ring_device;
 pub mod schema;
 pub mod seam;
+pub mod volatile;
 
+pub use engine::Engine;
 pub use error::{Error, ErrorKind, Failure};
 pub use schema::TableSpec;
 pub use seam::{

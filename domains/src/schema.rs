@@ -1,8 +1,16 @@
 //! What a table's keys and records look like: kinds, fields, pointers, hints, as the catalog stores them.
 //!
 //! Contract: a spec is data. `follow`, verify and the catalog read it; nobody needs a user's code to understand a record.
+//! The bytes of keys and records are those of `design/schema.md`: [`keys`], [`envelope`]; [`compat`] says which specs may meet.
+
+pub mod catalog;
+pub mod compat;
+pub mod envelope;
+pub mod keys;
+pub mod limits;
 
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How a table's pairs are found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -70,4 +78,18 @@ pub struct TableSpec {
     pub record: Vec<Field>,
     /// About how many pairs to expect; 0 when unknown. A hint: it never changes a result.
     pub pairs_hint: u64,
+}
+
+impl fmt::Display for FieldType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned(bits) => write!(f, "u{bits}"),
+            Self::Signed(bits) => write!(f, "i{bits}"),
+            Self::Bool => f.write_str("bool"),
+            Self::Bytes => f.write_str("bytes"),
+            Self::Text => f.write_str("text"),
+            Self::Pointer { table } => write!(f, "-> {table}"),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! requests to a [`Device`](device::Device) and brings completions back.
 //! It does not know transactions, tables' contents or indexes.
 
+pub mod blocking;
 pub mod checksum;
 pub mod device;
 mod field;
@@ -14,6 +15,7 @@ mod golden;
 pub mod ids;
 pub mod large;
 pub mod limits;
+pub mod log;
 pub mod memory;
 pub mod page;
 pub mod place;

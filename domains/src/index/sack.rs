@@ -65,6 +65,12 @@ impl Address {
         Self(from_order_preserving(key))
     }
 
+    /// An address from a key of any length: only eight bytes are one.
+    #[must_use]
+    pub fn decode(key: &[u8]) -> Option<Self> {
+        key.try_into().ok().map(Self::from_key)
+    }
+
     /// The slot.
     #[must_use]
     pub fn slot(self) -> u32 {
@@ -269,6 +275,12 @@ impl SackIndex {
             State::Full(loc) => Some(loc),
             State::Loose | State::Queued(_) | State::Reserved => None,
         }
+    }
+
+    /// Whether an address was set aside and has no location yet.
+    #[must_use]
+    pub fn is_reserved(&self, address: Address) -> bool {
+        self.there(address).is_some_and(|slot| slot.state() == State::Reserved)
     }
 
     /// Gives an address its location, whether it was only set aside or has one: that is then returned.

@@ -1,0 +1,284 @@
+//! The engine behind the persistent and the volatile domain: tables, indexes, records, and the operations on them.
+//!
+//! Contract: one shard, one thread. Operations come through [`Domain::submit`]; what memory can answer is answered within the
+//! call; the rest waits for what it has named (a page, room in the log, an epoch) and is stepped again when that has come.
+//! Nothing here reads a clock, does I/O or draws a number: time, completions and the hash key come from outside.
+//!
+//! Invariants: a commit is checked and applied in one turn, so nobody sees half of it; an address that an index holds names a
+//! record whose bytes are in the tail, in the cache or on the device; a poisoned engine applies nothing.
+//!
+//! Files: `core` is what all operations share, `ops` are the operations, `records` is where bytes are, `catalog` and `table`
+//! are what there is.
+
+pub(crate) mod cache;
+pub(crate) mod catalog;
+pub(crate) mod commit;
+pub(crate) mod core;
+pub(crate) mod find;
+pub(crate) mod heap;
+pub(crate) mod next;
+pub(crate) mod ops;
+pub(crate) mod records;
+pub(crate) mod status;
+pub(crate) mod table;
+
+use crate::error::Error;
+use crate::seam::{Answer, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
+use find::{Known, Located};
+use ops::{Machine, Need, Running, Step};
+use segments::{Completion, EpochId, Place, Request, TableId, Tag};
+use std::collections::{BTreeMap, VecDeque};
+use txn::epoch::{Action, FlushTicket};
+
+pub(crate) use self::core::Core;
+
+/// Most operations in flight: each may hold a page read; 65,536 pages are 256 MiB.
+const OPS_MAX: usize = 65_536;
+
+/// Which part of the engine a device request belongs to: the top byte of its tag.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum TagClass {
+    /// A read for an operation; the rest of the tag is its slot.
+    Read = 1,
+    /// The log's own.
+    Log = 2,
+    /// A flush; the rest of the tag counts them.
+    Flush = 3,
+}
+
+const TAG_CLASS_SHIFT: u32 = 56;
+
+fn tag(class: TagClass, rest: u64) -> Tag {
+    assert!(rest >> TAG_CLASS_SHIFT == 0, "a tag's rest has 56 bits");
+    Tag((class as u64) << TAG_CLASS_SHIFT | rest)
+}
+
+/// One shard's engine.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) core: Core,
+    running: Vec<Option<Running>>,
+    free: Vec<u32>,
+    /// Operations whose need may have been met.
+    ready: VecDeque<u32>,
+    /// Commits that wait for room, oldest first: none overtakes another.
+    room: VecDeque<u32>,
+    /// Operations that wait for an epoch to become persistent.
+    persistent: BTreeMap<EpochId, Vec<u32>>,
+    told: EpochId,
+    /// Reads that are with the device: whose they are and of what.
+    reads: BTreeMap<u64, (u32, Place)>,
+    reads_asked: u64,
+    flushes: BTreeMap<u64, FlushTicket>,
+    flushes_asked: u64,
+    answers: Vec<(OpId, Result<Answer, Error>)>,
+    requests: Vec<(Tag, Request)>,
+    log_requests: Vec<(u64, Request)>,
+}
+
+impl Engine {
+    pub(crate) fn new(core: Core) -> Self {
+        let told = core.horizon().persistent;
+        Self {
+            core,
+            running: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            room: VecDeque::new(),
+            persistent: BTreeMap::new(),
+            told,
+            reads: BTreeMap::new(),
+            reads_asked: 0,
+            flushes: BTreeMap::new(),
+            flushes_asked: 0,
+            answers: Vec::new(),
+            requests: Vec::new(),
+            log_requests: Vec::new(),
+        }
+    }
+
+    /// Whether nothing is running, unpersistent or with the device.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.core.is_settled() && self.free.len() == self.running.len()
+    }
+
+    fn start(&mut self, id: OpId, machine: Machine, now: Tick) {
+        if self.running.len() - self.free.len() >= OPS_MAX {
+            self.answers.push((id, Err(Error::Busy)));
+            return;
+        }
+        let running = Running { id, machine, reads: 0 };
+        let slot = if let Some(slot) = self.free.pop() {
+            self.running[slot as usize] = Some(running);
+            slot
+        } else {
+            self.running.push(Some(running));
+            u32::try_from(self.running.len() - 1).expect("at most 65,536 operations run")
+        };
+        self.step(slot, now);
+    }
+
+    /// Steps one operation until it is done or waits.
+    fn step(&mut self, slot: u32, now: Tick) {
+        let mut running = self.running[slot as usize].take().expect("a ready operation is running");
+        assert_eq!(running.reads, 0, "an operation is stepped when all its reads are home");
+        let waits_before = !self.room.is_empty();
+        match running.machine.step(&mut self.core, now, waits_before && self.room.front() != Some(&slot)) {
+            Step::Done(answer) => {
+                self.answers.push((running.id, answer));
+                self.free.push(slot);
+                return;
+            }
+            Step::Wait(Need::Reads(places)) => {
+                assert!(!places.is_empty(), "an operation that waits for reads names them");
+                for place in places {
+                    running.reads += 1;
+                    self.reads_asked += 1;
+                    self.reads.insert(self.reads_asked, (slot, place));
+                    self.core.counters.device_reads += 1;
+                    self.requests.push((tag(TagClass::Read, self.reads_asked), self.core.read_request(place)));
+                }
+            }
+            Step::Wait(Need::Room) => {
+                if !self.room.contains(&slot) {
+                    self.room.push_back(slot);
+                }
+            }
+            Step::Wait(Need::Persistent(epoch)) => self.persistent.entry(epoch).or_default().push(slot),
+        }
+        self.running[slot as usize] = Some(running);
+    }
+
+    fn step_ready(&mut self, now: Tick) {
+        while let Some(slot) = self.ready.pop_front() {
+            self.step(slot, now);
+        }
+    }
+
+    /// Lets the commits that wait for room try, oldest first, until one must go on waiting.
+    fn step_room(&mut self, now: Tick) {
+        while let Some(&slot) = self.room.front() {
+            self.step(slot, now);
+            let waits = self.running[slot as usize].as_ref().is_some_and(|running| running.machine.waits_for_room());
+            if waits {
+                return;
+            }
+            let front = self.room.pop_front();
+            assert_eq!(front, Some(slot), "only the oldest of those that wait for room was stepped");
+        }
+    }
+
+    fn run_actions(&mut self, now: Tick) {
+        for action in self.core.epoch_actions(now) {
+            match action {
+                Action::Close { epoch, members } => self.core.close_epoch(epoch, members),
+                Action::Flush { ticket } => {
+                    self.flushes_asked += 1;
+                    self.flushes.insert(self.flushes_asked, ticket);
+                    self.core.counters.device_flushes += 1;
+                    self.requests.push((tag(TagClass::Flush, self.flushes_asked), Request::Flush));
+                }
+                // With one shard nobody else is to be woken.
+                Action::Wake { .. } => {}
+            }
+        }
+    }
+
+    /// Wakes whoever waits for an epoch that is persistent by now; on poison, whoever waits at all.
+    fn tell_persistent(&mut self) {
+        let horizon = self.core.horizon().persistent;
+        if horizon > self.told {
+            self.told = horizon;
+            self.core.persistent(horizon);
+        }
+        while let Some(entry) = self.persistent.first_entry() {
+            if *entry.key() > horizon && self.core.poisoned.is_none() {
+                break;
+            }
+            self.ready.extend(entry.remove());
+        }
+    }
+
+    fn read_came(&mut self, read: u64, completion: Completion, now: Tick) {
+        let (slot, place) = self.reads.remove(&read).expect("a completion belongs to a read");
+        let admitted = self.core.admit(place, completion.frames.as_ref(), completion.result);
+        let running = self.running[slot as usize].as_mut().expect("an operation waits for its reads");
+        running.reads -= 1;
+        running.machine.came(place, admitted);
+        if running.reads == 0 {
+            self.step(slot, now);
+        }
+    }
+}
+
+impl Domain for Engine {
+    fn capabilities(&self) -> Capabilities {
+        self.core.capabilities()
+    }
+
+    fn horizon(&self) -> Horizon {
+        self.core.horizon()
+    }
+
+    fn submit(&mut self, id: OpId, op: Op, now: Tick) {
+        match ops::machine_for(&mut self.core, op) {
+            Ok(machine) => self.start(id, machine, now),
+            Err(error) => self.answers.push((id, Err(error))),
+        }
+    }
+
+    fn lookup_now(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        now: Tick,
+        see: &mut dyn FnMut(Option<PairRef<'_>>),
+    ) -> Result<Seen, Error> {
+        let known = Known::default();
+        match self.core.locate(self.core.table(table)?, key, &known, true, now)? {
+            Located::Present { found, .. } => {
+                let found = found.expect("the record was asked for");
+                see(Some(PairRef { value: found.value(), version: found.version }));
+            }
+            Located::Absent | Located::Expired { .. } => see(None),
+            Located::Unread { .. } => return Ok(Seen::NeedsDevice),
+        }
+        self.core.counters.lookups_memory += 1;
+        Ok(Seen::Ready)
+    }
+
+    fn turn(&mut self, now: Tick) -> Option<Tick> {
+        self.run_actions(now);
+        self.tell_persistent();
+        self.step_ready(now);
+        self.step_room(now);
+        let wake = self.core.next_wake()?;
+        Some(Tick { nanos: wake, unix_ms: now.unix_ms })
+    }
+
+    fn take_answers(&mut self, answers: &mut Vec<(OpId, Result<Answer, Error>)>) {
+        answers.append(&mut self.answers);
+    }
+}
+
+impl Driven for Engine {
+    fn take_requests(&mut self, requests: &mut Vec<(Tag, Request)>) {
+        self.core.take_log_requests(&mut self.log_requests);
+        requests.append(&mut self.requests);
+        requests.extend(self.log_requests.drain(..).map(|(rest, request)| (tag(TagClass::Log, rest), request)));
+    }
+
+    fn complete(&mut self, completion: Completion, now: Tick) {
+        let (class, rest) = (completion.tag.0 >> TAG_CLASS_SHIFT, completion.tag.0 & ((1 << TAG_CLASS_SHIFT) - 1));
+        match class {
+            1 => self.read_came(rest, completion, now),
+            2 => self.core.log_completed(rest, completion.result),
+            3 => {
+                let ticket = self.flushes.remove(&rest).expect("a completion belongs to a flush");
+                self.core.flushed(ticket, completion.result);
+            }
+            other => unreachable!("no request has a tag of class {other}"),
+        }
+    }
+}

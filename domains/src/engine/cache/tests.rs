@@ -1,0 +1,29 @@
+use super::*;
+use segments::PageNo;
+
+fn place(page: u64) -> Place {
+    Place::new(PageNo(page), 80, 1)
+}
+
+#[test]
+fn the_budget_holds_and_what_is_used_stays() {
+    let mut cache = Cache::new(10 * (100 + OVERHEAD_BYTES), 7);
+    for page in 0..1000 {
+        cache.put(place(page), vec![1; 100].into());
+        cache.touch(place(0));
+        assert!(cache.bytes() <= 10 * (100 + OVERHEAD_BYTES));
+    }
+    assert!(cache.get(place(0)).is_some(), "a record that is used stays");
+    assert!(cache.get(place(999)).is_some(), "the newest is there");
+    assert!(cache.get(place(500)).is_none());
+    cache.clear();
+    assert!(cache.get(place(0)).is_none());
+    assert_eq!(cache.bytes(), 0);
+}
+
+#[test]
+fn a_record_larger_than_the_budget_is_not_kept() {
+    let mut cache = Cache::new(100, 7);
+    cache.put(place(1), vec![0; 101].into());
+    assert_eq!(cache.bytes(), 0);
+}

@@ -1,0 +1,234 @@
+//! The catalog: which tables there are. It is itself a table of the domain, number 0, so creating, renaming and destroying a
+//! table are commits like any other, and recovery rebuilds the catalog as it rebuilds every table.
+//!
+//! Bytes: the key is the table's name, the record 4 bytes of table id (little-endian) and the spec's own encoding. The key of
+//! one zero byte, which no name can be, holds the next id to be given: ids are never given twice.
+//!
+//! Invariant: a table is in `tables` exactly when its pair is in table 0.
+
+use super::commit::{After, Commit};
+use super::core::Core;
+use super::ops::{Machine, ready};
+use super::table::{Index, Table};
+use crate::error::Error;
+use crate::schema::{TableHome, TableKind, TableSpec, compat};
+use crate::seam::{Answer, Level, TableInfo};
+use segments::TableId;
+use std::collections::BTreeMap;
+use txn::{CommitSet, PutOptions};
+
+/// The catalog's own table.
+pub(crate) const CATALOG: TableId = TableId(0);
+/// Key of the next table id.
+const NEXT_ID_KEY: &[u8] = &[0];
+/// The longest name, in bytes.
+const NAME_BYTES_MAX: usize = 255;
+/// Most addresses of one reservation: a block that a client keeps.
+const RESERVE_MAX: u32 = 1024;
+
+/// All tables, by id and by name.
+#[derive(Debug)]
+pub(crate) struct Catalog {
+    tables: BTreeMap<TableId, Table>,
+    names: BTreeMap<String, TableId>,
+    next_id: u32,
+    fingerprint_bits: u8,
+}
+
+impl Catalog {
+    /// A catalog with nothing in it but itself.
+    pub(crate) fn new(home: TableHome, fingerprint_bits: u8) -> Self {
+        let spec = TableSpec {
+            type_name: "catalog".to_owned(),
+            kind: TableKind::Ordered,
+            home,
+            key: Vec::new(),
+            record: Vec::new(),
+            pairs_hint: 0,
+        };
+        let info = TableInfo { id: CATALOG, name: String::new(), spec };
+        let tables = BTreeMap::from([(CATALOG, Table::new(info, fingerprint_bits))]);
+        Self { tables, names: BTreeMap::new(), next_id: 1, fingerprint_bits }
+    }
+
+    pub(crate) fn table(&self, id: TableId) -> Option<&Table> {
+        self.tables.get(&id)
+    }
+
+    pub(crate) fn table_mut(&mut self, id: TableId) -> Option<&mut Table> {
+        self.tables.get_mut(&id)
+    }
+
+    pub(crate) fn by_name(&self, name: &str) -> Option<TableId> {
+        self.names.get(name).copied()
+    }
+
+    /// Every table of the user's, by name.
+    pub(crate) fn list(&self) -> Vec<TableInfo> {
+        self.names.values().map(|id| self.tables[id].info.clone()).collect()
+    }
+
+    /// Every table, the catalog first.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
+    }
+
+    /// Takes a change of table 0 over: a table that came, went, got another name or more fields.
+    pub(crate) fn changed(&mut self, key: &[u8], record: Option<&[u8]>) -> Result<(), &'static str> {
+        if key == NEXT_ID_KEY {
+            let bytes = record.and_then(|record| record.try_into().ok()).ok_or("the next table id is not a number")?;
+            self.next_id = self.next_id.max(u32::from_le_bytes(bytes));
+            return Ok(());
+        }
+        let name = std::str::from_utf8(key).map_err(|_| "a table's name is not text")?;
+        match record {
+            Some(record) => self.put(name, record),
+            None => {
+                self.drop_name(name);
+                Ok(())
+            }
+        }
+    }
+
+    fn put(&mut self, name: &str, record: &[u8]) -> Result<(), &'static str> {
+        let (id, spec) = decode(record)?;
+        self.names.insert(name.to_owned(), id);
+        if let Some(table) = self.tables.get_mut(&id) {
+            name.clone_into(&mut table.info.name);
+            table.info.spec = spec;
+        } else {
+            let info = TableInfo { id, name: name.to_owned(), spec };
+            self.tables.insert(id, Table::new(info, self.fingerprint_bits));
+        }
+        Ok(())
+    }
+
+    /// A name goes. The table goes with it, unless it has got another name in the same commit.
+    fn drop_name(&mut self, name: &str) {
+        let Some(id) = self.names.remove(name) else { return };
+        if self.tables.get(&id).is_some_and(|table| table.info.name == name) {
+            self.tables.remove(&id);
+        }
+    }
+}
+
+fn encode(id: TableId, spec: &TableSpec) -> Vec<u8> {
+    let mut record = id.0.to_le_bytes().to_vec();
+    record.extend_from_slice(&spec.to_bytes());
+    record
+}
+
+fn decode(record: &[u8]) -> Result<(TableId, TableSpec), &'static str> {
+    let (id, spec) = record.split_first_chunk().ok_or("a catalog record has no table id")?;
+    let spec = TableSpec::from_bytes(spec).map_err(|_| "a table's spec cannot be read")?;
+    Ok((TableId(u32::from_le_bytes(*id)), spec))
+}
+
+impl Core {
+    /// Lets a commit's change of table 0 take effect.
+    pub(crate) fn catalog_changed(&mut self, key: &[u8], record: Option<&[u8]>) {
+        let dropped = match record {
+            Some(_) => None,
+            None => std::str::from_utf8(key).ok().and_then(|name| self.catalog.by_name(name)),
+        };
+        if let Some(table) = dropped.and_then(|id| self.catalog.table(id)) {
+            let renamed = std::str::from_utf8(key).is_ok_and(|name| table.info.name != name);
+            if !renamed && table.home() == TableHome::Volatile {
+                for loc in table.locs() {
+                    self.records.heap.take(loc);
+                }
+            }
+        }
+        self.catalog.changed(key, record).expect("a commit of the engine's own is well formed");
+    }
+
+    pub(crate) fn create_table(&mut self, name: String, spec: TableSpec) -> Result<Machine, Error> {
+        check_name(&name)?;
+        if self.catalog.by_name(&name).is_some() {
+            return Err(Error::TableExists { name });
+        }
+        let mut spec = spec;
+        if !self.capabilities().persistence {
+            // Everything here is volatile; the table says so rather than promise more.
+            spec.home = TableHome::Volatile;
+        }
+        let id = TableId(self.catalog.next_id);
+        self.catalog.next_id += 1;
+        let mut set = CommitSet::new();
+        set.insert(CATALOG, name.as_bytes(), &encode(id, &spec), PutOptions::default())?;
+        set.upsert(CATALOG, NEXT_ID_KEY, &self.catalog.next_id.to_le_bytes(), PutOptions::default())?;
+        self.catalog_commit(set, After::Table(Box::new(TableInfo { id, name, spec })))
+    }
+
+    pub(crate) fn open_table(&mut self, name: &str, wanted: Option<TableSpec>) -> Result<Machine, Error> {
+        let info = self.info_of(name)?;
+        let Some(mut wanted) = wanted else { return Ok(ready(Answer::Table(info))) };
+        if !self.capabilities().persistence {
+            wanted.home = TableHome::Volatile;
+        }
+        let merged = compat::merge(&info.spec, &wanted).map_err(|difference| Error::Incompatible {
+            name: name.to_owned(),
+            wanted: wanted.type_name.clone(),
+            field: difference.field,
+            why: difference.why,
+        })?;
+        if merged == info.spec {
+            return Ok(ready(Answer::Table(info)));
+        }
+        let mut set = CommitSet::new();
+        set.update(CATALOG, name.as_bytes(), &encode(info.id, &merged), PutOptions::default())?;
+        self.catalog_commit(set, After::Table(Box::new(TableInfo { spec: merged, ..info })))
+    }
+
+    pub(crate) fn rename_table(&mut self, from: &str, to: String) -> Result<Machine, Error> {
+        check_name(&to)?;
+        let info = self.info_of(from)?;
+        if self.catalog.by_name(&to).is_some() {
+            return Err(Error::TableExists { name: to });
+        }
+        let mut set = CommitSet::new();
+        // The new name first: when the old one goes, the table has another already.
+        set.insert(CATALOG, to.as_bytes(), &encode(info.id, &info.spec), PutOptions::default())?;
+        set.delete(CATALOG, from.as_bytes())?;
+        self.catalog_commit(set, After::Table(Box::new(TableInfo { name: to, ..info })))
+    }
+
+    pub(crate) fn destroy_table(&mut self, name: &str) -> Result<Machine, Error> {
+        self.info_of(name)?;
+        let mut set = CommitSet::new();
+        set.delete(CATALOG, name.as_bytes())?;
+        self.catalog_commit(set, After::Done)
+    }
+
+    /// Sets addresses of a sack aside.
+    pub(crate) fn reserve(&mut self, table: TableId, count: u32) -> Result<Vec<[u8; 8]>, Error> {
+        if count > RESERVE_MAX {
+            let (value, limit) = (u64::from(count), u64::from(RESERVE_MAX));
+            return Err(Error::Limit { what: "the number of addresses to reserve", value, limit });
+        }
+        let incarnation = self.horizon().incarnation;
+        let entry = self.catalog.table_mut(table).ok_or(Error::TableGone { table })?;
+        let Index::Sack(sack) = &mut entry.index else {
+            return Err(Error::WrongKind { op: "a reservation", table, why: "only a sack gives addresses" });
+        };
+        let addresses = (0..count).map_while(|_| sack.reserve(incarnation)).map(|address| address.to_key()).collect();
+        Ok(addresses)
+    }
+
+    fn info_of(&self, name: &str) -> Result<TableInfo, Error> {
+        let id = self.catalog.by_name(name).ok_or_else(|| Error::NoSuchTable { name: name.to_owned() })?;
+        Ok(self.catalog.tables[&id].info.clone())
+    }
+
+    fn catalog_commit(&mut self, set: CommitSet, after: After) -> Result<Machine, Error> {
+        Ok(Machine::Commit(Box::new(Commit::unchecked(self, set, Level::Persistent, after)?)))
+    }
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let bytes = name.len();
+    if bytes == 0 || bytes > NAME_BYTES_MAX || name.starts_with('\0') {
+        return Err(Error::TableName { bytes });
+    }
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! Commit: every compare holds and every update is applied, in one turn, or nothing is.
+//!
+//! Contract: the checks and the appends happen in one step without a wait between them. What must be waited for (records that a
+//! compare needs, room in the log) is waited for before, and the checks start afresh after it.
+//!
+//! A set that is applied cannot fail any more: keys, tables, compares and room were checked in the same step.
+
+use super::catalog::CATALOG;
+use super::core::{Core, Old};
+use super::find::{Known, Located};
+use super::ops::{Need, Step, answer_of};
+use super::table::Index;
+use crate::error::{Error, Failure};
+use crate::index::Address;
+use crate::schema::TableHome;
+use crate::seam::{Committed, Level, Persistence, TableInfo, Tick, Versions};
+use segments::log::room::RoomNeed;
+use segments::log::writer::Room;
+use segments::record::{Record, RecordKind};
+use segments::{DeviceError, EpochId, Place, TableId, Version};
+use smallvec::SmallVec;
+use txn::{Change, CommitSet, Expect, Part, PutOptions};
+
+/// What is answered when a commit is done.
+#[derive(Debug)]
+pub(crate) enum After {
+    /// The commit itself.
+    Committed,
+    /// The table it created, changed or renamed.
+    Table(Box<TableInfo>),
+    /// That it is done.
+    Done,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Not yet checked, or waiting for records that the checks need.
+    Checking,
+    /// Checked, and waiting for room; to be checked again.
+    WaitingForRoom,
+    /// Applied; waiting for its epoch.
+    WaitingForPersistence(Committed),
+}
+
+/// A commit set on its way.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    set: CommitSet,
+    level: Level,
+    after: After,
+    need: RoomNeed,
+    /// Whether any update is of a persistent table, so that room is needed.
+    persistent: bool,
+    pub(crate) known: Known,
+    pub(crate) failed: Option<Error>,
+    state: State,
+}
+
+/// Reads in flight for one commit at most: 64 pages are 256 KiB.
+const READS_AT_ONCE: usize = 64;
+
+impl Commit {
+    /// A user's commit.
+    pub(crate) fn new(core: &Core, set: CommitSet, level: Level) -> Result<Self, Error> {
+        for part in set.parts() {
+            check_part(core, &part)?;
+        }
+        Self::unchecked(core, set, level, After::Committed)
+    }
+
+    /// A commit of the engine's own: of the catalog.
+    pub(crate) fn unchecked(core: &Core, set: CommitSet, level: Level, after: After) -> Result<Self, Error> {
+        let (mut need, mut persistent) = (RoomNeed::default(), false);
+        for part in set.parts() {
+            if core.table(part.table)?.home() == TableHome::Volatile {
+                continue;
+            }
+            match part.change {
+                Change::None => {}
+                Change::Put { value, options } => {
+                    persistent = true;
+                    need.add(part.key.len(), value.len(), options.expires_ms.is_some());
+                }
+                Change::Delete => {
+                    persistent = true;
+                    need.add(part.key.len(), 0, false);
+                }
+            }
+        }
+        Ok(Self { set, level, after, need, persistent, known: Known::default(), failed: None, state: State::Checking })
+    }
+
+    pub(crate) fn waits_for_room(&self) -> bool {
+        matches!(self.state, State::WaitingForRoom)
+    }
+
+    pub(crate) fn step(&mut self, core: &mut Core, now: Tick, behind: bool) -> Step {
+        if let State::WaitingForPersistence(committed) = &mut self.state {
+            let horizon = core.horizon();
+            if committed.epoch > horizon.persistent {
+                return match core.check_poison() {
+                    Err(error) => Step::Done(Err(error)),
+                    Ok(()) => Step::Wait(Need::Persistent(committed.epoch)),
+                };
+            }
+            committed.persistence = Persistence::Persistent;
+            let committed = core::mem::replace(committed, nothing(horizon.persistent));
+            return Step::Done(Ok(answer_of(&self.after, committed)));
+        }
+        self.state = State::Checking;
+        if let Some(error) = self.failed.take() {
+            return Step::Done(Err(error));
+        }
+        match self.try_apply(core, now, behind) {
+            Err(error) => Step::Done(Err(error)),
+            Ok(Err(need)) => {
+                if matches!(need, Need::Room) {
+                    self.state = State::WaitingForRoom;
+                }
+                Step::Wait(need)
+            }
+            Ok(Ok(committed)) => self.applied(committed),
+        }
+    }
+
+    fn applied(&mut self, committed: Committed) -> Step {
+        let pending = committed.persistence == Persistence::Pending;
+        if self.level == Level::Persistent && pending {
+            let epoch = committed.epoch;
+            self.state = State::WaitingForPersistence(committed);
+            return Step::Wait(Need::Persistent(epoch));
+        }
+        Step::Done(Ok(answer_of(&self.after, committed)))
+    }
+
+    /// Checks and applies in one go; or says what must come first.
+    fn try_apply(&mut self, core: &mut Core, now: Tick, behind: bool) -> Result<Result<Committed, Need>, Error> {
+        core.check_poison()?;
+        let olds = match self.check(core, now)? {
+            Ok(olds) => olds,
+            Err(places) => return Ok(Err(Need::Reads(places))),
+        };
+        if self.persistent {
+            if behind {
+                return Ok(Err(Need::Room));
+            }
+            match core.room(&self.need) {
+                Room::Ready => {}
+                Room::Wait => return Ok(Err(Need::Room)),
+                Room::Refused(error) => return Err(no_space(core, error)),
+            }
+        }
+        Ok(Ok(self.apply(core, now, &olds)))
+    }
+
+    /// Verifies every compare; says what each key's pair is now, or which records must be read to know.
+    #[expect(clippy::type_complexity, reason = "either what was there or what is to be read, once, right here")]
+    fn check(&self, core: &mut Core, now: Tick) -> Result<Result<SmallVec<[Old; 4]>, Vec<Place>>, Error> {
+        let (mut olds, mut unread) = (SmallVec::new(), Vec::new());
+        let mut failures = Vec::new();
+        for (number, part) in self.set.parts().enumerate() {
+            match self.check_one(core, &part, now)? {
+                Checked::Holds(old) => olds.push(old),
+                Checked::Unread(place) => {
+                    if unread.len() < READS_AT_ONCE && !unread.contains(&place) {
+                        unread.push(place);
+                    }
+                }
+                Checked::Fails { found } => {
+                    let part = u32::try_from(number).expect("a set has at most 65,536 parts");
+                    failures.push(Failure { part, found });
+                }
+            }
+        }
+        if !unread.is_empty() {
+            return Ok(Err(unread));
+        }
+        if !failures.is_empty() {
+            core.counters.compare_failures += 1;
+            return Err(Error::CompareFailed { failures });
+        }
+        Ok(Ok(olds))
+    }
+
+    fn check_one(&self, core: &Core, part: &Part<'_>, now: Tick) -> Result<Checked, Error> {
+        let table = core.table(part.table)?;
+        let wants_version = matches!(part.expect, Expect::At(_) | Expect::Never);
+        let mut located = core.locate(table, part.key, &self.known, wants_version, now)?;
+        let holds = match (&located, part.expect) {
+            (Located::Unread { place }, _) => return Ok(Checked::Unread(*place)),
+            (_, Expect::Never) => false,
+            (Located::Present { .. }, Expect::Absent) => false,
+            (Located::Absent | Located::Expired { .. }, Expect::Present | Expect::At(_)) => false,
+            (Located::Present { found, .. }, Expect::At(version)) => {
+                found.as_ref().is_some_and(|found| found.version == version)
+            }
+            (_, Expect::Any | Expect::Absent | Expect::Present) => true,
+        };
+        if !holds {
+            // The answer names the version that is there, so the record itself is wanted now.
+            if matches!(located, Located::Present { found: None, .. }) {
+                located = core.locate(table, part.key, &self.known, true, now)?;
+            }
+            return Ok(match located {
+                Located::Unread { place } => Checked::Unread(place),
+                Located::Present { found, .. } => Checked::Fails { found: found.map(|found| found.version) },
+                Located::Absent | Located::Expired { .. } => Checked::Fails { found: None },
+            });
+        }
+        if let (Index::Sack(sack), Change::Put { .. }, Located::Absent) = (&table.index, part.change, &located) {
+            let address = Address::decode(part.key).filter(|&address| sack.is_reserved(address));
+            if address.is_none() {
+                let want = "an address that the store has set aside for an insert";
+                return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want });
+            }
+        }
+        Ok(Checked::Holds(match located {
+            Located::Present { loc, found } => {
+                let mean = table.record_bytes / table.pairs().max(1);
+                let found = match found {
+                    Some(found) => Some(found.record_bytes()),
+                    None => core.found_at(table, loc, &self.known).ok().flatten().map(|found| found.record_bytes()),
+                };
+                Old { loc: Some(loc), bytes: found.unwrap_or(mean) }
+            }
+            Located::Expired { loc } => Old { loc: Some(loc), bytes: table.record_bytes / table.pairs().max(1) },
+            Located::Absent | Located::Unread { .. } => Old::default(),
+        }))
+    }
+
+    fn apply(&self, core: &mut Core, now: Tick, olds: &[Old]) -> Committed {
+        // Deleting what is not there changes nothing and leaves nothing, not even an epoch.
+        let changes = |part: &Part<'_>, old: &Old| match part.change {
+            Change::None => false,
+            Change::Put { .. } => true,
+            Change::Delete => old.loc.is_some(),
+        };
+        let lasting = self.persistent
+            && self.set.parts().zip(olds).any(|(part, old)| changes(&part, old) && is_persistent(core, part.table));
+        let epoch = if lasting { core.join(now) } else { core.epoch_open() };
+        let mut versions = Versions::default();
+        for (part, &old) in self.set.parts().zip(olds) {
+            if !changes(&part, &old) {
+                continue;
+            }
+            let (kind, value, options) = match part.change {
+                Change::Put { value, options } => (RecordKind::Pair, value, options),
+                Change::None | Change::Delete => (RecordKind::Tombstone, &[][..], PutOptions::default()),
+            };
+            let version = core.next_version(epoch);
+            let (expires_ms, compressed) = (options.expires_ms, options.compressed);
+            let record = Record { kind, table: part.table, version, key: part.key, value, expires_ms, compressed };
+            core.put(&record, old);
+            if part.table == CATALOG {
+                core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value));
+            }
+            versions.push(version);
+        }
+        core.counters.commits += 1;
+        let (epoch, persistence) = match (lasting, versions.as_slice().is_empty()) {
+            (true, _) => (epoch, Persistence::Pending),
+            (false, true) => (core.horizon().persistent, Persistence::Persistent),
+            (false, false) => (epoch, Persistence::Volatile),
+        };
+        Committed { epoch, versions, persistence }
+    }
+}
+
+fn is_persistent(core: &Core, table: TableId) -> bool {
+    core.table(table).is_ok_and(|table| table.home() == TableHome::Persistent)
+}
+
+/// What became of one part's checks.
+enum Checked {
+    Holds(Old),
+    Fails { found: Option<Version> },
+    Unread(Place),
+}
+
+fn nothing(epoch: EpochId) -> Committed {
+    Committed { epoch, versions: Versions::default(), persistence: Persistence::Persistent }
+}
+
+fn no_space(core: &Core, error: DeviceError) -> Error {
+    let space = core.log().space();
+    Error::NoSpace { limit_pages: space.pages_max.unwrap_or(space.pages), why: error.to_string() }
+}
+
+/// What does not depend on the moment: the table is the user's to change, and takes this key.
+fn check_part(core: &Core, part: &Part<'_>) -> Result<(), Error> {
+    let table = core.table(part.table)?;
+    if part.table == CATALOG && part.change != Change::None {
+        let why = "the catalog is changed by creating, renaming and destroying tables";
+        return Err(Error::WrongKind { op: "an update", table: TableId(0), why });
+    }
+    if matches!(table.index, Index::Sack(_)) && Address::decode(part.key).is_none() {
+        return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want: "8-byte addresses that it gave" });
+    }
+    Ok(())
+}

@@ -1,0 +1,281 @@
+//! What all operations of an engine share: catalog, records, epochs, counters.
+//!
+//! Contract: nothing here waits. An operation asks, and takes "not in memory", "no room yet" or "not persistent yet" for an
+//! answer that it hands on as its need.
+
+use super::cache::Cache;
+use super::catalog::Catalog;
+use super::heap::Heap;
+use super::records::{PageIdentity, Records};
+use super::table::Index;
+use crate::config::Config;
+use crate::error::Error;
+use crate::index::{HashConfig, Loc};
+use crate::schema::TableHome;
+use crate::seam::{Capabilities, Horizon, Tick};
+use segments::log::room::RoomNeed;
+use segments::log::writer::{LogWriter, Room};
+use segments::record::{self, Record, RecordKind};
+use segments::{DeviceError, EpochId, Frames, Incarnation, Ordinal, Place, Request, Version};
+use std::sync::Arc;
+use txn::epoch::{Actions, FlushTicket, ShardEpochs, Shared};
+
+/// Counts since the open.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) device_reads: u64,
+    pub(crate) device_writes: u64,
+    pub(crate) device_flushes: u64,
+    pub(crate) lookups_memory: u64,
+    pub(crate) lookups_device: u64,
+    pub(crate) commits: u64,
+    pub(crate) compare_failures: u64,
+}
+
+/// The shared part of an engine.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) hash: HashConfig,
+    pub(crate) catalog: Catalog,
+    pub(crate) records: Records,
+    pub(crate) epochs: Epochs,
+    pub(crate) counters: Counters,
+    /// Why nothing more is applied, once a log write or flush has failed.
+    pub(crate) poisoned: Option<String>,
+    next_ordinal: u64,
+    /// The last epoch that a commit joined.
+    pub(crate) joined: EpochId,
+}
+
+/// Epochs as a domain has them: the protocol, or, where nothing is ever persistent, one epoch for good.
+#[derive(Debug)]
+pub(crate) enum Epochs {
+    Persistent(Box<ShardEpochs>),
+    Volatile,
+}
+
+/// The only incarnation of a volatile domain.
+pub(crate) const VOLATILE_INCARNATION: Incarnation = Incarnation(1);
+
+/// The shard of a domain with one.
+pub(crate) const ONLY_SHARD: segments::ShardId = segments::ShardId(0);
+
+impl Core {
+    /// A core without a log: a volatile domain's, or one that recovery fills before it [begins](Self::begin).
+    pub(crate) fn new(
+        config: Config,
+        hash: HashConfig,
+        catalog: Catalog,
+        identity: PageIdentity,
+        incarnation: Incarnation,
+    ) -> Self {
+        let seed = u64::from_le_bytes(hash.key[..8].try_into().expect("eight of sixteen bytes"));
+        let cache = Cache::new(config.cache_bytes, seed);
+        Self {
+            hash,
+            catalog,
+            records: Records { log: None, heap: Heap::default(), cache, identity },
+            epochs: Epochs::Volatile,
+            counters: Counters::default(),
+            poisoned: None,
+            next_ordinal: 1,
+            joined: EpochId::base(incarnation),
+            config,
+        }
+    }
+
+    /// Begins an incarnation that writes this log.
+    pub(crate) fn begin(&mut self, incarnation: Incarnation, log: LogWriter) {
+        let shared = Arc::new(Shared::new(incarnation));
+        let epochs = ShardEpochs::new(shared, ONLY_SHARD, self.config.epoch_interval_nanos);
+        self.epochs = Epochs::Persistent(Box::new(epochs));
+        self.records.log = Some(log);
+        self.joined = EpochId::base(incarnation);
+    }
+
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        let persistence = matches!(self.epochs, Epochs::Persistent(_));
+        Capabilities { name: if persistence { "persistent" } else { "volatile" }, abortable: true, persistence }
+    }
+
+    pub(crate) fn horizon(&self) -> Horizon {
+        match &self.epochs {
+            Epochs::Persistent(epochs) => {
+                let persistent = epochs.persistent();
+                Horizon { incarnation: persistent.incarnation(), persistent }
+            }
+            Epochs::Volatile => {
+                Horizon { incarnation: VOLATILE_INCARNATION, persistent: EpochId::base(VOLATILE_INCARNATION) }
+            }
+        }
+    }
+
+    /// The epoch that commits join now.
+    pub(crate) fn epoch_open(&self) -> EpochId {
+        match &self.epochs {
+            Epochs::Persistent(epochs) => epochs.open(),
+            Epochs::Volatile => EpochId::new(VOLATILE_INCARNATION, 1),
+        }
+    }
+
+    /// Joins the open epoch, for a commit with persistent updates.
+    pub(crate) fn join(&mut self, now: Tick) -> EpochId {
+        let Epochs::Persistent(epochs) = &mut self.epochs else {
+            unreachable!("a volatile domain has no persistent table")
+        };
+        self.joined = epochs.join(now.nanos);
+        self.joined
+    }
+
+    pub(crate) fn next_version(&mut self, epoch: EpochId) -> Version {
+        let ordinal = Ordinal(self.next_ordinal);
+        self.next_ordinal += 1;
+        Version { epoch, ordinal }
+    }
+
+    pub(crate) fn force(&mut self, now: Tick) {
+        if let Epochs::Persistent(epochs) = &mut self.epochs {
+            epochs.force(now.nanos);
+        }
+    }
+
+    pub(crate) fn epoch_actions(&mut self, now: Tick) -> Actions {
+        match &mut self.epochs {
+            Epochs::Persistent(epochs) => epochs.turn(now.nanos),
+            Epochs::Volatile => Actions::new(),
+        }
+    }
+
+    pub(crate) fn next_wake(&self) -> Option<u64> {
+        match &self.epochs {
+            Epochs::Persistent(epochs) => epochs.next_wake(),
+            Epochs::Volatile => None,
+        }
+    }
+
+    /// Whether everything committed is persistent and nothing is with the device.
+    pub(crate) fn is_settled(&self) -> bool {
+        match &self.epochs {
+            Epochs::Persistent(epochs) => epochs.idle() && self.log().in_flight() == 0,
+            Epochs::Volatile => true,
+        }
+    }
+
+    pub(crate) fn close_epoch(&mut self, epoch: EpochId, members: u32) {
+        self.log_mut().close(epoch, members);
+        self.with_epochs(|epochs| epochs.closed(epoch));
+    }
+
+    /// Everything up to `horizon` is persistent.
+    pub(crate) fn persistent(&mut self, horizon: EpochId) {
+        self.log_mut().persistent(horizon);
+    }
+
+    pub(crate) fn take_log_requests(&mut self, requests: &mut Vec<(u64, Request)>) {
+        let Some(log) = &mut self.records.log else { return };
+        let before = requests.len();
+        log.take_requests(requests);
+        self.counters.device_writes +=
+            requests[before..].iter().filter(|(_, request)| matches!(request, Request::Write { .. })).count() as u64;
+    }
+
+    pub(crate) fn log_completed(&mut self, tag: u64, result: Result<(), DeviceError>) {
+        if let Err(error) = self.log_mut().completed(tag, result) {
+            self.poison(format!("a log write failed: {error}"));
+        }
+        while let Some(epoch) = self.log_mut().take_written() {
+            self.with_epochs(|epochs| epochs.written(epoch));
+        }
+    }
+
+    pub(crate) fn flushed(&mut self, ticket: FlushTicket, result: Result<(), DeviceError>) {
+        if let Err(error) = result {
+            self.poison(format!("a flush failed: {error}"));
+        }
+        self.with_epochs(|epochs| epochs.flushed(ticket, result.is_ok()));
+    }
+
+    /// Nothing more is applied or announced in this incarnation.
+    fn poison(&mut self, why: String) {
+        self.poisoned.get_or_insert(why);
+        self.with_epochs(ShardEpochs::poison);
+    }
+
+    /// The error of a poisoned engine.
+    pub(crate) fn check_poison(&self) -> Result<(), Error> {
+        let Some(why) = &self.poisoned else { return Ok(()) };
+        let epoch = match &self.epochs {
+            Epochs::Persistent(epochs) => epochs.first_in_doubt().unwrap_or_else(|| epochs.persistent().next()),
+            Epochs::Volatile => EpochId::default(),
+        };
+        Err(Error::Poisoned { why: why.clone(), epoch })
+    }
+
+    pub(crate) fn room(&mut self, need: &RoomNeed) -> Room {
+        self.log_mut().room(need)
+    }
+
+    pub(crate) fn log(&self) -> &LogWriter {
+        self.records.log.as_ref().expect("a persistent domain has a log")
+    }
+
+    pub(crate) fn log_mut(&mut self) -> &mut LogWriter {
+        self.records.log.as_mut().expect("a persistent domain has a log")
+    }
+
+    pub(crate) fn read_request(&self, place: Place) -> Request {
+        self.records.read_request(place)
+    }
+
+    pub(crate) fn admit(
+        &mut self,
+        place: Place,
+        frames: Option<&Frames>,
+        result: Result<(), DeviceError>,
+    ) -> Result<Arc<[u8]>, Error> {
+        self.records.admit(place, frames, result)
+    }
+
+    fn with_epochs(&mut self, act: impl FnOnce(&mut ShardEpochs)) {
+        if let Epochs::Persistent(epochs) = &mut self.epochs {
+            act(epochs);
+        }
+    }
+
+    /// Puts one record of a commit where its table's records are, and points the index at it instead of at `old`.
+    pub(crate) fn put(&mut self, record: &Record<'_>, old: Old) {
+        let entry = self.catalog.table_mut(record.table).expect("the table was checked in the same turn");
+        let bytes = record::encoded_bytes(record.key.len(), record.value.len(), record.expires_ms.is_some());
+        let is_pair = record.kind == RecordKind::Pair;
+        let new = match entry.home() {
+            TableHome::Persistent => {
+                let log = self.records.log.as_mut().expect("a persistent domain has a log");
+                let hashed = matches!(entry.index, Index::Hash(_)).then(|| self.hash.hash(record.key).0);
+                let place = log.append(record.version.epoch, record, hashed);
+                is_pair.then(|| place.into())
+            }
+            TableHome::Volatile => {
+                if let Some(loc) = old.loc {
+                    self.records.heap.take(loc);
+                }
+                is_pair.then(|| {
+                    let mut encoded = vec![0; bytes].into_boxed_slice();
+                    record::encode(record, &mut encoded);
+                    self.records.heap.put(encoded)
+                })
+            }
+        };
+        entry.expires |= record.expires_ms.is_some();
+        entry.record_bytes = (entry.record_bytes + if is_pair { bytes as u64 } else { 0 }).saturating_sub(old.bytes);
+        entry.point(&self.hash, record.key, old.loc, new);
+    }
+}
+
+/// What a key's pair is before a commit changes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Old {
+    pub(crate) loc: Option<Loc>,
+    /// Its record's bytes, or the table's mean where the record is not in memory.
+    pub(crate) bytes: u64,
+}

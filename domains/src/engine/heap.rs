@@ -1,0 +1,50 @@
+//! Records of volatile tables: encoded like those of the log, each in a box of its own.
+//!
+//! Invariant: a handle names a record from `put` to `take`; then it may be given again.
+
+use crate::index::Loc;
+
+/// Records in memory, by handle.
+#[derive(Debug, Default)]
+pub(crate) struct Heap {
+    records: Vec<Option<Box<[u8]>>>,
+    free: Vec<u32>,
+    bytes: usize,
+}
+
+impl Heap {
+    /// Keeps a record and returns its handle.
+    pub(crate) fn put(&mut self, record: Box<[u8]>) -> Loc {
+        self.bytes += record.len();
+        let slot = if let Some(slot) = self.free.pop() {
+            self.records[slot as usize] = Some(record);
+            slot
+        } else {
+            self.records.push(Some(record));
+            u32::try_from(self.records.len() - 1).expect("a volatile domain has at most 2^32 pairs")
+        };
+        Loc::new(u64::from(slot))
+    }
+
+    /// The record of a handle.
+    pub(crate) fn get(&self, loc: Loc) -> &[u8] {
+        self.records[slot_of(loc)].as_deref().expect("an index names records that are there")
+    }
+
+    /// Lets a record go.
+    pub(crate) fn take(&mut self, loc: Loc) {
+        let slot = slot_of(loc);
+        let record = self.records[slot].take().expect("an index names records that are there");
+        self.bytes -= record.len();
+        self.free.push(u32::try_from(slot).expect("handles have 32 bits"));
+    }
+
+    /// Memory of the records.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+fn slot_of(loc: Loc) -> usize {
+    usize::try_from(loc.to_bits()).expect("handles have 32 bits")
+}

@@ -1,0 +1,258 @@
+//! The operations: each a struct that remembers what it has, and one `step` that goes as far as memory allows.
+//!
+//! Contract: a step that must wait names its need and has changed nothing that others see; it is stepped again when the need has
+//! been met and starts its look at the shared state afresh, so nothing it concluded before the wait can be stale.
+
+use super::commit::{After, Commit};
+use super::core::Core;
+use super::find::{Known, Located};
+use super::next::Next;
+use super::status;
+use crate::error::Error;
+use crate::schema::FieldType;
+use crate::schema::envelope;
+use crate::seam::{Answer, Committed, Followed, Op, OpId, TableInfo, Tick};
+use segments::{EpochId, Place, TableId};
+use std::sync::Arc;
+
+/// What an operation waits for.
+#[derive(Debug)]
+pub(crate) enum Need {
+    /// These records, from the device.
+    Reads(Vec<Place>),
+    /// Room in the log.
+    Room,
+    /// An epoch to be persistent.
+    Persistent(EpochId),
+}
+
+/// How far a step came.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Step {
+    Done(Result<Answer, Error>),
+    Wait(Need),
+}
+
+/// An operation under way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) id: OpId,
+    pub(crate) machine: Machine,
+    /// Reads that are with the device.
+    pub(crate) reads: u32,
+}
+
+/// Every kind of operation that may have to wait.
+#[derive(Debug)]
+pub(crate) enum Machine {
+    Lookup(Lookup),
+    Follow(Follow),
+    Next(Box<Next>),
+    Commit(Box<Commit>),
+    Await(Await),
+    /// Answered without waiting.
+    Ready(Box<Answer>),
+}
+
+/// The machine of an operation, or why there can be none.
+pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
+    Ok(match op {
+        Op::Lookup { table, key } => Machine::Lookup(Lookup { table, key, known: Known::default(), failed: None }),
+        Op::Follow { table, key, field } => {
+            Machine::Follow(Follow { table, key, field, known: Known::default(), failed: None })
+        }
+        Op::Next { table, from, until, direction, pairs_max, bytes_max } => {
+            let limits = (pairs_max, bytes_max);
+            Machine::Next(Box::new(Next::new(core, table, from, until, direction, limits)?))
+        }
+        Op::Commit { set, level } => Machine::Commit(Box::new(Commit::new(core, set, level)?)),
+        Op::Await { epoch } => Machine::Await(Await { epoch, forced: true }),
+        Op::Force => Machine::Await(Await { epoch: core.joined, forced: false }),
+        Op::Reserve { table, count } => ready(Answer::Reserved(core.reserve(table, count)?)),
+        Op::CreateTable { name, spec } => core.create_table(name, spec)?,
+        Op::OpenTable { name, spec } => core.open_table(&name, spec)?,
+        Op::RenameTable { from, to } => core.rename_table(&from, to)?,
+        Op::DestroyTable { name } => core.destroy_table(&name)?,
+        Op::ListTables => ready(Answer::Tables(core.catalog.list())),
+        Op::Status => ready(Answer::Status(Box::new(status::of(core)))),
+        Op::DropCache => {
+            core.records.cache.clear();
+            if let Some(log) = &mut core.records.log {
+                log.drop_tail();
+            }
+            ready(Answer::Done)
+        }
+    })
+}
+
+/// A machine that has its answer already.
+pub(crate) fn ready(answer: Answer) -> Machine {
+    Machine::Ready(Box::new(answer))
+}
+
+impl Machine {
+    /// Goes as far as it can. `behind` says that older commits wait for room.
+    pub(crate) fn step(&mut self, core: &mut Core, now: Tick, behind: bool) -> Step {
+        match self {
+            Self::Lookup(lookup) => lookup.step(core, now),
+            Self::Follow(follow) => follow.step(core, now),
+            Self::Next(next) => next.step(core, now),
+            Self::Commit(commit) => commit.step(core, now, behind),
+            Self::Await(wait) => wait.step(core, now),
+            Self::Ready(answer) => Step::Done(Ok(core::mem::replace(answer, Answer::Done))),
+        }
+    }
+
+    /// Takes a record that was read, or why it could not be.
+    pub(crate) fn came(&mut self, place: Place, admitted: Result<Arc<[u8]>, Error>) {
+        let (known, failed) = match self {
+            Self::Lookup(lookup) => (&mut lookup.known, &mut lookup.failed),
+            Self::Follow(follow) => (&mut follow.known, &mut follow.failed),
+            Self::Next(next) => (&mut next.known, &mut next.failed),
+            Self::Commit(commit) => (&mut commit.known, &mut commit.failed),
+            Self::Await(_) | Self::Ready(_) => unreachable!("only operations on pairs read"),
+        };
+        match admitted {
+            Ok(record) => known.add(place, record),
+            Err(error) => *failed = Some(error),
+        }
+    }
+
+    /// Whether it is a commit that waits for room.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        matches!(self, Self::Commit(commit) if commit.waits_for_room())
+    }
+}
+
+/// A lookup. It waits for at most one read a candidate.
+#[derive(Debug)]
+pub(crate) struct Lookup {
+    table: TableId,
+    key: Vec<u8>,
+    known: Known,
+    failed: Option<Error>,
+}
+
+impl Lookup {
+    fn step(&mut self, core: &mut Core, now: Tick) -> Step {
+        if let Some(error) = self.failed.take() {
+            return Step::Done(Err(error.in_table(self.table)));
+        }
+        let located = core.table(self.table).and_then(|table| core.locate(table, &self.key, &self.known, true, now));
+        let pair = match located {
+            Err(error) => return Step::Done(Err(error)),
+            Ok(Located::Unread { place }) => return Step::Wait(Need::Reads(vec![place])),
+            Ok(Located::Present { found, .. }) => found.map(|found| found.to_pair()),
+            Ok(Located::Absent | Located::Expired { .. }) => None,
+        };
+        if self.known.is_empty() {
+            core.counters.lookups_memory += 1;
+        } else {
+            core.counters.lookups_device += 1;
+        }
+        Step::Done(Ok(Answer::Pair(pair)))
+    }
+}
+
+/// A follow: two lookups, the second's key out of the first's record.
+#[derive(Debug)]
+pub(crate) struct Follow {
+    table: TableId,
+    key: Vec<u8>,
+    field: u16,
+    known: Known,
+    failed: Option<Error>,
+}
+
+impl Follow {
+    fn step(&mut self, core: &mut Core, now: Tick) -> Step {
+        if let Some(error) = self.failed.take() {
+            return Step::Done(Err(error.in_table(self.table)));
+        }
+        match self.look(core, now) {
+            Ok(Ok(followed)) => Step::Done(Ok(Answer::Followed(followed))),
+            Ok(Err(place)) => Step::Wait(Need::Reads(vec![place])),
+            Err(error) => Step::Done(Err(error)),
+        }
+    }
+
+    /// The answer, or the place that must be read first.
+    fn look(&self, core: &Core, now: Tick) -> Result<Result<Followed, Place>, Error> {
+        let table = core.table(self.table)?;
+        let target = pointer_table(&table.info, self.field)?;
+        let from = match core.locate(table, &self.key, &self.known, true, now)? {
+            Located::Unread { place } => return Ok(Err(place)),
+            Located::Absent | Located::Expired { .. } => return Ok(Ok(Followed::Absent)),
+            Located::Present { found, .. } => found.expect("the record was asked for"),
+        };
+        let Some(target_key) = pointer_key(self.table, self.field, from.value())? else {
+            return Ok(Ok(Followed::Null { from: from.to_pair() }));
+        };
+        let target = core.catalog.by_name(target).ok_or_else(|| Error::NoSuchTable { name: target.to_owned() })?;
+        match core.locate(core.table(target)?, target_key, &self.known, true, now)? {
+            Located::Unread { place } => Ok(Err(place)),
+            Located::Absent | Located::Expired { .. } => {
+                Ok(Ok(Followed::Dangling { target: target_key.to_vec(), from: from.to_pair() }))
+            }
+            Located::Present { found, .. } => {
+                let to = found.expect("the record was asked for").to_pair();
+                Ok(Ok(Followed::Found { from: from.to_pair(), to }))
+            }
+        }
+    }
+}
+
+/// The table that a pointer field names.
+pub(crate) fn pointer_table(info: &TableInfo, field: u16) -> Result<&str, Error> {
+    match info.spec.record.get(usize::from(field)).map(|field| &field.field_type) {
+        Some(FieldType::Pointer { table }) => Ok(table),
+        _ => Err(Error::NotAPointer { table: info.id, field }),
+    }
+}
+
+/// The key that a record's pointer field names; nothing when it is null, or older than the field.
+pub(crate) fn pointer_key(table: TableId, field: u16, record: &[u8]) -> Result<Option<&[u8]>, Error> {
+    envelope::field(record, usize::from(field))
+        .and_then(|field| field.map_or(Ok(None), envelope::pointer_target))
+        .map_err(|_| Error::CorruptRecord { table, page: 0, why: "its fields cannot be told apart" })
+}
+
+/// Waits for an epoch to be persistent.
+#[derive(Debug)]
+pub(crate) struct Await {
+    epoch: EpochId,
+    /// Whether the force that a force operation asks for has been asked.
+    forced: bool,
+}
+
+impl Await {
+    fn step(&mut self, core: &mut Core, now: Tick) -> Step {
+        let horizon = core.horizon();
+        if self.epoch <= horizon.persistent {
+            return Step::Done(Ok(Answer::Persistent(horizon)));
+        }
+        if let Err(error) = core.check_poison() {
+            return Step::Done(Err(error));
+        }
+        // An epoch that no commit has joined yet may never be left: whoever waits for it made it up.
+        if self.epoch > core.joined {
+            let limit = core.joined.0;
+            return Step::Done(Err(Error::Limit { what: "the epoch", value: self.epoch.0, limit }));
+        }
+        if !self.forced {
+            self.forced = true;
+            core.force(now);
+        }
+        Step::Wait(Need::Persistent(self.epoch))
+    }
+}
+
+/// What a commit that is an operation of its own answers in the end.
+pub(crate) fn answer_of(after: &After, committed: Committed) -> Answer {
+    match after {
+        After::Committed => Answer::Committed(committed),
+        After::Table(info) => Answer::Table((**info).clone()),
+        After::Done => Answer::Done,
+    }
+}

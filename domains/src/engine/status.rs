@@ -1,0 +1,35 @@
+//! The figures of an engine, gathered when they are asked for.
+
+use super::core::Core;
+use crate::seam::{Status, TableStatus};
+
+/// How the engine is.
+pub(crate) fn of(core: &Core) -> Status {
+    let tables = core.catalog.tables().map(|table| TableStatus {
+        info: table.info.clone(),
+        pairs: table.pairs(),
+        index_bytes: table.index_bytes(),
+        record_bytes: table.record_bytes,
+    });
+    let space = core.records.log.as_ref().map(|log| log.space());
+    let counters = core.counters;
+    Status {
+        horizon: core.horizon(),
+        epoch_open: core.epoch_open(),
+        poisoned: core.poisoned.clone(),
+        tables: tables.collect(),
+        segments: space.map_or(0, |space| space.segments),
+        segments_free: 0,
+        device_pages: space.map_or(0, |space| space.pages),
+        device_reads: counters.device_reads,
+        device_writes: counters.device_writes,
+        device_flushes: counters.device_flushes,
+        log_pages: core.records.log.as_ref().map_or(0, |log| log.pages_written()),
+        cache_bytes: (core.records.cache.bytes() + core.records.heap.bytes()) as u64
+            + core.records.log.as_ref().map_or(0, |log| log.memory_bytes()) as u64,
+        lookups_memory: counters.lookups_memory,
+        lookups_device: counters.lookups_device,
+        commits: counters.commits,
+        compare_failures: counters.compare_failures,
+    }
+}

@@ -1,0 +1,123 @@
+//! A table as the engine has it: what the catalog says, and its index.
+
+use crate::index::{Address, HashConfig, HashIndex, HashOrder, Loc, OrderedIndex, SackIndex};
+use crate::schema::{TableHome, TableKind};
+use crate::seam::{Direction, TableInfo};
+use std::ops::{Bound, ControlFlow};
+
+/// The index of a table, by its kind.
+#[derive(Debug)]
+pub(crate) enum Index {
+    Hash(HashIndex),
+    Ordered(OrderedIndex),
+    Sack(SackIndex),
+}
+
+/// A table and its index.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) info: TableInfo,
+    pub(crate) index: Index,
+    /// Bytes of its live records. Where the record that goes is not in memory, the mean is taken for it.
+    pub(crate) record_bytes: u64,
+    /// Whether any record was ever put with an expiry: then presence is known only from the record itself.
+    pub(crate) expires: bool,
+}
+
+impl Table {
+    pub(crate) fn new(info: TableInfo, fingerprint_bits: u8) -> Self {
+        let index = match info.spec.kind {
+            TableKind::Hash => Index::Hash(HashIndex::new(fingerprint_bits)),
+            TableKind::Ordered => Index::Ordered(OrderedIndex::new()),
+            TableKind::Sack => Index::Sack(SackIndex::new()),
+        };
+        Self { info, index, record_bytes: 0, expires: false }
+    }
+
+    pub(crate) fn home(&self) -> TableHome {
+        self.info.spec.home
+    }
+
+    pub(crate) fn pairs(&self) -> u64 {
+        let pairs = match &self.index {
+            Index::Hash(index) => index.len(),
+            Index::Ordered(index) => index.len(),
+            Index::Sack(index) => index.len(),
+        };
+        pairs as u64
+    }
+
+    pub(crate) fn index_bytes(&self) -> u64 {
+        let bytes = match &self.index {
+            Index::Hash(index) => index.memory_bytes(),
+            Index::Ordered(index) => index.memory_bytes(),
+            Index::Sack(index) => index.memory_bytes(),
+        };
+        bytes as u64
+    }
+
+    /// The location of every pair.
+    pub(crate) fn locs(&self) -> Vec<Loc> {
+        let mut locs = Vec::new();
+        match &self.index {
+            Index::Hash(index) => {
+                let mut batch = Vec::new();
+                index.scan(HashOrder::FIRST, usize::MAX, &mut batch);
+                locs.extend(batch.into_iter().map(|(_, loc)| loc));
+            }
+            Index::Ordered(index) => {
+                let _ = index.for_each_from(Bound::Unbounded, Direction::Next, |_, loc| {
+                    locs.push(loc);
+                    ControlFlow::Continue(())
+                });
+            }
+            Index::Sack(index) => {
+                let mut batch = Vec::new();
+                index.next_batch(Address::FIRST, usize::MAX, &mut batch);
+                locs.extend(batch.into_iter().map(|(_, loc)| loc));
+            }
+        }
+        locs
+    }
+
+    /// Makes the key's pair lie at `new` instead of `old`.
+    pub(crate) fn point(&mut self, hash: &HashConfig, key: &[u8], old: Option<Loc>, new: Option<Loc>) {
+        match &mut self.index {
+            Index::Hash(index) => point_hash(index, hash, key, old, new),
+            Index::Ordered(index) => {
+                let before = match new {
+                    Some(new) => index.insert(key, new),
+                    None => index.remove(key),
+                };
+                assert_eq!(before, old, "the key was looked up in the same turn");
+            }
+            Index::Sack(index) => {
+                let address = Address::decode(key).expect("the key was checked in the same turn");
+                match new {
+                    Some(new) => {
+                        let before = index.put(address, new).expect("the address was checked in the same turn");
+                        assert_eq!(before, old, "the key was looked up in the same turn");
+                    }
+                    None => {
+                        let before = index.remove(address);
+                        assert_eq!(before, old, "the key was looked up in the same turn");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn point_hash(index: &mut HashIndex, hash: &HashConfig, key: &[u8], old: Option<Loc>, new: Option<Loc>) {
+    let hashed = hash.hash(key);
+    let done = match (old, new) {
+        (Some(old), Some(new)) => index.replace(hashed, old, new),
+        (Some(old), None) => index.remove(hashed, old),
+        (None, Some(new)) => {
+            index.insert(hashed, new);
+            true
+        }
+        (None, None) => true,
+    };
+    assert!(done, "the key was looked up in the same turn");
+}

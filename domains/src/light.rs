@@ -1,0 +1,353 @@
+//! The light domain: tables as linked lists, for the smallest uses and as the baseline that needs no explanation.
+//!
+//! Contract: the same operations and answers as every domain. A commit set is applied in order and at once; there is nothing to
+//! abort and nothing becomes persistent, so both are refused where they are asked for, never ignored.
+//!
+//! Every table is one list in key order; finding a pair walks it.
+
+use crate::engine::ops::{pointer_key, pointer_table};
+use crate::error::{Error, Failure};
+use crate::index::{Address, SackIndex};
+use crate::schema::{TableHome, TableKind, TableSpec, compat};
+use crate::seam::{
+    Answer, Capabilities, Committed, Cursor, Direction, Domain, Followed, Horizon, Level, Op, OpId, Pair, PairRef,
+    Persistence, Seen, Status, TableInfo, TableStatus, Tick, Versions,
+};
+use list::List;
+use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
+use std::collections::BTreeMap;
+use txn::{Change, CommitSet, Expect, Part};
+
+mod list;
+
+/// The only incarnation of a light domain.
+const INCARNATION: Incarnation = Incarnation(1);
+
+#[derive(Debug)]
+struct Table {
+    info: TableInfo,
+    pairs: List,
+    /// Gives a sack its addresses; unused otherwise.
+    addresses: SackIndex,
+}
+
+/// Tables as linked lists.
+#[derive(Debug)]
+pub struct Light {
+    tables: BTreeMap<TableId, Table>,
+    names: BTreeMap<String, TableId>,
+    next_id: u32,
+    next_ordinal: u64,
+    commits: u64,
+    compare_failures: u64,
+    answers: Vec<(OpId, Result<Answer, Error>)>,
+}
+
+impl Default for Light {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Light {
+    /// An empty domain.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            tables: BTreeMap::new(),
+            names: BTreeMap::new(),
+            next_id: 1,
+            next_ordinal: 1,
+            commits: 0,
+            compare_failures: 0,
+            answers: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, op: Op, now: Tick) -> Result<Answer, Error> {
+        match op {
+            Op::Lookup { table, key } => Ok(Answer::Pair(self.table(table)?.find(&key, now).cloned())),
+            Op::Next { table, from, until, direction, pairs_max, bytes_max } => {
+                self.next(table, &from, until.as_deref(), direction, (pairs_max, bytes_max), now)
+            }
+            Op::Follow { table, key, field } => self.follow(table, &key, field, now).map(Answer::Followed),
+            Op::Commit { set, level } => self.commit(&set, level, now).map(Answer::Committed),
+            Op::Reserve { table, count } => self.reserve(table, count).map(Answer::Reserved),
+            Op::Await { .. } | Op::Force | Op::DropCache => self.nothing_to_do(&op),
+            Op::CreateTable { name, spec } => self.create(name, spec).map(Answer::Table),
+            Op::OpenTable { name, spec } => self.open(&name, spec).map(Answer::Table),
+            Op::RenameTable { from, to } => self.rename(&from, to).map(Answer::Table),
+            Op::DestroyTable { name } => {
+                let id = self.names.remove(&name).ok_or(Error::NoSuchTable { name })?;
+                self.tables.remove(&id);
+                Ok(Answer::Done)
+            }
+            Op::ListTables => Ok(Answer::Tables(self.names.values().map(|id| self.tables[id].info.clone()).collect())),
+            Op::Status => Ok(Answer::Status(Box::new(self.status()))),
+        }
+    }
+
+    fn nothing_to_do(&self, op: &Op) -> Result<Answer, Error> {
+        match op {
+            Op::Force => Ok(Answer::Persistent(self.horizon())),
+            Op::DropCache => Ok(Answer::Done),
+            _ => Err(Error::Unsupported { domain: "light", what: "notices of persistence" }),
+        }
+    }
+
+    fn table(&self, table: TableId) -> Result<&Table, Error> {
+        self.tables.get(&table).ok_or(Error::TableGone { table })
+    }
+
+    fn next(
+        &self,
+        id: TableId,
+        from: &Cursor,
+        until: Option<&[u8]>,
+        direction: Direction,
+        limits: (u32, u32),
+        now: Tick,
+    ) -> Result<Answer, Error> {
+        let table = self.table(id)?;
+        let ordered = table.info.spec.kind == TableKind::Ordered;
+        if !ordered && (until.is_some() || direction == Direction::Previous) {
+            let why = "only an ordered table has an order to go back in or stop by";
+            return Err(Error::WrongKind { op: "this iteration", table: id, why });
+        }
+        let forward = direction == Direction::Next;
+        let mut wanted: Vec<&Pair> =
+            table.pairs.iter().filter(|pair| pair.expires_ms.is_none_or(|at| at > now.unix_ms)).collect();
+        if !forward {
+            wanted.reverse();
+        }
+        let past = |key: &[u8], than: &[u8]| if forward { key > than } else { key < than };
+        let before_until = |key: &[u8]| until.is_none_or(|until| past(until, key));
+        let begun = |key: &[u8]| match from {
+            Cursor::Start => true,
+            Cursor::At(at) => key == at || past(key, at),
+            Cursor::Past(at) => past(key, at),
+        };
+        let (mut pairs, mut bytes, mut more) = (Vec::new(), 0u64, false);
+        for pair in wanted.into_iter().filter(|pair| begun(&pair.key) && before_until(&pair.key)) {
+            bytes += (pair.key.len() + pair.value.len()) as u64;
+            let full = pairs.len() as u64 == u64::from(limits.0.max(1)) || bytes > u64::from(limits.1);
+            if full && !pairs.is_empty() {
+                more = true;
+                break;
+            }
+            pairs.push(pair.clone());
+        }
+        Ok(Answer::Pairs { pairs, more })
+    }
+
+    fn follow(&self, id: TableId, key: &[u8], field: u16, now: Tick) -> Result<Followed, Error> {
+        let table = self.table(id)?;
+        let target = pointer_table(&table.info, field)?;
+        let Some(from) = table.find(key, now) else { return Ok(Followed::Absent) };
+        let from = from.clone();
+        let Some(target_key) = pointer_key(id, field, &from.value)? else { return Ok(Followed::Null { from }) };
+        let &target = self.names.get(target).ok_or_else(|| Error::NoSuchTable { name: target.to_owned() })?;
+        Ok(match self.table(target)?.find(target_key, now) {
+            Some(to) => Followed::Found { to: to.clone(), from },
+            None => Followed::Dangling { target: target_key.to_vec(), from },
+        })
+    }
+
+    fn commit(&mut self, set: &CommitSet, level: Level, now: Tick) -> Result<Committed, Error> {
+        if level == Level::Persistent {
+            return Err(Error::Unsupported { domain: "light", what: "the persistent level" });
+        }
+        let mut failures = Vec::new();
+        for (number, part) in set.parts().enumerate() {
+            if let Err(found) = self.check(&part, now)? {
+                let part = u32::try_from(number).expect("a set has at most 65,536 parts");
+                failures.push(Failure { part, found });
+            }
+        }
+        if !failures.is_empty() {
+            self.compare_failures += 1;
+            return Err(Error::CompareFailed { failures });
+        }
+        let epoch = EpochId::new(INCARNATION, 1);
+        let mut versions = Versions::default();
+        for part in set.parts() {
+            let version = Version { epoch, ordinal: Ordinal(self.next_ordinal) };
+            if self.apply(&part, version) {
+                self.next_ordinal += 1;
+                versions.push(version);
+            }
+        }
+        self.commits += 1;
+        let persistence = if versions.as_slice().is_empty() { Persistence::Persistent } else { Persistence::Volatile };
+        Ok(Committed { epoch, versions, persistence })
+    }
+
+    /// Whether a part's compare holds; if not, what is there.
+    fn check(&self, part: &Part<'_>, now: Tick) -> Result<Result<(), Option<Version>>, Error> {
+        let table = self.table(part.table)?;
+        let there = table.find(part.key, now).map(|pair| pair.version);
+        let holds = match part.expect {
+            Expect::Any => true,
+            Expect::Absent => there.is_none(),
+            Expect::Present => there.is_some(),
+            Expect::At(version) => there == Some(version),
+            Expect::Never => false,
+        };
+        if !holds {
+            return Ok(Err(there));
+        }
+        if table.info.spec.kind == TableKind::Sack {
+            let bad = |want| Error::BadKey { table: part.table, bytes: part.key.len(), want };
+            let address = Address::decode(part.key).ok_or_else(|| bad("8-byte addresses that it gave"))?;
+            let put = matches!(part.change, Change::Put { .. });
+            if put && there.is_none() && !table.addresses.is_reserved(address) {
+                return Err(bad("an address that the store has set aside for an insert"));
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Applies a part; says whether it changed anything.
+    fn apply(&mut self, part: &Part<'_>, version: Version) -> bool {
+        let table = self.tables.get_mut(&part.table).expect("the table was checked in the same turn");
+        match part.change {
+            Change::None => false,
+            Change::Delete => {
+                if let (TableKind::Sack, Some(address)) = (table.info.spec.kind, Address::decode(part.key)) {
+                    table.addresses.remove(address);
+                }
+                table.pairs.remove(part.key)
+            }
+            Change::Put { value, options } => {
+                if let (TableKind::Sack, Some(address)) = (table.info.spec.kind, Address::decode(part.key)) {
+                    table.addresses.put(address, crate::index::Loc::new(0)).expect("checked in the same turn");
+                }
+                table.pairs.put(Pair {
+                    key: part.key.to_vec(),
+                    value: value.to_vec(),
+                    version,
+                    expires_ms: options.expires_ms,
+                    compressed: options.compressed,
+                });
+                true
+            }
+        }
+    }
+
+    fn reserve(&mut self, id: TableId, count: u32) -> Result<Vec<[u8; 8]>, Error> {
+        let table = self.tables.get_mut(&id).ok_or(Error::TableGone { table: id })?;
+        if table.info.spec.kind != TableKind::Sack {
+            return Err(Error::WrongKind { op: "a reservation", table: id, why: "only a sack gives addresses" });
+        }
+        let given = (0..count.min(1024)).map_while(|_| table.addresses.reserve(INCARNATION));
+        Ok(given.map(|address| address.to_key()).collect())
+    }
+
+    fn create(&mut self, name: String, spec: TableSpec) -> Result<TableInfo, Error> {
+        crate::engine::catalog::check_name(&name)?;
+        if self.names.contains_key(&name) {
+            return Err(Error::TableExists { name });
+        }
+        let id = TableId(self.next_id);
+        self.next_id += 1;
+        let info = TableInfo { id, name: name.clone(), spec: TableSpec { home: TableHome::Volatile, ..spec } };
+        self.names.insert(name, id);
+        let table = Table { info: info.clone(), pairs: List::default(), addresses: SackIndex::new() };
+        self.tables.insert(id, table);
+        Ok(info)
+    }
+
+    fn open(&mut self, name: &str, wanted: Option<TableSpec>) -> Result<TableInfo, Error> {
+        let id = *self.names.get(name).ok_or_else(|| Error::NoSuchTable { name: name.to_owned() })?;
+        let table = self.tables.get_mut(&id).expect("a name is of a table");
+        if let Some(wanted) = wanted {
+            let wanted = TableSpec { home: TableHome::Volatile, ..wanted };
+            let merged = compat::merge(&table.info.spec, &wanted).map_err(|difference| Error::Incompatible {
+                name: name.to_owned(),
+                wanted: wanted.type_name.clone(),
+                field: difference.field,
+                why: difference.why,
+            })?;
+            table.info.spec = merged;
+        }
+        Ok(table.info.clone())
+    }
+
+    fn rename(&mut self, from: &str, to: String) -> Result<TableInfo, Error> {
+        crate::engine::catalog::check_name(&to)?;
+        if self.names.contains_key(&to) {
+            return Err(Error::TableExists { name: to });
+        }
+        let id = self.names.remove(from).ok_or_else(|| Error::NoSuchTable { name: from.to_owned() })?;
+        self.names.insert(to.clone(), id);
+        let table = self.tables.get_mut(&id).expect("a name is of a table");
+        table.info.name = to;
+        Ok(table.info.clone())
+    }
+
+    fn status(&self) -> Status {
+        let tables = self.tables.values().map(|table| TableStatus {
+            info: table.info.clone(),
+            pairs: table.pairs.len() as u64,
+            index_bytes: 0,
+            record_bytes: table.pairs.iter().map(|pair| (pair.key.len() + pair.value.len()) as u64).sum(),
+        });
+        Status {
+            horizon: self.horizon(),
+            epoch_open: EpochId::new(INCARNATION, 1),
+            tables: tables.collect(),
+            commits: self.commits,
+            compare_failures: self.compare_failures,
+            ..Status::default()
+        }
+    }
+}
+
+impl Table {
+    fn find(&self, key: &[u8], now: Tick) -> Option<&Pair> {
+        self.pairs.get(key).filter(|pair| pair.expires_ms.is_none_or(|at| at > now.unix_ms))
+    }
+}
+
+impl Domain for Light {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { name: "light", abortable: false, persistence: false }
+    }
+
+    fn horizon(&self) -> Horizon {
+        Horizon { incarnation: INCARNATION, persistent: EpochId::base(INCARNATION) }
+    }
+
+    fn submit(&mut self, id: OpId, op: Op, now: Tick) {
+        let answer = self.run(op, now);
+        self.answers.push((id, answer));
+    }
+
+    fn lookup_now(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        now: Tick,
+        see: &mut dyn FnMut(Option<PairRef<'_>>),
+    ) -> Result<Seen, Error> {
+        let pair = self.table(table)?.find(key, now);
+        see(pair.map(|pair| PairRef { value: &pair.value, version: pair.version }));
+        Ok(Seen::Ready)
+    }
+
+    fn turn(&mut self, _now: Tick) -> Option<Tick> {
+        None
+    }
+
+    fn take_answers(&mut self, answers: &mut Vec<(OpId, Result<Answer, Error>)>) {
+        answers.append(&mut self.answers);
+    }
+}
+
+impl crate::seam::Driven for Light {
+    fn take_requests(&mut self, _requests: &mut Vec<(segments::Tag, segments::Request)>) {}
+
+    fn complete(&mut self, completion: segments::Completion, _now: Tick) {
+        unreachable!("the light domain has no device, and {completion:?} came");
+    }
+}

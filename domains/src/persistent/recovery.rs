@@ -1,0 +1,241 @@
+//! Recovery: what the incarnation before left, made durable, cut, and served again.
+//!
+//! The order is the protocol's (`design/transactions.md`) and every step of it is essential: scan, flush, record, flush, serve.
+//! What the scan saw may sit in a cache, so it is flushed before the record that builds on it; the record carries the new
+//! incarnation and the cut together, so that a crash at any point leaves either the old state, to be recovered again, or the new.
+//!
+//! The pages behind the cut are not erased: the cut hides them for good, and the new incarnation writes new segments only.
+
+use super::replay::Replay;
+use super::{Report, failed, read_copies, write_superblock};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::catalog::Catalog;
+use crate::engine::core::{Core, ONLY_SHARD};
+use crate::engine::records::PageIdentity;
+use crate::error::Error;
+use crate::index::HashConfig;
+use crate::schema::TableHome;
+use segments::blocking::Blocking;
+use segments::log::LogIdentity;
+use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, RunEnd, ScanError, Seen};
+use segments::log::writer::{LogConfig, LogWriter};
+use segments::page::domain_mark;
+use segments::segment::Geometry;
+use segments::superblock::{SUPERBLOCK_PAGES, Superblock, SuperblockError};
+use segments::{Device, EpochId, Incarnation, ShardId};
+use std::collections::BTreeMap;
+use txn::cut::{Close, cut};
+
+/// Recovers a device and begins its next incarnation.
+pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engine, Report), Error> {
+    let mut device = Blocking::new(device);
+    let old = read_superblock(&mut device)?;
+    let mut scan = Scan::new(&old, Replay::new(core_for(config, &old), &old));
+    let cut = scan.run(&mut device)?;
+
+    device.flush().map_err(|error| failed("the flush before the recovery record", error))?;
+    let new = old.with_recovery(cut, 1).map_err(|error| Error::CorruptStore { why: error.to_string() })?;
+    write_superblock(&mut device, &new).map_err(|error| failed("writing the recovery record", error))?;
+
+    let (core, records_dropped) = scan.replay.finish();
+    let engine = begin(core, config, &new, device.pages());
+    let tables = engine.core.catalog.tables().filter(|table| table.info.id.0 != 0);
+    let report = Report {
+        domain: new.domain,
+        incarnation: new.incarnation,
+        cut,
+        cuts: new.cuts.clone(),
+        pages_read: device.pages_read(),
+        segments: scan.runs,
+        summaries_used: scan.summaries_used,
+        pairs: tables.map(|table| table.pairs()).sum(),
+        records_dropped,
+        pages_dropped: scan.pages_after,
+        end: if scan.ends.is_empty() { "it wrote nothing".to_owned() } else { scan.ends.join("; ") },
+    };
+    Ok((engine, report))
+}
+
+fn read_superblock(device: &mut Blocking<'_>) -> Result<Superblock, Error> {
+    if device.pages() < SUPERBLOCK_PAGES {
+        let why = format!("it has {} pages, a superblock alone has {SUPERBLOCK_PAGES}", device.pages());
+        return Err(Error::NotAStore { why });
+    }
+    let frames = read_copies(device)?;
+    match Superblock::choose(frames.each_ref().map(|frames| Some(frames.bytes()))) {
+        Ok(choice) => Ok(choice.superblock),
+        Err(error @ (SuperblockError::Empty | SuperblockError::NotAStore)) => {
+            Err(Error::NotAStore { why: error.to_string() })
+        }
+        Err(SuperblockError::UnknownFeatures { incompatible }) => Err(Error::UnknownFeatures { mask: incompatible }),
+        Err(error) => Err(Error::CorruptStore { why: error.to_string() }),
+    }
+}
+
+/// A core without a log yet, into which the old records are replayed.
+fn core_for(config: &Config, superblock: &Superblock) -> Core {
+    let hash = HashConfig { key: superblock.hash_key, fingerprint_bits: config.fingerprint_bits };
+    let catalog = Catalog::new(TableHome::Persistent, config.fingerprint_bits);
+    let identity = PageIdentity {
+        domain_mark: domain_mark(superblock.domain),
+        salt: superblock.salt,
+        geometry: Geometry::new(superblock.segment_pages),
+    };
+    Core::new(config.clone(), hash, catalog, identity, superblock.incarnation)
+}
+
+/// Gives the replayed core its log and its epochs.
+fn begin(mut core: Core, config: &Config, new: &Superblock, device_pages: u64) -> Engine {
+    let identity = LogIdentity { domain: new.domain, salt: new.salt, incarnation: new.incarnation, log: ONLY_SHARD };
+    let log = LogWriter::new(LogConfig {
+        identity,
+        segment_pages: new.segment_pages,
+        tail_pages: config.tail_pages,
+        zero_pages: config.zero_pages,
+        segments: Geometry::new(new.segment_pages).segments_in(device_pages),
+        pages_max: config.space_pages_max,
+        horizon: EpochId::base(new.incarnation),
+    });
+    core.begin(new.incarnation, log);
+    Engine::new(core)
+}
+
+/// The scan of every log that still counts.
+struct Scan {
+    identity: DeviceIdentity,
+    old: Incarnation,
+    replay: Replay,
+    closes: Vec<Close>,
+    /// Persistent epoch of the last incarnation that a summary which was used vouches for: its closes are not looked at.
+    vouched: EpochId,
+    /// Highest persistent epoch of the last incarnation that any page names.
+    announced: EpochId,
+    runs: u32,
+    summaries_used: u32,
+    pages_after: u64,
+    ends: Vec<String>,
+}
+
+impl Scan {
+    fn new(superblock: &Superblock, replay: Replay) -> Self {
+        let base = EpochId::base(superblock.incarnation);
+        Self {
+            identity: DeviceIdentity {
+                domain: superblock.domain,
+                salt: superblock.salt,
+                geometry: Geometry::new(superblock.segment_pages),
+            },
+            old: superblock.incarnation,
+            replay,
+            closes: Vec::new(),
+            vouched: base,
+            announced: base,
+            runs: 0,
+            summaries_used: 0,
+            pages_after: 0,
+            ends: Vec::new(),
+        }
+    }
+
+    /// Follows every log, replays what counts, and finds the cut of the last incarnation.
+    fn run(&mut self, device: &mut Blocking<'_>) -> Result<EpochId, Error> {
+        let found = scan::find_runs(device, &self.identity).map_err(scan_failed)?;
+        let mut logs: BTreeMap<(Incarnation, ShardId), Vec<FoundRun>> = BTreeMap::new();
+        for run in found {
+            if run.header.incarnation > self.old {
+                let why = format!(
+                    "segment {} is of {:?}, the superblock of {:?}",
+                    run.run.segment, run.header.incarnation, self.old
+                );
+                return Err(Error::CorruptStore { why });
+            }
+            logs.entry((run.header.incarnation, run.header.log)).or_default().push(run);
+        }
+        for ((incarnation, _), mut runs) in logs {
+            runs.sort_by_key(|run| run.run.first_seq);
+            self.runs += u32::try_from(runs.len()).expect("segments are counted in u32");
+            self.follow_log(device, incarnation == self.old, &runs)?;
+        }
+        let found = cut(self.vouched, self.closes.iter().copied());
+        let cut = found.map_err(|error| Error::CorruptStore { why: error.to_string() })?.last;
+        if self.announced > cut {
+            let why = format!(
+                "epoch {} was announced as persistent, but the log is whole only up to {cut} ({})",
+                self.announced,
+                self.ends.join("; ")
+            );
+            return Err(Error::CorruptStore { why });
+        }
+        self.replay.cut(device, cut)?;
+        Ok(cut)
+    }
+
+    fn follow_log(&mut self, device: &mut Blocking<'_>, last: bool, runs: &[FoundRun]) -> Result<(), Error> {
+        let mut chain = Chain::default();
+        let mut end: Option<RunEnd> = None;
+        for run in runs {
+            if last {
+                self.announced = self.announced.max(run.horizon);
+            }
+            let ended = self.follow_run(device, last, run, chain)?;
+            self.summaries_used += u32::from(ended.summary_used);
+            self.pages_after += ended.pages_after;
+            chain = ended.chain;
+            end = Some(ended);
+        }
+        if let (true, Some(end)) = (last, end) {
+            self.ends.push(end.why);
+        }
+        Ok(())
+    }
+
+    fn follow_run(
+        &mut self,
+        device: &mut Blocking<'_>,
+        last: bool,
+        run: &FoundRun,
+        chain: Chain,
+    ) -> Result<RunEnd, Error> {
+        let Self { identity, replay, closes, vouched, announced, .. } = self;
+        let log = run.header.log;
+        let mut failure = None;
+        let summaries = replay.takes_summaries();
+        let followed = scan::follow(device, identity, run, chain, summaries, &mut |device, seen| {
+            let taken = match seen {
+                Seen::Record { head, place } => replay.record(device, head, place),
+                Seen::Item(item) => replay.item(device, item),
+                Seen::Close { epoch, members } if last => {
+                    closes.push(Close { epoch, shard: log, members });
+                    Ok(())
+                }
+                Seen::Summary { horizon } if last => {
+                    *vouched = (*vouched).max(horizon);
+                    *announced = (*announced).max(horizon);
+                    replay.announced(device, *announced)
+                }
+                Seen::Horizon(horizon) if last && horizon > *announced => {
+                    *announced = horizon;
+                    replay.announced(device, horizon)
+                }
+                Seen::Close { .. } | Seen::Summary { .. } | Seen::Horizon(_) => Ok(()),
+            };
+            taken.map_err(|error| {
+                failure = Some(error);
+                ScanError::Stopped
+            })
+        });
+        match (followed, failure) {
+            (_, Some(error)) => Err(error),
+            (Err(error), None) => Err(scan_failed(error)),
+            (Ok(end), None) => Ok(end),
+        }
+    }
+}
+
+fn scan_failed(error: ScanError) -> Error {
+    match error {
+        ScanError::Device(error) => failed("reading the log", error),
+        ScanError::Content { .. } | ScanError::Stopped => Error::CorruptStore { why: error.to_string() },
+    }
+}

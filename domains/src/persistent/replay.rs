@@ -1,0 +1,224 @@
+//! Replay: from records in the order of their log to indexes and catalog, as they were at the cut.
+//!
+//! Contract: only records of valid epochs count, the last of a key wins. Records of the last incarnation wait until it is known
+//! that their epoch is not behind the cut: until a page or summary names it as persistent, or until the cut itself is known.
+//!
+//! Invariant: what waits is of epochs that were never announced, so it is bounded by what a domain may have in flight.
+
+use crate::engine::catalog::CATALOG;
+use crate::engine::core::Core;
+use crate::engine::records::extract;
+use crate::engine::table::{Index, Table};
+use crate::error::Error;
+use crate::index::{Address, KeyHash, Loc};
+use crate::schema::TableHome;
+use segments::blocking::Blocking;
+use segments::record::{self, RecordHead, RecordKind};
+use segments::summary::{ItemKind, SummaryItem, SummaryKey};
+use segments::superblock::Superblock;
+use segments::{DeviceError, EpochId, Incarnation, PageNo, Place, TableId};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// A record's key, or the hash that a summary keeps for it.
+#[derive(Debug)]
+enum Named {
+    Key(Box<[u8]>),
+    Hash(KeyHash),
+}
+
+/// What replay needs of a record.
+#[derive(Debug)]
+struct Change {
+    epoch: EpochId,
+    is_pair: bool,
+    table: TableId,
+    named: Named,
+    place: Place,
+    expires: bool,
+}
+
+/// Rebuilds a core from the records it is shown.
+pub(super) struct Replay {
+    core: Core,
+    superblock: Superblock,
+    last: Incarnation,
+    announced: EpochId,
+    waiting: VecDeque<Change>,
+    dropped: u64,
+}
+
+impl Replay {
+    pub(super) fn new(core: Core, superblock: &Superblock) -> Self {
+        let last = superblock.incarnation;
+        let announced = EpochId::base(last);
+        Self { core, superblock: superblock.clone(), last, announced, waiting: VecDeque::new(), dropped: 0 }
+    }
+
+    /// Whether a summary may stand for the data: it keeps hashes for keys, which will do only where a fingerprint is trusted.
+    pub(super) fn takes_summaries(&self) -> bool {
+        self.core.config.fingerprint_bits == 64
+    }
+
+    /// Takes a record of the log.
+    pub(super) fn record(
+        &mut self,
+        device: &mut Blocking<'_>,
+        head: &RecordHead<'_>,
+        place: Place,
+    ) -> Result<(), Error> {
+        let change = Change {
+            epoch: head.version.epoch,
+            is_pair: head.kind == RecordKind::Pair,
+            table: head.table,
+            named: Named::Key(head.key.into()),
+            place,
+            expires: head.expires_ms.is_some(),
+        };
+        self.take(device, change)
+    }
+
+    /// Takes a record of a summary.
+    pub(super) fn item(&mut self, device: &mut Blocking<'_>, item: &SummaryItem<'_>) -> Result<(), Error> {
+        let named = match item.key {
+            SummaryKey::Key(key) => Named::Key(key.into()),
+            SummaryKey::Hash(hash) => Named::Hash(KeyHash(hash)),
+        };
+        let change = Change {
+            epoch: item.version.epoch,
+            is_pair: item.kind == ItemKind::Pair,
+            table: item.table,
+            named,
+            place: item.place,
+            expires: item.expires_ms.is_some(),
+        };
+        self.take(device, change)
+    }
+
+    /// Everything up to this epoch was announced as persistent.
+    pub(super) fn announced(&mut self, device: &mut Blocking<'_>, epoch: EpochId) -> Result<(), Error> {
+        self.announced = self.announced.max(epoch);
+        while self.waiting.front().is_some_and(|change| change.epoch <= self.announced) {
+            let change = self.waiting.pop_front().expect("just seen");
+            self.apply(device, change)?;
+        }
+        Ok(())
+    }
+
+    /// The cut is known: what waits is applied up to it and dropped behind it.
+    pub(super) fn cut(&mut self, device: &mut Blocking<'_>, cut: EpochId) -> Result<(), Error> {
+        for change in core::mem::take(&mut self.waiting) {
+            if change.epoch <= cut {
+                self.apply(device, change)?;
+            } else {
+                self.dropped += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The core as it was at the cut, and how many records were dropped.
+    pub(super) fn finish(self) -> (Core, u64) {
+        assert!(self.waiting.is_empty(), "the cut decided on everything that waited");
+        (self.core, self.dropped)
+    }
+
+    fn take(&mut self, device: &mut Blocking<'_>, change: Change) -> Result<(), Error> {
+        let of_last = change.epoch.incarnation() == self.last;
+        if of_last && (change.epoch > self.announced || !self.waiting.is_empty()) {
+            self.waiting.push_back(change);
+            return Ok(());
+        }
+        if of_last || self.superblock.valid(change.epoch) {
+            return self.apply(device, change);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, device: &mut Blocking<'_>, change: Change) -> Result<(), Error> {
+        if self.core.catalog.table(change.table).is_none_or(|table| table.home() == TableHome::Volatile) {
+            // Of a table that was destroyed since, or, before its catalog entry, of one that never was.
+            return Ok(());
+        }
+        let old = self.find(device, &change)?;
+        let new = change.is_pair.then(|| Loc::from(change.place));
+        let hash = self.core.hash;
+        let table = self.core.catalog.table_mut(change.table).expect("looked up above");
+        table.expires |= change.expires;
+        match (&change.named, &mut table.index) {
+            (Named::Key(key), Index::Hash(_) | Index::Ordered(_)) => table.point(&hash, key, old, new),
+            (Named::Key(key), Index::Sack(index)) => {
+                let address =
+                    Address::decode(key).ok_or_else(|| damaged(change.place, "a sack's key is no address"))?;
+                match new {
+                    Some(new) => {
+                        drop(index.restore(address, new).map_err(|_| damaged(change.place, "a stale address"))?)
+                    }
+                    None => drop(index.remove(address)),
+                }
+            }
+            (Named::Hash(hashed), Index::Hash(index)) => match (old, new) {
+                (Some(old), Some(new)) => drop(index.replace(*hashed, old, new)),
+                (Some(old), None) => drop(index.remove(*hashed, old)),
+                (None, Some(new)) => index.insert(*hashed, new),
+                (None, None) => {}
+            },
+            (Named::Hash(_), Index::Ordered(_) | Index::Sack(_)) => {
+                return Err(damaged(change.place, "a summary keeps a hash where the table needs the key"));
+            }
+        }
+        if change.table == CATALOG {
+            self.catalog_changed(device, &change)?;
+        }
+        Ok(())
+    }
+
+    /// Where the key's pair lies so far.
+    fn find(&self, device: &mut Blocking<'_>, change: &Change) -> Result<Option<Loc>, Error> {
+        let table = self.core.catalog.table(change.table).expect("looked up by the caller");
+        match (&change.named, &table.index) {
+            (Named::Key(key), Index::Ordered(index)) => Ok(index.get(key)),
+            (Named::Key(key), Index::Hash(index)) => {
+                for loc in index.candidates(self.core.hash.hash(key)) {
+                    if index.trusts() || self.key_at(device, table, loc)? == **key {
+                        return Ok(Some(loc));
+                    }
+                }
+                Ok(None)
+            }
+            (Named::Hash(hashed), Index::Hash(index)) => Ok(index.candidates(*hashed).next()),
+            (Named::Key(_) | Named::Hash(_), Index::Sack(_)) | (Named::Hash(_), Index::Ordered(_)) => Ok(None),
+        }
+    }
+
+    fn key_at(&self, device: &mut Blocking<'_>, table: &Table, loc: Loc) -> Result<Vec<u8>, Error> {
+        let record = self.read(device, Place::from(loc)).map_err(|error| error.in_table(table.info.id))?;
+        let (record, _) = record::decode(&record).map_err(|_| damaged(Place::from(loc), "a record of the log"))?;
+        Ok(record.key.to_vec())
+    }
+
+    fn read(&self, device: &mut Blocking<'_>, place: Place) -> Result<Arc<[u8]>, Error> {
+        let pages = u64::from(place.pages()).min(device.pages() - place.page().0);
+        let pages = usize::try_from(pages).expect("a record's pages fit memory");
+        let failed = |error: DeviceError| Error::ReadFailed { page: place.page().0, error };
+        let frames = device.read(PageNo(place.page().0), pages).map_err(failed)?;
+        extract(&self.core.records.identity, place, &frames)
+    }
+
+    fn catalog_changed(&mut self, device: &mut Blocking<'_>, change: &Change) -> Result<(), Error> {
+        let Named::Key(key) = &change.named else { unreachable!("the catalog is an ordered table") };
+        let record = if change.is_pair { Some(self.read(device, change.place)?) } else { None };
+        let value = match &record {
+            None => None,
+            Some(record) => {
+                let decoded = record::decode(record).map_err(|_| damaged(change.place, "a catalog record"))?;
+                Some(decoded.0.value)
+            }
+        };
+        self.core.catalog.changed(key, value).map_err(|why| damaged(change.place, why))
+    }
+}
+
+fn damaged(place: Place, why: &'static str) -> Error {
+    Error::CorruptRecord { table: TableId(0), page: place.page().0, why }
+}

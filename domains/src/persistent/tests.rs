@@ -1,0 +1,176 @@
+use super::*;
+use crate::schema::{TableHome, TableKind, TableSpec};
+use crate::seam::{Answer, Cursor, Direction, Domain, Driven, Level, Op, OpId, Pair, Persistence, Tick};
+use crate::{Error, Horizon};
+use segments::TableId;
+use segments::memory::MemoryDevice;
+use std::collections::BTreeMap;
+use txn::{CommitSet, Expect, PutOptions};
+
+/// An engine on a device that a test can take away and open again.
+struct Bench {
+    device: MemoryDevice,
+    engine: Engine,
+    config: Config,
+    now: Tick,
+    next: u64,
+}
+
+impl Bench {
+    fn new(config: Config) -> Self {
+        let mut device = MemoryDevice::new(0);
+        let entropy = Entropy { domain: DomainId(7), salt: 3, hash_key: [9; 16] };
+        format(&mut device, &config, entropy).unwrap();
+        let (engine, _) = open(&mut device, &config).unwrap();
+        Self { device, engine, config, now: Tick::default(), next: 0 }
+    }
+
+    fn reopen(&mut self) -> Report {
+        let (engine, report) = open(&mut self.device, &self.config).unwrap();
+        self.engine = engine;
+        report
+    }
+
+    fn call(&mut self, op: Op) -> Result<Answer, Error> {
+        self.next += 1;
+        let id = OpId(self.next);
+        self.engine.submit(id, op, self.now);
+        let mut answers = Vec::new();
+        for _ in 0..10_000 {
+            self.engine.take_answers(&mut answers);
+            if let Some(at) = answers.iter().position(|(answered, _)| *answered == id) {
+                return answers.swap_remove(at).1;
+            }
+            self.run();
+        }
+        panic!("operation {id:?} was never answered");
+    }
+
+    fn run(&mut self) {
+        self.now.nanos += 100_000;
+        self.engine.turn(self.now);
+        let mut requests = Vec::new();
+        self.engine.take_requests(&mut requests);
+        for (tag, request) in requests {
+            self.device.submit(tag, request);
+        }
+        let mut done = Vec::new();
+        self.device.poll(&mut done);
+        for completion in done {
+            self.engine.complete(completion, self.now);
+        }
+    }
+
+    fn create(&mut self, name: &str, kind: TableKind, home: TableHome) -> TableId {
+        let spec = TableSpec { type_name: name.to_owned(), kind, home, key: vec![], record: vec![], pairs_hint: 0 };
+        match self.call(Op::CreateTable { name: name.to_owned(), spec }).unwrap() {
+            Answer::Table(info) => info.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn put(&mut self, table: TableId, key: &[u8], value: &[u8]) -> crate::Committed {
+        let mut set = CommitSet::new();
+        set.upsert(table, key, value, PutOptions::default()).unwrap();
+        self.commit(set, Level::Committed).unwrap()
+    }
+
+    fn commit(&mut self, set: CommitSet, level: Level) -> Result<crate::Committed, Error> {
+        match self.call(Op::Commit { set, level })? {
+            Answer::Committed(committed) => Ok(committed),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn get(&mut self, table: TableId, key: &[u8]) -> Option<Pair> {
+        match self.call(Op::Lookup { table, key: key.to_vec() }).unwrap() {
+            Answer::Pair(pair) => pair,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn all(&mut self, table: TableId, batch: u32) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let (mut from, mut all) = (Cursor::Start, Vec::new());
+        loop {
+            let op =
+                Op::Next { table, from, until: None, direction: Direction::Next, pairs_max: batch, bytes_max: 1 << 20 };
+            let Answer::Pairs { pairs, more } = self.call(op).unwrap() else { panic!() };
+            from = pairs.last().map_or(Cursor::Start, |pair| Cursor::Past(pair.key.clone()));
+            all.extend(pairs.into_iter().map(|pair| (pair.key, pair.value)));
+            if !more {
+                return all;
+            }
+        }
+    }
+
+    fn force(&mut self) -> Horizon {
+        match self.call(Op::Force).unwrap() {
+            Answer::Persistent(horizon) => horizon,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn tiny() -> Config {
+    Config { segment_pages: 16, tail_pages: 8, zero_pages: 4, cache_bytes: 4096, ..Config::default() }
+}
+
+#[test]
+fn what_was_forced_is_there_after_a_reopen() {
+    for fingerprint_bits in [64, 1] {
+        for kind in [TableKind::Hash, TableKind::Ordered] {
+            let mut bench = Bench::new(Config { fingerprint_bits, ..tiny() });
+            let table = bench.create("t", kind, TableHome::Persistent);
+            let mut model = BTreeMap::new();
+            for n in 0u32..400 {
+                let (key, value) = ((n % 150).to_le_bytes().to_vec(), vec![n as u8; (n as usize * 37) % 9000]);
+                bench.put(table, &key, &value);
+                model.insert(key, value);
+                if n % 5 == 0 {
+                    let key = (n % 70).to_le_bytes().to_vec();
+                    let mut set = CommitSet::new();
+                    set.remove(table, &key).unwrap();
+                    bench.commit(set, Level::Committed).unwrap();
+                    model.remove(&key);
+                }
+            }
+            for _ in 0..3 {
+                bench.force();
+                let mut all = bench.all(table, 7);
+                all.sort();
+                assert_eq!(all, model.clone().into_iter().collect::<Vec<_>>());
+                for (key, value) in &model {
+                    assert_eq!(bench.get(table, key).unwrap().value, *value);
+                }
+                assert!(bench.get(table, b"absent").is_none());
+                let report = bench.reopen();
+                assert_eq!(report.pairs, model.len() as u64, "{report:?}");
+                bench.put(table, b"after", b"reopen");
+                model.insert(b"after".to_vec(), b"reopen".to_vec());
+            }
+        }
+    }
+}
+
+#[test]
+fn compares_hold_or_nothing_is_applied() {
+    let mut bench = Bench::new(tiny());
+    let hash = bench.create("hash", TableKind::Hash, TableHome::Persistent);
+    let volatile = bench.create("volatile", TableKind::Ordered, TableHome::Volatile);
+    let first = bench.put(hash, b"a", b"1");
+    let version = first.versions.as_slice()[0];
+    let mut set = CommitSet::new();
+    set.compare(hash, b"a", Expect::At(version)).unwrap();
+    set.update(hash, b"a", b"2", PutOptions::default()).unwrap();
+    set.insert(volatile, b"x", b"y", PutOptions::default()).unwrap();
+    bench.commit(set.clone(), Level::Persistent).unwrap();
+    let error = bench.commit(set, Level::Persistent).unwrap_err();
+    let Error::CompareFailed { failures } = error else { panic!("{error:?}") };
+    assert_eq!(failures.len(), 2);
+    assert_eq!(bench.get(hash, b"a").unwrap().value, b"2");
+    bench.reopen();
+    assert_eq!(bench.get(hash, b"a").unwrap().value, b"2");
+    assert!(bench.get(volatile, b"x").is_none(), "a volatile table is empty after an open");
+    let committed = bench.put(volatile, b"x", b"z");
+    assert_eq!(committed.persistence, Persistence::Volatile);
+}

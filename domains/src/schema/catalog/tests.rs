@@ -1,0 +1,51 @@
+use super::super::{FieldType, TableHome, TableKind};
+use super::*;
+use proptest::prelude::*;
+
+fn dirent() -> TableSpec {
+    let field = |name: &str, field_type| Field { name: name.into(), field_type };
+    TableSpec {
+        type_name: "Dirent".into(),
+        kind: TableKind::Ordered,
+        home: TableHome::Persistent,
+        key: vec![field("parent", FieldType::Unsigned(64)), field("name", FieldType::Bytes)],
+        record: vec![field("ino", FieldType::Pointer { table: "inode".into() })],
+        pairs_hint: 300,
+    }
+}
+
+/// The golden vector of `design/schema.md`.
+#[test]
+fn golden_spec() {
+    let bytes = dirent().to_bytes();
+    let mut want = vec![1, 6];
+    want.extend(b"\x07\x06Dirent"); // type_name
+    want.extend([1, 1]); // kind: ordered
+    want.extend([1, 0]); // home: persistent
+    want.extend(b"\x10\x02\x06parent\x00\x40\x04name\x03"); // key
+    want.extend(b"\x0c\x01\x03ino\x05\x05inode"); // record
+    want.extend([2, 0xAC, 2]); // pairs_hint
+    assert_eq!(bytes, want);
+    assert_eq!(TableSpec::from_bytes(&bytes), Ok(dirent()));
+}
+
+#[test]
+fn a_spec_that_lacks_a_field_is_refused() {
+    assert!(TableSpec::from_bytes(&[]).is_err());
+    assert!(TableSpec::from_bytes(&[1, 0]).is_err());
+    let bytes = dirent().to_bytes();
+    for length in 0..bytes.len() {
+        assert!(TableSpec::from_bytes(&bytes[..length]).is_err(), "cut at {length}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_spec_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..80), at in 0..60_usize, byte in any::<u8>()) {
+        let _ = TableSpec::from_bytes(&bytes);
+        bytes = dirent().to_bytes();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let _ = TableSpec::from_bytes(&bytes);
+    }
+}

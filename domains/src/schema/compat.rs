@@ -1,0 +1,90 @@
+//! May a table that is stored as one spec be opened as another?
+//!
+//! Contract: kind, home and key are the same; the record fields of the one are the first fields of the other, with the same
+//! names, types and pointer targets. The answer is the spec that both can live with: the longer record, the stored hints.
+//!
+//! What it does not do: it does not look at records, and does not know whether an appended field has a default.
+
+use super::{Field, FieldType, TableHome, TableKind, TableSpec};
+
+/// The field that differs, and how. Reads as `field '{field}' {why}`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Incompatibility {
+    /// The field's name, or the property's when it is none of a field (`kind`, `home`, `key`).
+    pub field: String,
+    /// How it differs.
+    pub why: String,
+}
+
+/// The spec that the table has from now on when it is opened as `wanted`: `stored`, with the fields that `wanted` appends.
+///
+/// # Errors
+/// When a program of type `wanted` would misread the table's pairs.
+pub fn merge(stored: &TableSpec, wanted: &TableSpec) -> Result<TableSpec, Incompatibility> {
+    check_same("kind", kind_name(stored.kind), kind_name(wanted.kind))?;
+    check_same("home", home_name(stored.home), home_name(wanted.home))?;
+    check_key(stored, wanted)?;
+    for (ours, theirs) in stored.record.iter().zip(&wanted.record) {
+        check_field(ours, theirs)?;
+    }
+    let mut merged = stored.clone();
+    merged.record.extend(wanted.record.iter().skip(stored.record.len()).cloned());
+    Ok(merged)
+}
+
+fn check_key(stored: &TableSpec, wanted: &TableSpec) -> Result<(), Incompatibility> {
+    for (ours, theirs) in stored.key.iter().zip(&wanted.key) {
+        check_field(ours, theirs)?;
+    }
+    let (has, asks) = (stored.key.len(), wanted.key.len());
+    if has != asks {
+        let more = if has > asks { &stored.key[asks] } else { &wanted.key[has] };
+        let why =
+            format!("is one key field too {}: the stored key has {has}, the program's {asks}", few_or_many(has, asks));
+        return Err(Incompatibility { field: more.name.clone(), why });
+    }
+    Ok(())
+}
+
+fn few_or_many(has: usize, asks: usize) -> &'static str {
+    if asks < has { "few" } else { "many" }
+}
+
+fn check_field(stored: &Field, wanted: &Field) -> Result<(), Incompatibility> {
+    let refuse = |why: String| Err(Incompatibility { field: wanted.name.clone(), why });
+    if stored.name != wanted.name {
+        return refuse(format!("stands where the stored table has '{}' (fields are only appended)", stored.name));
+    }
+    match (&stored.field_type, &wanted.field_type) {
+        (ours, theirs) if ours == theirs => Ok(()),
+        (FieldType::Pointer { table: ours }, FieldType::Pointer { table: theirs }) => {
+            refuse(format!("points to table '{theirs}', but in the stored table to '{ours}'"))
+        }
+        (ours, theirs) => refuse(format!("is {theirs}, but in the stored table {ours}")),
+    }
+}
+
+fn check_same(property: &str, stored: &str, wanted: &str) -> Result<(), Incompatibility> {
+    if stored == wanted {
+        return Ok(());
+    }
+    Err(Incompatibility { field: property.into(), why: format!("is {wanted}, but of the stored table {stored}") })
+}
+
+fn kind_name(kind: TableKind) -> &'static str {
+    match kind {
+        TableKind::Hash => "hash",
+        TableKind::Ordered => "ordered",
+        TableKind::Sack => "sack",
+    }
+}
+
+fn home_name(home: TableHome) -> &'static str {
+    match home {
+        TableHome::Persistent => "persistent",
+        TableHome::Volatile => "volatile",
+    }
+}
+
+#[cfg(test)]
+mod tests;

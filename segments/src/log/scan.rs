@@ -1,0 +1,430 @@
+//! The reading end of a log: finds its runs, follows the chain of pages, shows each record, and says where and why it ended.
+//!
+//! Contract: only pages that continue the chain count. A page with a good checksum that does not continue it is not read as
+//! data, wherever it lies: it may be of an earlier use of its place. What such pages say of the persistent horizon is kept,
+//! since a horizon beyond the chain's end proves that announced data is missing.
+//!
+//! A run with a good summary is not read: its pages were persistent before the summary was written.
+
+use super::run::Run;
+use crate::blocking::Blocking;
+use crate::device::DeviceError;
+use crate::frame::{Frames, PAGE_BYTES};
+use crate::ids::{DomainId, EpochId, PageNo, SegmentId};
+use crate::large;
+use crate::page::{self, PAGE_HEADER_BYTES, PageError, PageHeader, PageKind, domain_mark, stored_checksum};
+use crate::place::Place;
+use crate::record::{self, RecordHead, RecordKind};
+use crate::segment::{Geometry, SegmentHeader};
+use crate::summary::{Footer, SummaryItem, SummaryReader};
+use thiserror::Error;
+
+/// Why a scan could not be done; not why a log ended.
+#[derive(Clone, PartialEq, Eq, Debug, Error)]
+pub enum ScanError {
+    /// The device failed.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// Whoever looked on had enough.
+    #[error("the scan was stopped")]
+    Stopped,
+    /// A page that is part of the chain holds bytes that no version of this program wrote.
+    #[error("page {page} is part of the log but its content is not: {why}")]
+    Content {
+        /// The page.
+        page: u64,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// What every page of a device says of whom it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceIdentity {
+    /// The domain.
+    pub domain: DomainId,
+    /// Seed of the page checksums.
+    pub salt: u32,
+    /// Where segments lie.
+    pub geometry: Geometry,
+}
+
+/// A run as its header page describes it.
+#[derive(Clone, Copy, Debug)]
+pub struct FoundRun {
+    /// The run.
+    pub run: Run,
+    /// Its header: who wrote it, and which of that incarnation's logs it is.
+    pub header: SegmentHeader,
+    /// Last persistent epoch known when the header was sealed.
+    pub horizon: EpochId,
+}
+
+/// Who looks on; the device is lent to it meanwhile.
+pub type See<'s> = &'s mut dyn FnMut(&mut Blocking<'_>, Seen<'_>) -> Result<(), ScanError>;
+
+/// What a scan shows.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// A pair or tombstone from the log itself.
+    Record {
+        /// Its head: table, key, version, lengths.
+        head: &'a RecordHead<'a>,
+        /// Where it lies.
+        place: Place,
+    },
+    /// A pair or tombstone from a summary.
+    Item(&'a SummaryItem<'a>),
+    /// A close record.
+    Close {
+        /// The epoch that ends.
+        epoch: EpochId,
+        /// Its member shards.
+        members: u32,
+    },
+    /// A summary stands for the run that begins here; everything in it, and everything up to this epoch, is persistent.
+    Summary {
+        /// Last persistent epoch known when the summary was written.
+        horizon: EpochId,
+    },
+    /// A page says that everything up to this epoch is persistent.
+    Horizon(EpochId),
+}
+
+/// Where a chain stands between two runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chain {
+    /// Sequence number of the next page.
+    pub next_seq: u64,
+    /// Checksum that the next page must name.
+    pub previous: u32,
+}
+
+impl Default for Chain {
+    /// Before a log's first page.
+    fn default() -> Self {
+        Self { next_seq: 1, previous: 0 }
+    }
+}
+
+/// What the scan of one run came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RunEnd {
+    /// Where the next run must continue.
+    pub chain: Chain,
+    /// Whether the summary served.
+    pub summary_used: bool,
+    /// Log pages that continued the chain.
+    pub pages: u64,
+    /// Good pages of this log found behind the end.
+    pub pages_after: u64,
+    /// Why the run's pages ended.
+    pub why: String,
+}
+
+/// Finds every run on a device, in the order of segments.
+///
+/// # Errors
+/// When the device fails.
+pub fn find_runs(device: &mut Blocking<'_>, identity: &DeviceIdentity) -> Result<Vec<FoundRun>, ScanError> {
+    let segments = identity.geometry.segments_in(device.pages());
+    let starts: Vec<PageNo> = (0..segments).map(|segment| identity.geometry.first_page(SegmentId(segment))).collect();
+    let mut found = Vec::new();
+    let mut skip_to = 0;
+    for (batch, places) in starts.chunks(HEADERS_AT_ONCE).enumerate() {
+        for (number, frames) in device.read_each(places)?.iter().enumerate() {
+            let segment = u32::try_from(batch * HEADERS_AT_ONCE + number).expect("segments are counted in u32");
+            if segment < skip_to {
+                continue;
+            }
+            let Some(run) = found_run(frames.page(0), SegmentId(segment), identity) else { continue };
+            if segment + run.run.segments <= segments {
+                skip_to = segment + run.run.segments;
+                found.push(run);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Header pages read at once: one request each, far below what a ring takes.
+const HEADERS_AT_ONCE: usize = 64;
+/// Pages read at once while following a chain: 1 MiB.
+const CHUNK_PAGES: u64 = 256;
+
+fn found_run(page: &[u8; PAGE_BYTES], segment: SegmentId, identity: &DeviceIdentity) -> Option<FoundRun> {
+    let (header, outer) = SegmentHeader::parse(page, identity.salt).ok()?;
+    let ours = header.domain == identity.domain && header.segment_pages == identity.geometry.segment_pages();
+    if !ours || header.segment != segment {
+        return None;
+    }
+    let run = Run { segment, segments: header.run, geometry: identity.geometry, first_seq: header.first_seq };
+    Some(FoundRun { run, header, horizon: outer.horizon })
+}
+
+/// Follows a log's chain through one run and shows what is there. `summaries` says whether a good summary may stand for the data.
+///
+/// # Errors
+/// When the device fails, or a page of the chain holds what cannot be.
+pub fn follow(
+    device: &mut Blocking<'_>,
+    identity: &DeviceIdentity,
+    found: &FoundRun,
+    chain: Chain,
+    summaries: bool,
+    see: See<'_>,
+) -> Result<RunEnd, ScanError> {
+    let begins_here = found.run.first_seq == chain.next_seq;
+    if summaries
+        && begins_here
+        && let Some(end) = from_summary(device, identity, found, chain, see)?
+    {
+        return Ok(end);
+    }
+    Follow { identity, found, chain, pages: 0, pages_after: 0, large: None, ended: None }.run(device, see)
+}
+
+/// Shows a run's items from its summary, if that is whole.
+fn from_summary(
+    device: &mut Blocking<'_>,
+    identity: &DeviceIdentity,
+    found: &FoundRun,
+    chain: Chain,
+    see: See<'_>,
+) -> Result<Option<RunEnd>, ScanError> {
+    let footer_page = device.read(found.run.footer(), 1)?;
+    let Ok(footer) = Footer::parse(footer_page.page(0), identity.salt, &found.header, chain.previous) else {
+        return Ok(None);
+    };
+    let pages = usize::try_from(footer.pages).expect("a run's pages fit memory");
+    let at = found.run.start().plus(u64::from(footer.first_page));
+    let frames = if pages == 0 { None } else { Some(device.read(at, pages)?) };
+    let Ok(reader) = SummaryReader::open(footer, &found.header, frames.as_ref(), identity.salt) else {
+        return Ok(None);
+    };
+    let footer = *reader.footer();
+    see(device, Seen::Summary { horizon: footer.persistent })?;
+    for item in reader.items() {
+        see(device, Seen::Item(&item))?;
+    }
+    Ok(Some(RunEnd {
+        chain: Chain { next_seq: footer.last_seq + 1, previous: footer.last_checksum },
+        summary_used: true,
+        pages: u64::from(footer.log_pages),
+        pages_after: 0,
+        why: "its last run has a summary".to_owned(),
+    }))
+}
+
+/// The head of a large record whose body pages are still to come.
+struct LargeOpen {
+    head_page: Box<[u8; PAGE_BYTES]>,
+    place: Place,
+    pages_left: u32,
+}
+
+struct Follow<'a> {
+    identity: &'a DeviceIdentity,
+    found: &'a FoundRun,
+    chain: Chain,
+    pages: u64,
+    pages_after: u64,
+    large: Option<LargeOpen>,
+    ended: Option<String>,
+}
+
+impl Follow<'_> {
+    fn run(mut self, device: &mut Blocking<'_>, see: See<'_>) -> Result<RunEnd, ScanError> {
+        // The footer's page is not part of the log.
+        let log_pages = self.found.run.pages() - 1;
+        let mut at = 0;
+        while at < log_pages {
+            let pages = CHUNK_PAGES.min(log_pages - at);
+            let first = self.found.run.start().plus(at);
+            let frames = device.read(first, usize::try_from(pages).expect("at most 256"))?;
+            let blank = self.chunk(device, &frames, first, see)?;
+            if self.ended.is_some() && blank {
+                break;
+            }
+            at += pages;
+        }
+        Ok(RunEnd {
+            chain: self.chain,
+            summary_used: false,
+            pages: self.pages,
+            pages_after: self.pages_after,
+            why: self.ended.unwrap_or_else(|| "the run is full".to_owned()),
+        })
+    }
+
+    /// Takes one chunk; says whether all of it was blank.
+    fn chunk(
+        &mut self,
+        device: &mut Blocking<'_>,
+        frames: &Frames,
+        first: PageNo,
+        see: See<'_>,
+    ) -> Result<bool, ScanError> {
+        let mut blank = true;
+        for index in 0..frames.pages() {
+            let at = first.plus(index as u64);
+            let page = frames.page(index);
+            let parsed = page::parse(page, self.identity.salt);
+            blank &= parsed == Err(PageError::Blank);
+            match self.judge(&parsed, at) {
+                Ok(header) => {
+                    self.chain = Chain { next_seq: header.seq + 1, previous: stored_checksum(page) };
+                    self.pages += 1;
+                    see(device, Seen::Horizon(header.horizon))?;
+                    self.content(device, &header, page, at, see)?;
+                }
+                Err(why) => {
+                    self.ended.get_or_insert(why);
+                    self.after_the_end(device, &parsed, see)?;
+                }
+            }
+        }
+        Ok(blank)
+    }
+
+    /// Whether a page continues the chain.
+    fn judge(&self, parsed: &Result<PageHeader, PageError>, at: PageNo) -> Result<PageHeader, String> {
+        if let Some(why) = &self.ended {
+            return Err(why.clone());
+        }
+        let header = match parsed {
+            Ok(header) => *header,
+            Err(error) => return Err(format!("page {at}: {error}")),
+        };
+        if !self.is_ours(&header) || header.segment != self.found.run.segment {
+            return Err(format!("page {at} belongs to {:?} of {:?}", header.log, header.incarnation));
+        }
+        let index = u64::from(header.index);
+        if self.found.run.start().plus(index) != at || header.seq != self.chain.next_seq {
+            return Err(format!("page {at} has sequence number {}, not {}", header.seq, self.chain.next_seq));
+        }
+        if header.previous != self.chain.previous {
+            return Err(format!("page {at} follows another page than the one before it"));
+        }
+        Ok(header)
+    }
+
+    fn is_ours(&self, header: &PageHeader) -> bool {
+        header.domain == domain_mark(self.identity.domain)
+            && header.incarnation == self.found.header.incarnation
+            && header.log == self.found.header.log
+    }
+
+    /// A good page of this log behind the chain's end: its horizon counts, its content does not.
+    fn after_the_end(
+        &mut self,
+        device: &mut Blocking<'_>,
+        parsed: &Result<PageHeader, PageError>,
+        see: See<'_>,
+    ) -> Result<(), ScanError> {
+        let Ok(header) = parsed else { return Ok(()) };
+        let summary = matches!(header.kind, PageKind::Summary | PageKind::SummaryFooter);
+        if summary || !self.is_ours(header) || header.seq < self.chain.next_seq {
+            return Ok(());
+        }
+        self.pages_after += 1;
+        see(device, Seen::Horizon(header.horizon))
+    }
+
+    fn content(
+        &mut self,
+        device: &mut Blocking<'_>,
+        header: &PageHeader,
+        page: &[u8; PAGE_BYTES],
+        at: PageNo,
+        see: See<'_>,
+    ) -> Result<(), ScanError> {
+        match header.kind {
+            PageKind::SegmentHeader => Ok(()),
+            PageKind::Log => self.records(device, header, page, at, see),
+            PageKind::LargeHead => self.large_head(header, page, at),
+            PageKind::LargeBody => self.large_body(device, at, see),
+            PageKind::Summary | PageKind::SummaryFooter => {
+                Err(ScanError::Content { page: at.0, why: "a summary page in the chain".to_owned() })
+            }
+        }
+    }
+
+    fn records(
+        &mut self,
+        device: &mut Blocking<'_>,
+        header: &PageHeader,
+        page: &[u8; PAGE_BYTES],
+        at: PageNo,
+        see: See<'_>,
+    ) -> Result<(), ScanError> {
+        self.whole(at)?;
+        let end = PAGE_HEADER_BYTES + usize::from(header.used);
+        let mut from = PAGE_HEADER_BYTES;
+        while from < end {
+            let head = head_of(&page[from..end], at)?;
+            check_epoch(&head, header, at)?;
+            let offset = u16::try_from(from).expect("an offset in a page");
+            from += head.record_bytes;
+            match head.kind {
+                RecordKind::Close => {
+                    let members = head.members().ok_or_else(|| content(at, &"a close record without members"))?;
+                    see(device, Seen::Close { epoch: head.version.epoch, members })?;
+                }
+                RecordKind::Pair | RecordKind::Tombstone => {
+                    see(device, Seen::Record { head: &head, place: Place::new(at, offset, 1) })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn large_head(&mut self, header: &PageHeader, page: &[u8; PAGE_BYTES], at: PageNo) -> Result<(), ScanError> {
+        self.whole(at)?;
+        let head = head_of(&page[PAGE_HEADER_BYTES..], at)?;
+        check_epoch(&head, header, at)?;
+        let pages = large::pages_for(head.record_bytes);
+        if pages < 2 || head.kind != RecordKind::Pair {
+            return Err(content(at, &"a large record that is not large"));
+        }
+        let offset = u16::try_from(PAGE_HEADER_BYTES).expect("an offset in a page");
+        let place = Place::new(at, offset, pages);
+        self.large = Some(LargeOpen { head_page: Box::new(*page), place, pages_left: pages - 1 });
+        Ok(())
+    }
+
+    fn large_body(&mut self, device: &mut Blocking<'_>, at: PageNo, see: See<'_>) -> Result<(), ScanError> {
+        let Some(open) = &mut self.large else { return Err(content(at, &"a large record's body without its head")) };
+        open.pages_left -= 1;
+        if open.pages_left == 0 {
+            let open = self.large.take().expect("just seen");
+            let head = head_of(&open.head_page[PAGE_HEADER_BYTES..], open.place.page())?;
+            see(device, Seen::Record { head: &head, place: open.place })?;
+        }
+        Ok(())
+    }
+
+    /// No large record is half read.
+    fn whole(&self, at: PageNo) -> Result<(), ScanError> {
+        match &self.large {
+            None => Ok(()),
+            Some(open) => Err(content(at, &format!("the large record at page {} ends early", open.place.page()))),
+        }
+    }
+}
+
+fn head_of(bytes: &[u8], at: PageNo) -> Result<RecordHead<'_>, ScanError> {
+    record::head(bytes).map_err(|error| content(at, &error))
+}
+
+fn check_epoch(head: &RecordHead<'_>, header: &PageHeader, at: PageNo) -> Result<(), ScanError> {
+    if head.version.epoch == header.epoch {
+        Ok(())
+    } else {
+        Err(content(at, &"a record of another epoch than its page's"))
+    }
+}
+
+fn content(at: PageNo, why: &dyn core::fmt::Display) -> ScanError {
+    ScanError::Content { page: at.0, why: why.to_string() }
+}
