@@ -1,6 +1,10 @@
 //! The error of the public API: a code, a kind that says what to do, and whether the effect happened.
 
-use domains::ErrorKind;
+use crate::explain::{explain, kind_help};
+use crate::record::RecordError;
+use domains::schema::envelope::EnvelopeError;
+use domains::{ErrorKind, Failure};
+use segments::{EpochId, Incarnation};
 use std::path::PathBuf;
 use thiserror::Error as ThisError;
 
@@ -38,6 +42,30 @@ pub enum Error {
     /// The thread that carries the operations ended by a fault of this program.
     #[error("the store's thread has stopped by a fault in it; what was persistent is safe, open the store again")]
     Stopped,
+    /// A pair's bytes are not of the table's type, or a record cannot be written as it is.
+    #[error("table '{table}': {error}")]
+    Record {
+        /// The table's name.
+        table: String,
+        /// The field, and what is wrong.
+        error: RecordError,
+    },
+    /// The domain has been opened anew since the commit: whether its epoch survived is not known here.
+    #[error(
+        "the commit of epoch {epoch} was made before the store's present life {now}; read what it wrote to see if it survived"
+    )]
+    OutcomeUnknown {
+        /// The commit's epoch.
+        epoch: EpochId,
+        /// The incarnation that answers now.
+        now: Incarnation,
+    },
+    /// The backend answered something else than was asked.
+    #[error("{asked} was answered with something else; the server and this program do not belong together")]
+    WrongAnswer {
+        /// What was asked.
+        asked: &'static str,
+    },
 }
 
 /// Why a store could not be opened or reached.
@@ -119,6 +147,15 @@ impl Error {
             Self::Open(error) => error.code(),
             Self::Disconnected { .. } => 120,
             Self::Stopped => 121,
+            Self::Record { error, .. } => match error {
+                RecordError::Key { .. } => 501,
+                RecordError::Envelope(_) => 502,
+                RecordError::Field { why: EnvelopeError::Unwritable { .. }, .. } => 505,
+                RecordError::Field { .. } => 503,
+                RecordError::Missing { .. } => 504,
+            },
+            Self::OutcomeUnknown { .. } => 506,
+            Self::WrongAnswer { .. } => 507,
         }
     }
 
@@ -130,6 +167,36 @@ impl Error {
             Self::Remote { kind, .. } => *kind,
             Self::Open(_) | Self::Disconnected { .. } => ErrorKind::Environment,
             Self::Stopped => ErrorKind::Poisoned,
+            Self::Record { error: RecordError::Field { why: EnvelopeError::Unwritable { .. }, .. }, .. } => {
+                ErrorKind::Invalid
+            }
+            Self::Record { .. } | Self::WrongAnswer { .. } => ErrorKind::Corrupt,
+            Self::OutcomeUnknown { .. } => ErrorKind::Conflict,
+        }
+    }
+
+    /// What to do about it, in one or two sentences. [`explain`](crate::explain) says more.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match explain(self.code()) {
+            Some(explanation) => explanation.help,
+            None => kind_help(self.kind()),
+        }
+    }
+
+    /// The compares that did not hold, when that is why a commit failed.
+    #[must_use]
+    pub fn failures(&self) -> &[Failure] {
+        match self {
+            Self::Domain(domains::Error::CompareFailed { failures }) => failures,
+            Self::Domain(_)
+            | Self::Remote { .. }
+            | Self::Open(_)
+            | Self::Disconnected { .. }
+            | Self::Stopped
+            | Self::Record { .. }
+            | Self::OutcomeUnknown { .. }
+            | Self::WrongAnswer { .. } => &[],
         }
     }
 }

@@ -1,17 +1,59 @@
 //! A transactional table store: embedded, or shared through a Unix socket, with one API.
 
+// The derive macro writes paths from the outside; this lets the crate's own tests use it.
+extern crate self as lostore;
+
+mod address;
 mod answer;
 pub mod backend;
+mod batch;
 mod clock;
 pub mod error;
+mod explain;
 #[cfg(test)]
 mod fake;
 mod inbox;
 pub mod inline;
+mod iter;
+pub mod key;
+pub mod limits;
+#[doc(hidden)]
+pub mod mock;
+mod pending;
 pub mod port;
+mod ptr;
+mod raw;
+pub mod record;
+mod session;
 pub mod shard;
 pub mod shared;
 mod slots;
+mod store;
 mod sync;
+mod table;
+mod ticket;
+mod txn;
 
-pub use error::{Error, OpenError};
+pub use crate::address::Address;
+pub use crate::backend::Backend;
+pub use crate::batch::Batch;
+pub use crate::error::{Error, OpenError};
+pub use crate::explain::{EXPLANATIONS, Explanation, explain, kind_help};
+pub use crate::iter::{Iter, RawIter};
+pub use crate::key::{AsKey, AsPrefix, KeyField, KeyRange, KeySpan, StartsWith};
+pub use crate::pending::{Pending, Reply};
+pub use crate::ptr::Ptr;
+pub use crate::raw::{RawTable, ReadPair};
+pub use crate::record::{Found, Keyed, Ordered, PtrField, RecordError, Sacked, TableType, Writes};
+pub use crate::store::{Store, plain_spec};
+pub use crate::table::{Follow, PendingFollow, PendingGet, RecordRef, Table};
+pub use crate::ticket::Ticket;
+pub use crate::txn::{PendingCommit, RawTxn, Txn, TxnOptions};
+pub use ::txn::{Expect, PutOptions, SetError};
+pub use domains::schema;
+pub use domains::{
+    Capabilities, Cursor, Direction, ErrorKind, Failure, Followed, Horizon, Pair, Persistence, Status, TableInfo,
+    TableStatus,
+};
+pub use lostore_derive::TableType;
+pub use segments::{EpochId, Incarnation, TableId, Version};

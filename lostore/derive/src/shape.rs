@@ -1,0 +1,250 @@
+//! What a struct says of its table: attributes and fields, read and checked.
+//!
+//! Contract: what comes out is a table type that can be written down without further questions; what cannot be one is an error
+//! at the token that is wrong. All errors of a struct come out together.
+
+use syn::spanned::Spanned;
+use syn::{
+    Attribute, Data, DeriveInput, Error, Expr, Field, Fields, GenericArgument, Ident, LitInt, LitStr, PathArguments,
+    Type, Visibility,
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Hash,
+    Ordered,
+    Sack,
+}
+
+pub(crate) struct TableShape<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) kind: Kind,
+    pub(crate) volatile: bool,
+    pub(crate) name: String,
+    pub(crate) pairs: u64,
+    pub(crate) key: Vec<KeyShape<'a>>,
+    pub(crate) record: Vec<FieldShape<'a>>,
+}
+
+pub(crate) struct KeyShape<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) field_type: &'a Type,
+}
+
+pub(crate) struct FieldShape<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) visibility: &'a Visibility,
+    pub(crate) field_type: &'a Type,
+    pub(crate) default: Missing,
+    pub(crate) codec: Codec<'a>,
+}
+
+/// What a field is in records that lack it.
+pub(crate) enum Missing {
+    Refused,
+    TypeDefault,
+    Value(Box<Expr>),
+}
+
+/// How a field is written.
+pub(crate) enum Codec<'a> {
+    Serde,
+    Bytes,
+    Pointer { to: &'a Type, table: Option<LitStr> },
+}
+
+/// Most fields that a key or record may have; `domains::schema::limits` has the sums.
+const KEY_FIELDS_MAX: usize = 4;
+const RECORD_FIELDS_MAX: usize = 1024;
+
+impl<'a> TableShape<'a> {
+    pub(crate) fn read(input: &'a DeriveInput) -> Result<Self, Error> {
+        if !input.generics.params.is_empty() {
+            return Err(Error::new(
+                input.generics.span(),
+                "a table type has no parameters: its bytes must be the same everywhere",
+            ));
+        }
+        let Data::Struct(data) = &input.data else {
+            return Err(Error::new(input.ident.span(), "a table type is a struct; put an enum into one of its fields"));
+        };
+        let Fields::Named(fields) = &data.fields else {
+            return Err(Error::new(
+                input.ident.span(),
+                "a table type has named fields: the catalog stores their names",
+            ));
+        };
+        let mut shape = Self {
+            ident: &input.ident,
+            kind: Kind::Hash,
+            volatile: false,
+            name: snake_case(&input.ident.to_string()),
+            pairs: 0,
+            key: Vec::new(),
+            record: Vec::new(),
+        };
+        shape.read_table(&input.attrs)?;
+        let mut errors = Errors::default();
+        for field in &fields.named {
+            errors.take(shape.read_field(field));
+        }
+        errors.take(shape.check(input));
+        errors.finish().map(|()| shape)
+    }
+
+    fn read_table(&mut self, attributes: &[Attribute]) -> Result<(), Error> {
+        let mut kind_said = false;
+        for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("table")) {
+            attribute.parse_nested_meta(|meta| {
+                let kind = [("hash", Kind::Hash), ("ordered", Kind::Ordered), ("sack", Kind::Sack)];
+                if let Some((_, kind)) = kind.iter().find(|(word, _)| meta.path.is_ident(word)) {
+                    if kind_said {
+                        return Err(meta.error("a table is one of hash, ordered and sack"));
+                    }
+                    kind_said = true;
+                    self.kind = *kind;
+                } else if meta.path.is_ident("volatile") {
+                    self.volatile = true;
+                } else if meta.path.is_ident("name") {
+                    let name: LitStr = meta.value()?.parse()?;
+                    if name.value().is_empty() || name.value().len() > 255 {
+                        return Err(Error::new(name.span(), "a table's name has 1 to 255 bytes"));
+                    }
+                    self.name = name.value();
+                } else if meta.path.is_ident("pairs") {
+                    self.pairs = meta.value()?.parse::<LitInt>()?.base10_parse()?;
+                } else {
+                    return Err(meta.error("expected hash, ordered, sack, volatile, name = \"...\" or pairs = N"));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn read_field(&mut self, field: &'a Field) -> Result<(), Error> {
+        let ident = field.ident.as_ref().expect("the fields are named");
+        let find = |word| field.attrs.iter().find(|attribute| attribute.path().is_ident(word));
+        let default = read_default(find("default"))?;
+        let pointer = find("pointer");
+        if let Some(key) = find("key") {
+            key.meta.require_path_only()?;
+            if !self.record.is_empty() {
+                return Err(Error::new(ident.span(), "key fields come first: move this above the record's fields"));
+            }
+            if !matches!(default, Missing::Refused) {
+                return Err(Error::new(ident.span(), "a key has all its fields: no #[default] here"));
+            }
+            if let Some(pointer) = pointer {
+                return Err(Error::new(pointer.span(), "a pointer stands in the record, not in the key"));
+            }
+            if let Some((to, _)) = only_parameter(&field.ty, "Ptr") {
+                return Err(Error::new(
+                    to.span(),
+                    "a pointer stands in the record: in the key, use the target's key type",
+                ));
+            }
+            self.key.push(KeyShape { ident, field_type: &field.ty });
+            return Ok(());
+        }
+        let codec = read_codec(field, pointer)?;
+        if matches!(default, Missing::Refused) && self.record.last().is_some_and(|last| last.has_default()) {
+            let message = "the field before this one has a #[default], so it was appended; what stands behind it was appended \
+                           later and needs a #[default] too";
+            self.record.push(FieldShape { ident, visibility: &field.vis, field_type: &field.ty, default, codec });
+            return Err(Error::new(ident.span(), message));
+        }
+        self.record.push(FieldShape { ident, visibility: &field.vis, field_type: &field.ty, default, codec });
+        Ok(())
+    }
+
+    fn check(&self, input: &DeriveInput) -> Result<(), Error> {
+        let at = input.ident.span();
+        match (self.kind, self.key.len()) {
+            (Kind::Sack, 0) => {}
+            (Kind::Sack, _) => {
+                return Err(Error::new(self.key[0].ident.span(), "a sack gives its records addresses: no #[key] here"));
+            }
+            (Kind::Hash | Kind::Ordered, 0) => {
+                return Err(Error::new(at, "no field is the key: write #[key] on the first ones, or #[table(sack)]"));
+            }
+            (Kind::Hash | Kind::Ordered, fields) if fields > KEY_FIELDS_MAX => {
+                return Err(Error::new(at, "a key has at most 4 fields"));
+            }
+            (Kind::Hash | Kind::Ordered, _) => {}
+        }
+        if self.record.len() > RECORD_FIELDS_MAX {
+            return Err(Error::new(at, "a record has at most 1024 fields"));
+        }
+        Ok(())
+    }
+}
+
+impl FieldShape<'_> {
+    fn has_default(&self) -> bool {
+        !matches!(self.default, Missing::Refused)
+    }
+}
+
+fn read_default(attribute: Option<&Attribute>) -> Result<Missing, Error> {
+    let Some(attribute) = attribute else { return Ok(Missing::Refused) };
+    match &attribute.meta {
+        syn::Meta::Path(_) => Ok(Missing::TypeDefault),
+        syn::Meta::List(_) => Ok(Missing::Value(Box::new(attribute.parse_args()?))),
+        syn::Meta::NameValue(_) => Err(Error::new(attribute.span(), "write #[default] or #[default(expression)]")),
+    }
+}
+
+fn read_codec<'a>(field: &'a Field, pointer: Option<&Attribute>) -> Result<Codec<'a>, Error> {
+    let table = pointer.map(Attribute::parse_args::<LitStr>).transpose()?;
+    if let Some((_, to)) = only_parameter(&field.ty, "Ptr") {
+        return Ok(Codec::Pointer { to, table });
+    }
+    if let Some(pointer) = pointer {
+        return Err(Error::new(pointer.span(), "only a field of type Ptr<T> is a pointer"));
+    }
+    match only_parameter(&field.ty, "Vec") {
+        Some((_, Type::Path(of))) if of.path.is_ident("u8") => Ok(Codec::Bytes),
+        _ => Ok(Codec::Serde),
+    }
+}
+
+/// Of a type `Name<P>`, by whatever path it is written: the name and `P`.
+fn only_parameter<'a>(field_type: &'a Type, name: &str) -> Option<(&'a Ident, &'a Type)> {
+    let Type::Path(path) = field_type else { return None };
+    let last = path.path.segments.last().filter(|last| last.ident == name)?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    match (arguments.args.len(), arguments.args.first()) {
+        (1, Some(GenericArgument::Type(of))) => Some((&last.ident, of)),
+        _ => None,
+    }
+}
+
+fn snake_case(name: &str) -> String {
+    let mut out = String::new();
+    for (at, letter) in name.chars().enumerate() {
+        if letter.is_uppercase() && at > 0 {
+            out.push('_');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    out
+}
+
+/// Errors gathered, so that one build shows all of them.
+#[derive(Default)]
+struct Errors(Option<Error>);
+
+impl Errors {
+    fn take(&mut self, outcome: Result<(), Error>) {
+        let Err(error) = outcome else { return };
+        match &mut self.0 {
+            Some(all) => all.combine(error),
+            None => self.0 = Some(error),
+        }
+    }
+
+    fn finish(self) -> Result<(), Error> {
+        self.0.map_or(Ok(()), Err)
+    }
+}

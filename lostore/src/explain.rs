@@ -1,0 +1,169 @@
+//! What each error code means and what to do about it: the text behind `lostore explain LSnnnn`.
+//!
+//! Contract: every code that an error of the store can have is here once; a code is never reused. Codes: 01xx environment, 02xx
+//! tables, 03xx transactions, 04xx damage, 05xx types and records.
+
+use domains::ErrorKind;
+
+/// A code, explained.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Explanation {
+    /// The code, `LSnnnn` in messages.
+    pub code: u16,
+    /// What happened.
+    pub what: &'static str,
+    /// What to do.
+    pub help: &'static str,
+}
+
+const fn says(code: u16, what: &'static str, help: &'static str) -> Explanation {
+    Explanation { code, what, help }
+}
+
+/// All of them, by code.
+pub const EXPLANATIONS: &[Explanation] = &[
+    says(101, "the file or directory is not a lostore store", "check the path; `lostore inspect` shows what is there"),
+    says(
+        102,
+        "the store was made by a later version with features that this one does not know",
+        "open it with that version or a later one",
+    ),
+    says(103, "the store is closing", "open it again; nothing was applied"),
+    says(
+        104,
+        "the log has no room and the device cannot grow",
+        "free space on the device or raise the store's cap, then try again; reads go on",
+    ),
+    says(105, "too many operations are in flight", "wait for answers before sending more; nothing was applied"),
+    says(
+        106,
+        "this kind of domain does not promise what was asked",
+        "ask for it on a domain that does, or open the transaction without it",
+    ),
+    says(110, "there is a file where the store's directory should be", "choose another path"),
+    says(111, "there is no store at the path", "check the path, or let the store be created"),
+    says(112, "the directory above the store's does not exist", "create it first"),
+    says(113, "the directory has files that are not lostore's", "choose an empty or new directory"),
+    says(
+        114,
+        "the directory or a file in it may not be written",
+        "give this user the right to write there, or choose another directory",
+    ),
+    says(115, "another process has the store open", "stop that process, or connect to its socket instead"),
+    says(116, "nobody listens at the socket", "start a server with `lostore serve`, or check the path"),
+    says(
+        117,
+        "the peer does not speak this version of the protocol",
+        "check the path; use a client and server of versions that meet",
+    ),
+    says(118, "the system refused a call", "the message has the call, the path and the system's answer"),
+    says(
+        120,
+        "the connection to the server ended",
+        "connect again; look whether an operation that may have been applied was, before repeating it",
+    ),
+    says(
+        121,
+        "the thread that carries the operations ended by a fault",
+        "open the store again; what was persistent is safe; please report the message printed before",
+    ),
+    says(201, "no table has this name", "check the name; `lostore table list` shows those there are"),
+    says(202, "the table was destroyed after it was opened", "open it again by name"),
+    says(203, "the name is taken", "open the table, or choose another name"),
+    says(204, "a table's name has 1 to 255 bytes", "choose a name of that length"),
+    says(
+        205,
+        "the stored table and the program's type differ in a way that would misread pairs",
+        "only append fields, with #[default]; for any other change make a new table",
+    ),
+    says(206, "the field is not a pointer", "`lostore table info` lists the fields and which of them point where"),
+    says(
+        207,
+        "the operation wants another kind of table",
+        "ranges, prefixes and backwards want an ordered table, addresses a sack",
+    ),
+    says(208, "the key has a length that this table's keys never have", "make the key from the table's own type"),
+    says(301, "an argument is out of its bounds", "the message has the bound"),
+    says(
+        302,
+        "the transaction does not take the update",
+        "the message says which limit was met, or which update of the same transaction contradicts it",
+    ),
+    says(303, "compares of the transaction did not hold; nothing was applied", "read again and decide anew"),
+    says(
+        304,
+        "a log write or flush has failed; the domain is read-only",
+        "reopen the store; epochs that were announced survive, later ones may not",
+    ),
+    says(
+        401,
+        "a record's bytes are not what was written",
+        "restore it from a backup or delete it; `lostore verify` lists all damage",
+    ),
+    says(402, "the device failed a read", "look at the system's log for the device; everything else goes on"),
+    says(
+        403,
+        "the superblock, or the log below an announced epoch, is damaged",
+        "restore from a backup; `lostore inspect` shows what can be read",
+    ),
+    says(
+        501,
+        "a key's bytes are not of the table's type",
+        "the pair was written through another type or as raw bytes; `lostore get -o hex` shows it",
+    ),
+    says(
+        502,
+        "a record is not an envelope of fields",
+        "the pair was written as raw bytes or by a later format; `lostore get -o hex` shows it",
+    ),
+    says(
+        503,
+        "a field's bytes are not of its type",
+        "the field's Rust type was changed, which the catalog cannot see; change it back, or append a new field",
+    ),
+    says(504, "a record lacks a field", "it was written before the field was appended: give the field #[default]"),
+    says(
+        505,
+        "a field's type cannot be written",
+        "sequences must know their length; maps and sequences of the standard library do",
+    ),
+    says(
+        506,
+        "the store was opened anew after the commit, and the notice had not come",
+        "read what the transaction wrote to see whether it survived",
+    ),
+    says(
+        507,
+        "an operation was answered with something that does not answer it",
+        "use a client and server of the same release",
+    ),
+];
+
+/// What a code means, when it is one.
+///
+/// ```
+/// assert!(lostore::explain(303).unwrap().help.contains("read again"));
+/// assert!(lostore::explain(9999).is_none());
+/// ```
+#[must_use]
+pub fn explain(code: u16) -> Option<&'static Explanation> {
+    EXPLANATIONS.iter().find(|explanation| explanation.code == code)
+}
+
+/// What to do about an error of this kind, whatever its code: for codes that a later server has.
+#[must_use]
+pub fn kind_help(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Invalid => "correct the call: it can never succeed as it is",
+        ErrorKind::Conflict => "read again and decide anew",
+        ErrorKind::NotFound => "name something that exists",
+        ErrorKind::Unsupported => "ask a domain that can do this",
+        ErrorKind::Full => "wait, or make room, and try again",
+        ErrorKind::Corrupt => "restore or repair the named thing; everything else goes on",
+        ErrorKind::Poisoned => "the domain is read-only until it is opened again",
+        ErrorKind::Environment => "the machine refused: the message says what to change",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! What all handles of one store share: the backend, the tables known by name, the sack addresses set aside.
+//!
+//! Contract: handles may be used from several threads where the backend may. A lock is held for a lookup in a small map only,
+//! never while an operation is under way. Reads and writes of records take no lock here.
+
+use crate::limits::TABLES_REMEMBERED_MAX;
+use domains::TableInfo;
+use segments::TableId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// The addresses of one sack that are set aside and not given out yet.
+type Addresses = Vec<[u8; 8]>;
+
+pub(crate) struct Session<B> {
+    pub(crate) backend: B,
+    tables: Mutex<BTreeMap<String, Arc<TableInfo>>>,
+    addresses: Mutex<BTreeMap<TableId, Addresses>>,
+}
+
+impl<B> Session<B> {
+    pub(crate) fn new(backend: B) -> Self {
+        Self { backend, tables: Mutex::default(), addresses: Mutex::default() }
+    }
+
+    /// The table of this name, if it has been seen. It may have been renamed or destroyed since.
+    pub(crate) fn known_table(&self, name: &str) -> Option<Arc<TableInfo>> {
+        held(&self.tables).get(name).cloned()
+    }
+
+    pub(crate) fn remember_table(&self, info: &Arc<TableInfo>) {
+        let mut tables = held(&self.tables);
+        if tables.len() >= TABLES_REMEMBERED_MAX {
+            // Forgetting costs one round trip when the table is asked for again; which one goes does not matter.
+            tables.pop_first();
+        }
+        tables.insert(info.name.clone(), Arc::clone(info));
+    }
+
+    pub(crate) fn forget_table(&self, name: &str) {
+        held(&self.tables).remove(name);
+    }
+
+    /// An address of the sack that nobody else has or will get.
+    pub(crate) fn take_address(&self, table: TableId) -> Option<[u8; 8]> {
+        held(&self.addresses).get_mut(&table).and_then(Vec::pop)
+    }
+
+    pub(crate) fn keep_addresses(&self, table: TableId, more: Addresses) {
+        held(&self.addresses).entry(table).or_default().extend(more);
+    }
+}
+
+fn held<V>(lock: &Mutex<V>) -> MutexGuard<'_, V> {
+    lock.lock().expect("nothing panics while it holds these locks")
+}
