@@ -9,10 +9,14 @@ fn codes_are_there_once_and_in_order() {
     }
 }
 
-/// Every code that the sources of this crate and the domains' give to an error is explained.
+/// Every code that the sources of this crate, the domains' and the edge's give to an error is explained.
 #[test]
 fn every_code_is_explained() {
-    let sources = [include_str!("../error.rs"), include_str!("../../../domains/src/error.rs")];
+    let sources = [
+        include_str!("../error.rs"),
+        include_str!("../../../domains/src/error.rs"),
+        include_str!("../../../uring/src/error.rs"),
+    ];
     let mut codes = 0;
     for line in sources.iter().flat_map(|source| source.lines()) {
         let Some((_, code)) = line.trim_end_matches(',').split_once("=> ") else { continue };
