@@ -1,1 +1,24 @@
-//! To be filled.
+//! From a socket to an operation and back: the native protocol's server side.
+//!
+//! Contract: a connection's requests become operations of one domain, in order; each is answered once, to that connection or
+//! to nobody. What a peer sends can cost that peer its connection and nobody else anything.
+//!
+//! Inside out: a session is one connection without a socket (`session`), with its requests (`calls`) and transactions
+//! (`transactions`); `sessions` is all of them; [`SocketFront`] puts them on a shard's ring. Only the front knows sockets, only
+//! the caller of the shard knows a clock.
+
+pub mod front;
+pub mod limits;
+pub mod serve;
+
+mod calls;
+mod convert;
+mod faults;
+mod session;
+mod sessions;
+mod transactions;
+
+pub use front::SocketFront;
+pub use limits::Limits;
+pub use serve::{Opened, Ready, ServeConfig, serve_with};
+pub use session::Facts;

@@ -45,7 +45,7 @@ pub const TRANSACTIONS_FULL: u16 = 510;
 pub const REPLY_TOO_LARGE: u16 = 511;
 /// The client does not read its replies: this read was not answered. Read, then ask again.
 pub const SLOW_READER: u16 = 512;
-/// The correlation id is 0, or a request with this id is still unanswered.
+/// The correlation id is 0, which is no request's.
 pub const BAD_ID: u16 = 513;
 /// The server is stopping; nothing new is begun.
 pub const STOPPING: u16 = 514;
@@ -53,3 +53,7 @@ pub const STOPPING: u16 = 514;
 pub const TIMED_OUT: u16 = 515;
 /// The commit sets of one batch have too many parts together.
 pub const TOO_MANY_PARTS: u16 = 516;
+/// The peer's user may not use this server; the connection ends.
+pub const ACCESS_DENIED: u16 = 517;
+/// The server has as many connections as it may; the connection ends.
+pub const CONNECTIONS_FULL: u16 = 518;

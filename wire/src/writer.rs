@@ -10,7 +10,8 @@ use crate::limits::{BATCH_OPS_MAX, BUFFER_BYTES_KEPT, HEADER_BYTES};
 use crate::message::{BatchReply, Item, Items, Reply};
 use crate::op::Op;
 use crate::value::{Bytes, List, lift};
-use serde::Serialize;
+use serde::ser::SerializeTuple;
+use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 /// A message was not written.
@@ -172,6 +173,14 @@ impl FrameWriter {
         self.write(Kind::Reply, id, 0, &Reply { horizon, outcome }, &tail)
     }
 
+    /// Writes the answer to one operation, encoded before by [`Element::outcome`].
+    ///
+    /// # Errors
+    /// When it is too large.
+    pub fn reply_element(&mut self, id: u64, horizon: Horizon, outcome: &Element) -> Result<(), WriteError> {
+        self.write(Kind::Reply, id, 0, &(horizon, Raw(&outcome.body)), &[&outcome.tail])
+    }
+
     /// Writes the answer to a batch: an outcome for each operation, encoded by [`Element::outcome`].
     ///
     /// # Errors
@@ -225,6 +234,20 @@ impl FrameWriter {
         };
         self.buffer[start..start + HEADER_BYTES].copy_from_slice(&header.encode());
         Ok(())
+    }
+}
+
+/// Bytes that are encoded already and stand for themselves.
+struct Raw<'a>(&'a [u8]);
+
+impl Serialize for Raw<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // A tuple has no length in front of it, and a byte stands for itself.
+        let mut tuple = serializer.serialize_tuple(self.0.len())?;
+        for byte in self.0 {
+            tuple.serialize_element(byte)?;
+        }
+        tuple.end()
     }
 }
 

@@ -85,3 +85,14 @@ fn a_message_above_the_limit_leaves_no_byte() {
     assert_eq!(bytes[before - 10], MARK);
     assert!(writer.is_empty());
 }
+
+#[test]
+fn an_outcome_encoded_before_makes_the_same_frame() {
+    for (_, outcome) in samples::outcomes() {
+        let mut writer = FrameWriter::new(u32::MAX);
+        writer.reply(5, samples::HORIZON, outcome.clone()).unwrap();
+        let direct = writer.take();
+        writer.reply_element(5, samples::HORIZON, &Element::outcome(outcome)).unwrap();
+        assert_eq!(writer.take(), direct);
+    }
+}

@@ -1,0 +1,167 @@
+//! The requests of one connection that have no reply yet, and the gathering of their outcomes.
+//!
+//! Contract: a call has one outcome for each of its operations and is complete when the last has come; its place is given back
+//! only then, so a [`Ticket`] names one call from its operation's start to its answer and never another. A cancelled call is
+//! answered at once, but keeps its place and its credits until the domain is done with it.
+
+use wire::Element;
+
+/// Which operation of which call an answer belongs to. `None`: nobody waits for it.
+pub(crate) type Ticket = Option<(u32, u32)>;
+
+/// What the session does besides replying when an operation is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Purpose {
+    /// The epoch is to be noticed.
+    pub(crate) notify: bool,
+    /// It changes nothing: it may be cancelled, and its answer dropped when the client does not read.
+    pub(crate) reads: bool,
+}
+
+#[derive(Debug)]
+enum Place {
+    Waiting(Purpose),
+    Done(Element),
+}
+
+/// A request without a reply.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// The client's name for it.
+    pub(crate) id: u64,
+    /// Whether it is answered as a batch.
+    pub(crate) batch: bool,
+    /// Whether the client has been told that it is cancelled.
+    pub(crate) cancelled: bool,
+    /// What it counts towards the bytes of requests in flight.
+    pub(crate) bytes: usize,
+    ops: Vec<Place>,
+    waiting: usize,
+    /// Bytes of the outcomes that have come.
+    gathered: usize,
+}
+
+impl Call {
+    pub(crate) fn len(&self) -> usize {
+        self.ops.len()
+    }
+
+    pub(crate) fn gathered(&self) -> usize {
+        self.gathered
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.waiting == 0
+    }
+
+    /// Whether nothing it does changes anything.
+    pub(crate) fn only_reads(&self) -> bool {
+        self.ops.iter().all(|place| matches!(place, Place::Waiting(purpose) if purpose.reads))
+    }
+
+    /// The outcomes, in the order of the operations.
+    pub(crate) fn into_outcomes(self) -> Vec<Element> {
+        let outcome = |place| match place {
+            Place::Done(outcome) => outcome,
+            Place::Waiting(purpose) => unreachable!("call {} is complete, yet one waits for {purpose:?}", self.id),
+        };
+        self.ops.into_iter().map(outcome).collect()
+    }
+}
+
+/// The calls of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    places: Vec<Option<Call>>,
+    free: Vec<u32>,
+    ops: usize,
+    bytes: usize,
+}
+
+impl Calls {
+    /// Operations that hold credits.
+    pub(crate) fn ops(&self) -> usize {
+        self.ops
+    }
+
+    /// Bytes of requests in flight.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.free.len() == self.places.len()
+    }
+
+    /// Begins a call of so many operations.
+    pub(crate) fn begin(&mut self, id: u64, batch: bool, ops: usize, bytes: usize) -> u32 {
+        let places = (0..ops).map(|_| Place::Waiting(Purpose::default())).collect();
+        let call = Call { id, batch, cancelled: false, bytes, ops: places, waiting: ops, gathered: 0 };
+        self.ops += ops;
+        self.bytes += bytes;
+        if let Some(at) = self.free.pop() {
+            assert!(self.places[at as usize].is_none(), "place {at} was free");
+            self.places[at as usize] = Some(call);
+            return at;
+        }
+        self.places.push(Some(call));
+        u32::try_from(self.places.len() - 1).expect("credits bound the calls")
+    }
+
+    pub(crate) fn call(&self, at: u32) -> &Call {
+        self.places[at as usize].as_ref().expect("a ticket names a call in flight")
+    }
+
+    fn call_mut(&mut self, at: u32) -> &mut Call {
+        self.places[at as usize].as_mut().expect("a ticket names a call in flight")
+    }
+
+    pub(crate) fn purpose(&self, (at, op): (u32, u32)) -> Purpose {
+        match self.call(at).ops[op as usize] {
+            Place::Waiting(purpose) => purpose,
+            Place::Done(_) => unreachable!("operation {op} of call {at} was answered before"),
+        }
+    }
+
+    pub(crate) fn set_purpose(&mut self, (at, op): (u32, u32), purpose: Purpose) {
+        let place = &mut self.call_mut(at).ops[op as usize];
+        assert!(matches!(place, Place::Waiting(_)), "operation {op} of call {at} was answered before");
+        *place = Place::Waiting(purpose);
+    }
+
+    pub(crate) fn add_bytes(&mut self, at: u32, bytes: usize) {
+        self.call_mut(at).bytes += bytes;
+        self.bytes += bytes;
+    }
+
+    /// Notes an outcome; `true` when it was the call's last.
+    pub(crate) fn answer(&mut self, (at, op): (u32, u32), outcome: Element) -> bool {
+        let call = self.call_mut(at);
+        let place = &mut call.ops[op as usize];
+        assert!(matches!(place, Place::Waiting(_)), "operation {op} of call {at} is answered once");
+        call.gathered += outcome.len();
+        *place = Place::Done(outcome);
+        call.waiting -= 1;
+        call.waiting == 0
+    }
+
+    /// Gives a complete call's place and credits back.
+    pub(crate) fn finish(&mut self, at: u32) -> Call {
+        let call = self.places[at as usize].take().expect("a complete call is finished once");
+        assert!(call.is_complete(), "call {at} has operations without an outcome");
+        self.free.push(at);
+        self.ops -= call.len();
+        self.bytes -= call.bytes;
+        call
+    }
+
+    /// Marks the call of this id as cancelled, if it is there, waits and changes nothing.
+    pub(crate) fn cancel(&mut self, id: u64) -> bool {
+        let found = self.places.iter_mut().flatten().find(|call| call.id == id && !call.cancelled && call.only_reads());
+        if let Some(call) = found {
+            call.cancelled = true;
+            return true;
+        }
+        false
+    }
+}

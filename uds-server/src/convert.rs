@@ -1,0 +1,295 @@
+//! Between the protocol's types and the domain's: one to one, in both directions.
+//!
+//! Contract: what comes in is copied out of the frame; what goes out is borrowed from the domain's answer. A list that the protocol
+//! cannot carry makes a fault, never a shorter list.
+
+use crate::faults::fault;
+use crate::limits::NEXT_BYTES_MAX;
+use domains::schema::{Field, FieldType, TableHome, TableKind};
+use domains::{
+    Answer, Cursor, Direction, Error, ErrorKind, Followed, Horizon, Level, Pair, Persistence, Status, TableInfo,
+    TableSpec,
+};
+use segments::{EpochId, Ordinal, TableId, Version};
+use txn::{CommitSet, Expect, PutOptions, SetError};
+use wire::codes::{REPLY_TOO_LARGE, fault_kind};
+use wire::{Bytes, Fault, List, Outcome, Part, Value};
+
+/// Adds parts to a set. An update with a presence compare speaks of the key as the set leaves it.
+pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), SetError> {
+    for part in parts {
+        let (table, key) = (TableId(part.table), part.key.0);
+        match part.change {
+            wire::Change::None => set.compare(table, key, expect(part.expect))?,
+            wire::Change::Put { value, expires_ms, compressed } => {
+                let options = PutOptions { expires_ms, compressed };
+                match part.expect {
+                    wire::Expect::Absent => set.insert(table, key, value.bytes(), options)?,
+                    wire::Expect::Present => set.update(table, key, value.bytes(), options)?,
+                    wire::Expect::Any => set.upsert(table, key, value.bytes(), options)?,
+                    wire::Expect::At(_) | wire::Expect::Never => {
+                        set.compare(table, key, expect(part.expect))?;
+                        set.upsert(table, key, value.bytes(), options)?;
+                    }
+                }
+            }
+            wire::Change::Delete => match part.expect {
+                wire::Expect::Present => set.delete(table, key)?,
+                wire::Expect::Any => set.remove(table, key)?,
+                wire::Expect::Absent | wire::Expect::At(_) | wire::Expect::Never => {
+                    set.compare(table, key, expect(part.expect))?;
+                    set.remove(table, key)?;
+                }
+            },
+        }
+    }
+    Ok(())
+}
+
+fn expect(expect: wire::Expect) -> Expect {
+    match expect {
+        wire::Expect::Any => Expect::Any,
+        wire::Expect::Absent => Expect::Absent,
+        wire::Expect::Present => Expect::Present,
+        wire::Expect::At(version) => {
+            Expect::At(Version { epoch: EpochId(version.epoch), ordinal: Ordinal(version.ordinal) })
+        }
+        wire::Expect::Never => Expect::Never,
+    }
+}
+
+pub(crate) fn level(level: wire::Level) -> Level {
+    match level {
+        wire::Level::Committed => Level::Committed,
+        wire::Level::Persistent => Level::Persistent,
+    }
+}
+
+/// What remains when the connection's own verbs are taken out: the domain's, one to one.
+pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
+    Some(match op {
+        wire::Op::Lookup { table, key } => domains::Op::Lookup { table: TableId(*table), key: key.0.to_vec() },
+        wire::Op::Next { table, from, until, direction, pairs_max, bytes_max } => domains::Op::Next {
+            table: TableId(*table),
+            from: match from {
+                wire::Cursor::Start => Cursor::Start,
+                wire::Cursor::At(key) => Cursor::At(key.0.to_vec()),
+                wire::Cursor::Past(key) => Cursor::Past(key.0.to_vec()),
+            },
+            until: until.map(|until| until.0.to_vec()),
+            direction: match direction {
+                wire::Direction::Next => Direction::Next,
+                wire::Direction::Previous => Direction::Previous,
+            },
+            pairs_max: (*pairs_max).min(PAIRS_MAX),
+            bytes_max: (*bytes_max).min(NEXT_BYTES_MAX),
+        },
+        wire::Op::Follow { table, key, field } => {
+            domains::Op::Follow { table: TableId(*table), key: key.0.to_vec(), field: *field }
+        }
+        wire::Op::Reserve { table, count } => domains::Op::Reserve { table: TableId(*table), count: *count },
+        wire::Op::Await { epoch } => domains::Op::Await { epoch: EpochId(*epoch) },
+        wire::Op::Force => domains::Op::Force,
+        wire::Op::CreateTable { name, spec } => {
+            domains::Op::CreateTable { name: (*name).to_owned(), spec: spec_in(spec) }
+        }
+        wire::Op::OpenTable { name, spec } => {
+            domains::Op::OpenTable { name: (*name).to_owned(), spec: spec.as_ref().map(spec_in) }
+        }
+        wire::Op::RenameTable { from, to } => {
+            domains::Op::RenameTable { from: (*from).to_owned(), to: (*to).to_owned() }
+        }
+        wire::Op::DestroyTable { name } => domains::Op::DestroyTable { name: (*name).to_owned() },
+        wire::Op::ListTables => domains::Op::ListTables,
+        wire::Op::Status => domains::Op::Status,
+        wire::Op::DropCache => domains::Op::DropCache,
+        wire::Op::Ping
+        | wire::Op::Commit { .. }
+        | wire::Op::TxnOpen
+        | wire::Op::TxnAdd { .. }
+        | wire::Op::TxnLookup { .. }
+        | wire::Op::TxnCommit { .. }
+        | wire::Op::TxnAbort { .. }
+        | wire::Op::Cancel { .. } => return None,
+    })
+}
+
+const PAIRS_MAX: u32 = 4096;
+const _: () = assert!(PAIRS_MAX as usize == wire::limits::PAIRS_MAX);
+
+fn spec_in(spec: &wire::TableSpec<'_>) -> TableSpec {
+    TableSpec {
+        type_name: spec.type_name.to_owned(),
+        kind: match spec.kind {
+            wire::TableKind::Hash => TableKind::Hash,
+            wire::TableKind::Ordered => TableKind::Ordered,
+            wire::TableKind::Sack => TableKind::Sack,
+        },
+        home: match spec.home {
+            wire::TableHome::Persistent => TableHome::Persistent,
+            wire::TableHome::Volatile => TableHome::Volatile,
+        },
+        key: spec.key.iter().map(field_in).collect(),
+        record: spec.record.iter().map(field_in).collect(),
+        pairs_hint: spec.pairs_hint,
+    }
+}
+
+fn field_in(field: &wire::Field<'_>) -> Field {
+    let field_type = match field.field_type {
+        wire::FieldType::Unsigned(bits) => FieldType::Unsigned(bits),
+        wire::FieldType::Signed(bits) => FieldType::Signed(bits),
+        wire::FieldType::Bool => FieldType::Bool,
+        wire::FieldType::Bytes => FieldType::Bytes,
+        wire::FieldType::Text => FieldType::Text,
+        wire::FieldType::Pointer { table } => FieldType::Pointer { table: table.to_owned() },
+        wire::FieldType::Other(name) => FieldType::Other(name.to_owned()),
+    };
+    Field { name: field.name.to_owned(), field_type }
+}
+
+/// A domain's answer as it travels. `text` holds what an error says.
+pub(crate) fn outcome<'a>(result: &'a Result<Answer, Error>, text: &'a mut String) -> Outcome<'a> {
+    match result {
+        Ok(answer) => answer_out(answer).map_or_else(|| fault(REPLY_TOO_LARGE), Outcome::Ok),
+        Err(error) => {
+            *text = error.to_string();
+            Outcome::Err(fault_out(error, text))
+        }
+    }
+}
+
+fn fault_out<'a>(error: &Error, message: &'a str) -> Fault<'a> {
+    let mut failures = Vec::new();
+    if let Error::CompareFailed { failures: found } = error {
+        failures.extend(found.iter().map(|f| wire::Failure { part: f.part, found: f.found.map(version_out) }));
+    }
+    let kind = match error.kind() {
+        ErrorKind::Invalid => fault_kind::INVALID,
+        ErrorKind::Conflict => fault_kind::CONFLICT,
+        ErrorKind::NotFound => fault_kind::NOT_FOUND,
+        ErrorKind::Unsupported => fault_kind::UNSUPPORTED,
+        ErrorKind::Full => fault_kind::FULL,
+        ErrorKind::Corrupt => fault_kind::CORRUPT,
+        ErrorKind::Poisoned => fault_kind::POISONED,
+        ErrorKind::Environment => fault_kind::ENVIRONMENT,
+    };
+    let applied = error.kind() == ErrorKind::Poisoned;
+    let failures = List::new(failures).expect("a set has at most 65,536 parts");
+    Fault { code: error.code(), kind, applied, message, failures }
+}
+
+fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
+    Some(match answer {
+        Answer::Pair(pair) => wire::Answer::Pair(pair.as_ref().map(pair_out)),
+        Answer::Pairs { pairs, more } => {
+            wire::Answer::Pairs { pairs: List::new(pairs.iter().map(pair_out).collect())?, more: *more }
+        }
+        Answer::Followed(followed) => wire::Answer::Followed(match followed {
+            Followed::Found { from, to } => wire::Followed::Found { from: pair_out(from), to: pair_out(to) },
+            Followed::Absent => wire::Followed::Absent,
+            Followed::Null { from } => wire::Followed::Null { from: pair_out(from) },
+            Followed::Dangling { from, target } => {
+                wire::Followed::Dangling { from: pair_out(from), target: Bytes(target) }
+            }
+        }),
+        Answer::Committed(committed) => wire::Answer::Committed {
+            epoch: committed.epoch.0,
+            versions: List::new(committed.versions.as_slice().iter().copied().map(version_out).collect())?,
+            persistence: match committed.persistence {
+                Persistence::Pending => wire::Persistence::Pending,
+                Persistence::Persistent => wire::Persistence::Persistent,
+                Persistence::Volatile => wire::Persistence::Volatile,
+            },
+        },
+        Answer::Reserved(addresses) => wire::Answer::Reserved(List::new(addresses.clone())?),
+        Answer::Persistent(horizon) => wire::Answer::Persistent(horizon_out(*horizon)),
+        Answer::Table(info) => wire::Answer::Table(info_out(info)?),
+        Answer::Tables(tables) => wire::Answer::Tables(List::new(tables.iter().map(info_out).collect::<Option<_>>()?)?),
+        Answer::Status(status) => wire::Answer::Status(status_out(status)?),
+        Answer::Done => wire::Answer::Done,
+    })
+}
+
+fn status_out(status: &Status) -> Option<wire::Status<'_>> {
+    use wire::answer::counter as id;
+    let tables = status.tables.iter().map(|table| {
+        Some(wire::TableStatus {
+            info: info_out(&table.info)?,
+            pairs: table.pairs,
+            index_bytes: table.index_bytes,
+            record_bytes: table.record_bytes,
+        })
+    });
+    let counters = [
+        (id::SEGMENTS, u64::from(status.segments)),
+        (id::SEGMENTS_FREE, u64::from(status.segments_free)),
+        (id::DEVICE_PAGES, status.device_pages),
+        (id::DEVICE_READS, status.device_reads),
+        (id::DEVICE_WRITES, status.device_writes),
+        (id::DEVICE_FLUSHES, status.device_flushes),
+        (id::LOG_PAGES, status.log_pages),
+        (id::CACHE_BYTES, status.cache_bytes),
+        (id::LOOKUPS_MEMORY, status.lookups_memory),
+        (id::LOOKUPS_DEVICE, status.lookups_device),
+        (id::COMMITS, status.commits),
+        (id::COMPARE_FAILURES, status.compare_failures),
+    ];
+    Some(wire::Status {
+        horizon: horizon_out(status.horizon),
+        epoch_open: status.epoch_open.0,
+        poisoned: status.poisoned.as_deref(),
+        tables: List::new(tables.collect::<Option<_>>()?)?,
+        counters: List::new(counters.map(|(id, value)| wire::Counter { id, value }).to_vec())?,
+    })
+}
+
+fn info_out(info: &TableInfo) -> Option<wire::TableInfo<'_>> {
+    let spec = wire::TableSpec {
+        type_name: &info.spec.type_name,
+        kind: match info.spec.kind {
+            TableKind::Hash => wire::TableKind::Hash,
+            TableKind::Ordered => wire::TableKind::Ordered,
+            TableKind::Sack => wire::TableKind::Sack,
+        },
+        home: match info.spec.home {
+            TableHome::Persistent => wire::TableHome::Persistent,
+            TableHome::Volatile => wire::TableHome::Volatile,
+        },
+        key: List::new(info.spec.key.iter().map(field_out).collect())?,
+        record: List::new(info.spec.record.iter().map(field_out).collect())?,
+        pairs_hint: info.spec.pairs_hint,
+    };
+    Some(wire::TableInfo { id: info.id.0, name: &info.name, spec })
+}
+
+fn field_out(field: &Field) -> wire::Field<'_> {
+    let field_type = match &field.field_type {
+        FieldType::Unsigned(bits) => wire::FieldType::Unsigned(*bits),
+        FieldType::Signed(bits) => wire::FieldType::Signed(*bits),
+        FieldType::Bool => wire::FieldType::Bool,
+        FieldType::Bytes => wire::FieldType::Bytes,
+        FieldType::Text => wire::FieldType::Text,
+        FieldType::Pointer { table } => wire::FieldType::Pointer { table },
+        FieldType::Other(name) => wire::FieldType::Other(name),
+    };
+    wire::Field { name: &field.name, field_type }
+}
+
+pub(crate) fn pair_out(pair: &Pair) -> wire::Pair<'_> {
+    wire::Pair {
+        key: Bytes(&pair.key),
+        value: Value::new(&pair.value),
+        version: version_out(pair.version),
+        expires_ms: pair.expires_ms,
+        compressed: pair.compressed,
+    }
+}
+
+pub(crate) fn version_out(version: Version) -> wire::Version {
+    wire::Version { epoch: version.epoch.0, ordinal: version.ordinal.0 }
+}
+
+pub(crate) fn horizon_out(horizon: Horizon) -> wire::Horizon {
+    wire::Horizon { incarnation: horizon.incarnation.0, persistent: horizon.persistent.0 }
+}

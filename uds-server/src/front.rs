@@ -1,0 +1,370 @@
+//! The sockets of a shard: accepts, receives, sends, and carries operations between the sessions and the domain.
+//!
+//! Contract: at most one receive and one send of a connection are in flight; a receive only while its session wants bytes. A
+//! connection's place is free again when its socket operations are home. Peers other than the owner and root are told so and
+//! not served. When asked to stop, it takes no connection, finishes what was begun, and cuts what does not read its replies.
+//!
+//! It waits for nothing, and knows neither verbs nor transactions.
+
+use crate::limits::{RECEIVE_BYTES, SEND_BYTES_MAX};
+use crate::session::{Facts, after};
+use crate::sessions::{Connection, Round, Sessions};
+use domains::{Answer, Error, Horizon, Op, Tick};
+use lostore::port::RingPort;
+use lostore::shard::{Desk, Front, FrontOp, Life, Wish};
+use segments::{PAGE_BYTES, Page};
+use std::collections::BTreeSet;
+use uring::{Doorbell, IoError, Listener, OpId, Outcome, Socket};
+use wire::codes;
+use zerocopy::IntoBytes;
+
+/// What a socket operation was for: the upper bits of its number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Purpose {
+    Accept = 1,
+    Terminate = 2,
+    Receive = 3,
+    Send = 4,
+    Cancel = 5,
+}
+
+const PURPOSE_SHIFT: u32 = 32;
+
+/// One connection's socket and what is in flight on it.
+#[derive(Debug)]
+struct Line {
+    connection: Connection,
+    socket: Socket,
+    receiving: bool,
+    /// The bytes under way: which part of the buffer is not sent yet.
+    sending: bool,
+    /// Pages of the next receive: few while little comes.
+    receive_pages: usize,
+    /// The socket was shut down; what is in flight comes home soon.
+    cut: bool,
+}
+
+/// How far a front is with stopping.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stopping {
+    No,
+    /// It was asked to from outside, and asks the shard to close.
+    Wanted,
+    /// The shard closes; connections end until then.
+    Until(Tick),
+}
+
+/// The front of a server on a Unix socket.
+#[derive(Debug)]
+pub struct SocketFront {
+    listener: Option<Listener>,
+    accepting: Option<OpId>,
+    /// Why no accept is in flight: descriptors ran out; try again then.
+    accept_due: Option<Tick>,
+    termination: Option<Doorbell>,
+    uids_allowed: Vec<u32>,
+    sessions: Sessions,
+    lines: Vec<Option<Line>>,
+    /// Places that something has happened to since the last turn.
+    touched: BTreeSet<u32>,
+    horizon: Horizon,
+    due: Option<Tick>,
+    stopping: Stopping,
+    asked: Vec<(u64, Op)>,
+}
+
+impl SocketFront {
+    /// A front that takes connections at `listener` from these users, and stops when `termination` rings.
+    #[must_use]
+    pub fn new(listener: Listener, termination: Option<Doorbell>, uids_allowed: Vec<u32>, facts: Facts) -> Self {
+        Self {
+            listener: Some(listener),
+            accepting: None,
+            accept_due: None,
+            termination,
+            uids_allowed,
+            sessions: Sessions::new(facts),
+            lines: Vec::new(),
+            touched: BTreeSet::new(),
+            horizon: Horizon::default(),
+            due: None,
+            stopping: Stopping::No,
+            asked: Vec::new(),
+        }
+    }
+
+    /// Calls the sessions, and passes on to the domain what they ask.
+    fn round<R>(&mut self, desk: &mut Desk<'_, RingPort>, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
+        let mut round = Round { now: desk.now, horizon: desk.horizon(), asked: &mut self.asked };
+        let result = call(&mut self.sessions, &mut round);
+        for (id, op) in self.asked.drain(..) {
+            desk.submit(FrontOp(id), op);
+        }
+        result
+    }
+
+    fn accept(&mut self, desk: &mut Desk<'_, RingPort>) {
+        self.accept_due = None;
+        if let (Some(listener), None) = (&self.listener, self.accepting) {
+            let op = uring::Op::Accept { listener: listener.clone() };
+            self.accepting = Some(desk.port.submit_io(op, number(Purpose::Accept, 0)));
+        }
+    }
+
+    fn accepted(&mut self, result: Result<Outcome, IoError>, desk: &mut Desk<'_, RingPort>) {
+        self.accepting = None;
+        match result {
+            Ok(Outcome::Accepted(socket)) => self.admit(socket, desk),
+            Ok(other) => unreachable!("an accept came back as {other:?}"),
+            Err(IoError::Cancelled) => return,
+            Err(error) => {
+                // Out of descriptors or memory, most likely: whoever is connected is served, newcomers wait in the backlog.
+                tracing::warn!(%error, "cannot take a connection; trying again in 100 ms");
+                self.accept_due = Some(after(desk.now, std::time::Duration::from_millis(100)));
+                return;
+            }
+        }
+        self.accept(desk);
+    }
+
+    fn admit(&mut self, socket: Socket, desk: &mut Desk<'_, RingPort>) {
+        let allowed = socket.peer().is_ok_and(|peer| self.uids_allowed.contains(&peer.uid));
+        let limits = &self.sessions.facts().limits;
+        if self.sessions.len() > limits.connections_max + limits.connections_max / 8 {
+            // Even those that are only told so take a place; beyond an eighth more of them nothing is said.
+            socket.shut_down();
+            return;
+        }
+        let full = self.sessions.len() >= limits.connections_max;
+        let connection = self.sessions.open(desk.now);
+        let at = connection.place as usize;
+        if self.lines.len() <= at {
+            self.lines.resize_with(at + 1, || None);
+        }
+        let line = Line { connection, socket, receiving: false, sending: false, receive_pages: 1, cut: false };
+        self.lines[at] = Some(line);
+        self.touched.insert(connection.place);
+        let refusal = match (allowed, full) {
+            (false, _) => Some(codes::ACCESS_DENIED),
+            (true, true) => Some(codes::CONNECTIONS_FULL),
+            (true, false) => None,
+        };
+        if let Some(code) = refusal {
+            tracing::warn!(code, "a connection was refused");
+            let session = self.sessions.get_mut(connection).expect("it was opened just now");
+            session.refuse_connection(code, desk.horizon());
+        }
+    }
+
+    fn received(&mut self, at: u32, completion: uring::Completion<Page>, desk: &mut Desk<'_, RingPort>) {
+        let line = self.line(at);
+        line.receiving = false;
+        let connection = line.connection;
+        let buffer = completion.buffer.expect("a receive brings its buffer home");
+        match completion.result {
+            Ok(Outcome::Moved(bytes)) if bytes > 0 => {
+                let full = bytes == buffer.len() * PAGE_BYTES;
+                line.receive_pages = if full { RECEIVE_BYTES / PAGE_BYTES } else { 1 };
+                let bytes = &buffer.as_bytes()[..bytes];
+                self.round(desk, |sessions, round| sessions.receive(connection, bytes, round));
+            }
+            Ok(_) => {
+                if let Some(session) = self.sessions.get_mut(connection) {
+                    session.end_of_input();
+                }
+            }
+            Err(_) => self.cut(at),
+        }
+    }
+
+    fn sent(&mut self, at: u32, completion: uring::Completion<Page>, desk: &mut Desk<'_, RingPort>) {
+        let line = self.line(at);
+        line.sending = false;
+        let connection = line.connection;
+        match completion.result {
+            Ok(Outcome::Moved(bytes)) if bytes > 0 => {
+                if let Some(session) = self.sessions.get_mut(connection) {
+                    session.consume(bytes);
+                }
+                self.round(desk, |sessions, round| sessions.sent(connection, round));
+            }
+            Ok(_) | Err(_) => self.cut(at),
+        }
+    }
+
+    fn line(&mut self, at: u32) -> &mut Line {
+        self.lines[at as usize].as_mut().expect("a line stays until its operations are home")
+    }
+
+    /// Ends a connection without a word.
+    fn cut(&mut self, at: u32) {
+        let line = self.line(at);
+        if !line.cut {
+            line.cut = true;
+            line.socket.shut_down();
+        }
+    }
+
+    /// Does for a connection what can be done now.
+    fn pump(&mut self, at: u32, desk: &mut Desk<'_, RingPort>) {
+        let Some(Some(line)) = self.lines.get_mut(at as usize) else { return };
+        let session = self.sessions.get_mut(line.connection).expect("a line has a session");
+        if session.is_over() && !line.cut && !line.sending {
+            line.cut = true;
+            line.socket.shut_down();
+        }
+        if line.cut {
+            if !line.receiving && !line.sending {
+                self.sessions.close(line.connection);
+                self.lines[at as usize] = None;
+            }
+            return;
+        }
+        let output = session.output(SEND_BYTES_MAX);
+        if !line.sending && !output.is_empty() {
+            let (buffer, bytes) = (pages_of(output), output.len());
+            let op = uring::Op::Send { socket: line.socket.clone(), buffer, range: 0..bytes };
+            desk.port.submit_io(op, number(Purpose::Send, at));
+            line.sending = true;
+        }
+        if !line.receiving && session.wants_bytes() {
+            let buffer = vec![Page([0; PAGE_BYTES]); line.receive_pages].into_boxed_slice();
+            let range = 0..buffer.len() * PAGE_BYTES;
+            let op = uring::Op::Receive { socket: line.socket.clone(), buffer, range };
+            desk.port.submit_io(op, number(Purpose::Receive, at));
+            line.receiving = true;
+        }
+    }
+
+    /// Calls every session, when the clock or the horizon asks for it.
+    fn turn_sessions(&mut self, desk: &mut Desk<'_, RingPort>) {
+        let now = desk.now;
+        let moved = desk.horizon() != self.horizon;
+        if !moved && self.due.is_none_or(|due| due.nanos > now.nanos) && self.touched.is_empty() {
+            return;
+        }
+        self.horizon = desk.horizon();
+        // The touched ones only, unless time or the horizon concern all.
+        let all = moved || self.due.is_some_and(|due| due.nanos <= now.nanos);
+        let connections = if all {
+            self.due = None;
+            self.sessions.all()
+        } else {
+            self.touched.iter().filter_map(|&place| self.sessions.at(place)).collect()
+        };
+        for connection in connections {
+            let due = self.round(desk, |sessions, round| sessions.turn(connection, round));
+            self.due = [self.due, due].into_iter().flatten().min();
+            self.touched.insert(connection.place);
+            let limits = self.sessions.facts().limits;
+            if self.sessions.get_mut(connection).is_some_and(|session| session.is_stuck(&limits, now)) {
+                let client = self.sessions.get_mut(connection).map_or("", |session| session.client());
+                tracing::warn!(client, "a connection did not read its replies and was cut");
+                self.cut(connection.place);
+            }
+        }
+    }
+
+    /// Whether everything has ended; cuts what has not in time.
+    fn is_done(&mut self, now: Tick) -> bool {
+        let Stopping::Until(end) = self.stopping else { return false };
+        if end.nanos <= now.nanos {
+            for connection in self.sessions.all() {
+                self.cut(connection.place);
+                self.touched.insert(connection.place);
+            }
+        }
+        self.sessions.len() == 0
+    }
+}
+
+impl Front<RingPort> for SocketFront {
+    fn start(&mut self, desk: &mut Desk<'_, RingPort>) {
+        self.horizon = desk.horizon();
+        if let Some(doorbell) = &self.termination {
+            let op = uring::Op::Watch { doorbell: doorbell.clone() };
+            desk.port.submit_io(op, number(Purpose::Terminate, 0));
+        }
+        self.accept(desk);
+    }
+
+    fn completed(&mut self, io: uring::Completion<Page>, desk: &mut Desk<'_, RingPort>) {
+        let (purpose, at) = split(io.user);
+        match purpose {
+            Purpose::Accept => self.accepted(io.result, desk),
+            Purpose::Terminate => {
+                if self.stopping == Stopping::No {
+                    self.stopping = Stopping::Wanted;
+                }
+            }
+            Purpose::Receive => {
+                self.touched.insert(at);
+                self.received(at, io, desk);
+            }
+            Purpose::Send => {
+                self.touched.insert(at);
+                self.sent(at, io, desk);
+            }
+            Purpose::Cancel => {}
+        }
+    }
+
+    fn answered(&mut self, id: FrontOp, answer: Result<Answer, Error>, desk: &mut Desk<'_, RingPort>) {
+        if let Some(connection) = self.round(desk, |sessions, round| sessions.answered(id.0, &answer, round)) {
+            self.touched.insert(connection.place);
+        }
+    }
+
+    fn turn(&mut self, desk: &mut Desk<'_, RingPort>) -> Wish {
+        if self.accept_due.is_some_and(|due| due.nanos <= desk.now.nanos) {
+            self.accept(desk);
+        }
+        self.turn_sessions(desk);
+        let done = self.is_done(desk.now);
+        while let Some(at) = self.touched.pop_first() {
+            self.pump(at, desk);
+        }
+        let (life, end) = match self.stopping {
+            Stopping::No => (Life::Serving, None),
+            // The shard tells us to stop before the next turn, which is due at once.
+            Stopping::Wanted => (Life::Closing, Some(desk.now)),
+            Stopping::Until(_) if done || self.sessions.len() == 0 => (Life::Done, None),
+            Stopping::Until(end) => (Life::Closing, Some(end).filter(|end| end.nanos > desk.now.nanos)),
+        };
+        Wish { due: [self.due, self.accept_due, end].into_iter().flatten().min(), life }
+    }
+
+    fn stop(&mut self, desk: &mut Desk<'_, RingPort>) {
+        self.stopping = Stopping::Until(after(desk.now, self.sessions.facts().limits.drain_patience));
+        // The file goes with the listener, so newcomers learn at once that nobody serves.
+        self.listener = None;
+        self.accept_due = None;
+        if let Some(id) = self.accepting {
+            desk.port.submit_io(uring::Op::Cancel { id }, number(Purpose::Cancel, 0));
+        }
+        for connection in self.sessions.all() {
+            self.sessions.get_mut(connection).expect("it is one of all").stop();
+            self.touched.insert(connection.place);
+        }
+    }
+}
+
+fn number(purpose: Purpose, at: u32) -> u64 {
+    (purpose as u64) << PURPOSE_SHIFT | u64::from(at)
+}
+
+fn split(number: u64) -> (Purpose, u32) {
+    let all = [Purpose::Accept, Purpose::Terminate, Purpose::Receive, Purpose::Send, Purpose::Cancel];
+    let purpose = all.into_iter().find(|purpose| *purpose as u64 == number >> PURPOSE_SHIFT);
+    let at = u32::try_from(number & u64::from(u32::MAX)).expect("32 bits");
+    (purpose.unwrap_or_else(|| unreachable!("{number:#x} is no number of the front's")), at)
+}
+
+/// The bytes in pages of their own, for a send that owns its buffer.
+fn pages_of(bytes: &[u8]) -> Box<[Page]> {
+    let mut pages = vec![Page([0; PAGE_BYTES]); bytes.len().div_ceil(PAGE_BYTES)];
+    for (page, piece) in pages.iter_mut().zip(bytes.chunks(PAGE_BYTES)) {
+        page.0[..piece.len()].copy_from_slice(piece);
+    }
+    pages.into_boxed_slice()
+}

@@ -1,0 +1,215 @@
+//! A real socket, a real ring, and the loop of a shard; behind them a domain that answers what it is told to.
+
+use super::*;
+use domains::{Answer, Capabilities, Domain, Horizon, Op, OpId, Tick};
+use segments::{Completion, Request, Tag};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::Duration;
+use uring::{Bell, Caching, File, Stream};
+use wire::{FrameReader, FrameWriter, Hello, Outcome};
+
+/// Knows no table, and says so.
+#[derive(Debug, Default)]
+struct Empty {
+    ready: Vec<(OpId, Result<Answer, domains::Error>)>,
+    forced: Option<mpsc::Sender<()>>,
+}
+
+impl Domain for Empty {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { name: "empty", abortable: true, persistence: true }
+    }
+
+    fn horizon(&self) -> Horizon {
+        Horizon { incarnation: Incarnation(1), persistent: EpochId::base(Incarnation(1)) }
+    }
+
+    fn submit(&mut self, id: OpId, op: Op, _now: Tick) {
+        let mut answer = Answer::Pair(None);
+        if let Op::Force = op {
+            self.forced.as_ref().map(|forced| forced.send(()));
+            answer = Answer::Persistent(self.horizon());
+        }
+        self.ready.push((id, Ok(answer)));
+    }
+
+    fn turn(&mut self, _now: Tick) -> Option<Tick> {
+        None
+    }
+
+    fn take_answers(&mut self, answers: &mut Vec<(OpId, Result<Answer, domains::Error>)>) {
+        answers.append(&mut self.ready);
+    }
+}
+
+impl Driven for Empty {
+    fn take_requests(&mut self, _requests: &mut Vec<(Tag, Request)>) {}
+
+    fn complete(&mut self, completion: Completion, _now: Tick) {
+        unreachable!("nothing was asked of the device: {:?}", completion.tag);
+    }
+}
+
+/// A server on a thread of its own, and the bell that stops it.
+struct Server {
+    thread: std::thread::JoinHandle<Result<(), Error>>,
+    bell: Bell,
+    forced: mpsc::Receiver<()>,
+}
+
+fn start(directory: &Path, io: IoKind, change: impl FnOnce(&mut ServeConfig)) -> Server {
+    let doorbell = Doorbell::new().unwrap();
+    let bell = doorbell.bell();
+    let mut config = ServeConfig::new(directory.to_owned(), directory.join("socket"));
+    config.termination = Some(doorbell);
+    config.io = io;
+    change(&mut config);
+    let data = directory.join("data");
+    let (forced, was_forced) = mpsc::channel();
+    let (ready, is_ready) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let open = move |_: &DirectoryLock, io| {
+            let file = File::create(&data, Caching::Buffered).map_err(OpenError::from)?;
+            let device = RingDevice::new(io, file).map_err(OpenError::from)?;
+            let domain = Empty { ready: Vec::new(), forced: Some(forced) };
+            Ok(Opened { domain, device, server_id: [1; 16], cuts: Vec::new() })
+        };
+        serve_with(&config, open, |_| ready.send(()).unwrap())
+    });
+    is_ready.recv().unwrap();
+    Server { thread, bell, forced: was_forced }
+}
+
+impl Server {
+    fn stop(self, socket: &Path) {
+        self.bell.ring();
+        self.thread.join().unwrap().unwrap();
+        self.forced.try_recv().unwrap();
+        assert!(!socket.exists(), "the socket's file is gone");
+    }
+}
+
+fn connect(socket: &Path) -> Stream {
+    let stream = uring::socket::connect(socket).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// Reads frames until so many have come, or the stream ends.
+fn read(stream: &mut Stream, frames: usize) -> Vec<(u64, Option<u16>)> {
+    let mut reader = FrameReader::new(u32::MAX);
+    let (mut seen, mut bytes) = (Vec::new(), [0; 4096]);
+    while seen.len() < frames {
+        let count = stream.read(&mut bytes).unwrap();
+        if count == 0 {
+            break;
+        }
+        reader.push(&bytes[..count]);
+        while let Some(frame) = reader.frame().unwrap() {
+            let fault = frame.reply().ok().and_then(|reply| match reply.outcome {
+                Outcome::Err(fault) => Some(fault.code),
+                Outcome::Ok(_) => None,
+            });
+            seen.push((frame.header.id, fault));
+            reader.advance();
+        }
+    }
+    seen
+}
+
+fn greeting() -> FrameWriter {
+    let (client_name, client_version) = ("test", "1");
+    let hello =
+        Hello { version_min: 1, version_max: 1, features: 0, in_order: true, client_name, client_version, known: None };
+    let mut writer = FrameWriter::new(u32::MAX);
+    writer.hello(1, &hello).unwrap();
+    writer
+}
+
+fn serves_and_stops(io: IoKind) {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let server = start(directory.path(), io, |_| {});
+    let mut stream = connect(&socket);
+    let mut writer = greeting();
+    for id in 2..=1001 {
+        writer.request(id, 0, wire::Op::Lookup { table: 1, key: wire::Bytes(b"k") }).unwrap();
+    }
+    stream.write_all(writer.bytes()).unwrap();
+    let expected: Vec<_> = (1..=1001).map(|id| (id, None)).collect();
+    assert_eq!(read(&mut stream, 1001), expected);
+    // One that talks nonsense is told so and ended; the other is served on.
+    let mut noise = connect(&socket);
+    noise.write_all(b"PING\r\n").unwrap();
+    assert_eq!(read(&mut noise, 2), [(0, Some(wire::codes::NOT_A_FRAME))]);
+    let mut more = FrameWriter::new(u32::MAX);
+    more.request(5, 0, wire::Op::Ping).unwrap();
+    stream.write_all(more.bytes()).unwrap();
+    assert_eq!(read(&mut stream, 1), [(5, None)]);
+    server.stop(&socket);
+    assert_eq!(read(&mut stream, 1), [], "the stream ends with the server");
+}
+
+#[test]
+fn a_thousand_requests_through_a_socket_and_a_clean_stop() {
+    serves_and_stops(IoKind::Auto);
+}
+
+#[test]
+fn the_same_without_a_ring() {
+    serves_and_stops(IoKind::Posix);
+}
+
+#[test]
+fn strangers_are_told_and_not_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let server = start(directory.path(), IoKind::Auto, |config| config.uids = vec![u32::MAX]);
+    let mut stream = connect(&socket);
+    assert_eq!(read(&mut stream, 2), [(0, Some(wire::codes::ACCESS_DENIED))]);
+    server.stop(&socket);
+}
+
+#[test]
+fn a_connection_too_many_is_told_and_room_is_made_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let server = start(directory.path(), IoKind::Auto, |config| config.limits.connections_max = 1);
+    let mut first = connect(&socket);
+    first.write_all(greeting().bytes()).unwrap();
+    assert_eq!(read(&mut first, 1), [(1, None)]);
+    let mut second = connect(&socket);
+    assert_eq!(read(&mut second, 2), [(0, Some(wire::codes::CONNECTIONS_FULL))]);
+    drop(first);
+    // The server hears of it in its own time, but it does.
+    loop {
+        let mut third = connect(&socket);
+        let _ = third.write_all(greeting().bytes());
+        if read(&mut third, 1) == [(1, None)] {
+            break;
+        }
+    }
+    server.stop(&socket);
+}
+
+#[test]
+fn a_second_server_is_refused_and_a_stale_socket_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let socket = directory.path().join("socket");
+    let server = start(directory.path(), IoKind::Posix, |_| {});
+    let config = ServeConfig::new(directory.path().to_owned(), socket.clone());
+    let open = |_: &DirectoryLock, _| -> Result<Opened<Empty>, Error> { unreachable!("the lock is held") };
+    let refused = serve_with(&config, open, |_| unreachable!("it never serves"));
+    assert!(matches!(refused, Err(Error::Open(OpenError::Machine(uring::Error::InUse { .. })))), "{refused:?}");
+    assert!(socket.exists(), "the first one's socket is left alone");
+    server.stop(&socket);
+    drop(std::os::unix::net::UnixListener::from(rebind(&socket)));
+    assert!(socket.exists(), "a dead server's socket stays behind");
+    std::fs::remove_file(directory.path().join("data")).unwrap();
+    start(directory.path(), IoKind::Posix, |_| {}).stop(&socket);
+}
+
+fn rebind(socket: &Path) -> std::os::fd::OwnedFd {
+    std::os::unix::net::UnixListener::bind(socket).unwrap().into()
+}

@@ -1,0 +1,342 @@
+//! One connection, without its socket: bytes in, operations out; answers in, bytes out.
+//!
+//! Contract:
+//! * a request is answered exactly once, and its operations are begun in the order in which they came;
+//! * nothing is begun while the connection has used up its credits, or does not read; then [`Session::wants_bytes`] is
+//!   `false` and stays so until an answer or a send makes room;
+//! * what a peer sends is data: whatever it is, the session answers, or ends, and the domain sees whole requests only;
+//! * a connection that ends leaves no transaction open, and what was begun for it is answered to nobody.
+//!
+//! Invariants: credits taken equal the operations of calls without a reply; a session that is ending begins nothing.
+//!
+//! It reads no clock and no socket: time comes as a [`Tick`], bytes as slices.
+
+use crate::calls::{Calls, Purpose, Ticket};
+use crate::convert::{horizon_out, outcome};
+use crate::faults::fault;
+use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX};
+use crate::transactions::Transactions;
+use domains::{Answer, Capabilities, Error, Horizon, Persistence, Tick};
+use segments::{EpochId, Incarnation};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+use wire::codes;
+use wire::{Element, FrameError, FrameReader, FrameWriter, Outcome};
+
+mod begin;
+mod hello;
+
+/// What a server tells its clients about itself.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The store's identity.
+    pub server_id: [u8; 16],
+    /// What the domain can promise.
+    pub capabilities: Capabilities,
+    /// The cuts of incarnations that have ended, as far as they are known.
+    pub cuts: Vec<(Incarnation, EpochId)>,
+    /// Bounds of a connection.
+    pub limits: Limits,
+}
+
+/// What a session is told at each call, and where it puts what it asks.
+#[derive(Debug)]
+pub(crate) struct World<'a> {
+    pub(crate) facts: &'a Facts,
+    pub(crate) now: Tick,
+    pub(crate) horizon: Horizon,
+    pub(crate) asked: &'a mut Vec<(Ticket, domains::Op)>,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Life {
+    /// It has not said hello since then.
+    Greeting(Tick),
+    /// It is served.
+    Open,
+    /// Nothing more is taken from it; it ends when what was begun is answered and sent.
+    Ending,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    life: Life,
+    /// The server stops: requests are answered with a fault.
+    stopping: bool,
+    in_order: bool,
+    reader: FrameReader,
+    writer: FrameWriter,
+    calls: Calls,
+    /// Calls in the order of their requests, where replies must come in that order.
+    order: VecDeque<u32>,
+    transactions: Transactions,
+    /// Epochs whose persistence is to be pushed.
+    notices: BTreeSet<EpochId>,
+    /// The first frame waits for room: for so many operations.
+    stalled: Option<usize>,
+    received_at: Tick,
+    /// Since when replies wait and the socket has taken nothing.
+    unsent_since: Option<Tick>,
+    client: String,
+    /// Bytes of a reply frame, and of replies not sent above which reads are not answered.
+    limits: (usize, usize),
+}
+
+/// The moment so long after another.
+pub(crate) fn after(tick: Tick, wait: Duration) -> Tick {
+    let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+    let millis = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    Tick { nanos: tick.nanos.saturating_add(nanos), unix_ms: tick.unix_ms.saturating_add(millis) }
+}
+
+impl Session {
+    pub(crate) fn new(facts: &Facts, now: Tick) -> Self {
+        Self {
+            life: Life::Greeting(now),
+            stopping: false,
+            in_order: false,
+            reader: FrameReader::new(wire::limits::HELLO_FRAME_BYTES_MAX),
+            writer: FrameWriter::new(facts.limits.reply_frame_bytes_max),
+            calls: Calls::default(),
+            order: VecDeque::new(),
+            transactions: Transactions::default(),
+            notices: BTreeSet::new(),
+            stalled: None,
+            received_at: now,
+            unsent_since: None,
+            client: String::new(),
+            limits: (facts.limits.reply_frame_bytes_max as usize, facts.limits.unsent_bytes_hard),
+        }
+    }
+
+    /// Takes bytes from the socket and begins what they ask for.
+    pub(crate) fn receive(&mut self, bytes: &[u8], world: &mut World<'_>) {
+        if self.life == Life::Ending {
+            return;
+        }
+        self.received_at = world.now;
+        self.reader.push(bytes);
+        self.proceed(world);
+    }
+
+    /// The peer will send no more. What it had begun is answered, in case it still reads.
+    pub(crate) fn end_of_input(&mut self) {
+        self.end();
+    }
+
+    /// The connection is not served: the peer is told why.
+    pub(crate) fn refuse_connection(&mut self, code: u16, horizon: Horizon) {
+        self.fail(0, code, horizon);
+    }
+
+    /// The server stops: transactions are aborted, what is under way is answered, and then the connection ends.
+    pub(crate) fn stop(&mut self) {
+        self.stopping = true;
+        self.transactions.abort_all();
+    }
+
+    /// The domain has answered.
+    pub(crate) fn answered(&mut self, ticket: Ticket, result: &Result<Answer, Error>, world: &mut World<'_>) {
+        let Some(place) = ticket else { return };
+        let purpose = self.calls.purpose(place);
+        if let Ok(Answer::Committed(committed)) = result
+            && purpose.notify
+            && committed.persistence == Persistence::Pending
+        {
+            self.await_notice(committed.epoch);
+        }
+        let mut text = String::new();
+        let outcome = outcome(result, &mut text);
+        self.settle(place, purpose, outcome, world.horizon);
+        self.proceed(world);
+    }
+
+    /// What time and the domain's progress have brought: notices, ends of patience. Says when to call again, by the clock alone.
+    pub(crate) fn turn(&mut self, world: &mut World<'_>) -> Option<Tick> {
+        self.notice(world.horizon);
+        let limits = &world.facts.limits;
+        let expiry = self.transactions.expire(limits, world.now);
+        let greeting = match self.life {
+            Life::Greeting(since) => Some(after(since, limits.hello_patience)),
+            Life::Open | Life::Ending => None,
+        };
+        // Inside a frame: between frames a connection may be idle for ever, and a stalled one waits for us.
+        let inside = self.life == Life::Open && !self.reader.is_empty() && self.stalled.is_none();
+        let reading = inside.then(|| after(self.received_at, limits.stall_patience));
+        for due in [greeting, reading].into_iter().flatten() {
+            if due.nanos <= world.now.nanos {
+                self.fail(0, codes::TIMED_OUT, world.horizon);
+                return expiry;
+            }
+        }
+        if self.unsent_since.is_none() && !self.writer.is_empty() {
+            self.unsent_since = Some(world.now);
+        }
+        let sending = self.unsent_since.map(|since| after(since, limits.stall_patience));
+        [expiry, greeting, reading, sending].into_iter().flatten().min()
+    }
+
+    /// Whether the peer has not read for too long, so that the connection is cut.
+    pub(crate) fn is_stuck(&self, limits: &Limits, now: Tick) -> bool {
+        self.unsent_since.is_some_and(|since| after(since, limits.stall_patience).nanos <= now.nanos)
+    }
+
+    /// Whether bytes should be received.
+    pub(crate) fn wants_bytes(&self) -> bool {
+        self.life != Life::Ending && self.stalled.is_none()
+    }
+
+    /// Whether the connection can be closed: all is answered and sent.
+    pub(crate) fn is_over(&self) -> bool {
+        let ends = self.life == Life::Ending || (self.stopping && self.stalled.is_none());
+        ends && self.calls.is_empty() && self.writer.is_empty()
+    }
+
+    /// Bytes to be sent next, at most so many. They stay until [`Self::consume`].
+    pub(crate) fn output(&self, bytes_max: usize) -> &[u8] {
+        let bytes = self.writer.bytes();
+        &bytes[..bytes.len().min(bytes_max)]
+    }
+
+    /// The socket has taken so many bytes.
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        self.writer.consume(bytes);
+    }
+
+    /// The socket has taken bytes: the peer reads, and there may be room to go on.
+    pub(crate) fn sent(&mut self, world: &mut World<'_>) {
+        self.unsent_since = (!self.writer.is_empty()).then_some(world.now);
+        self.proceed(world);
+    }
+
+    /// Who it is, for people.
+    pub(crate) fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// Begins what waits in the reader, as far as there is room.
+    fn proceed(&mut self, world: &mut World<'_>) {
+        let limits = &world.facts.limits;
+        // The reader is out of the session while its frames are looked at.
+        let mut reader = std::mem::replace(&mut self.reader, FrameReader::new(0));
+        while self.life != Life::Ending {
+            if !self.has_room(limits) {
+                self.stalled = Some(self.stalled.unwrap_or(1));
+                break;
+            }
+            self.stalled = None;
+            match reader.frame() {
+                Ok(None) => break,
+                Err(FrameError::Mark { .. }) => self.fail(0, codes::NOT_A_FRAME, world.horizon),
+                Err(FrameError::TooLarge { id, .. }) => self.fail(id, codes::FRAME_TOO_LARGE, world.horizon),
+                Ok(Some(frame)) => {
+                    if !self.begin_frame(&frame, world) {
+                        break;
+                    }
+                    reader.advance();
+                    if self.life == Life::Open {
+                        reader.set_frame_bytes_max(limits.request_frame_bytes_max);
+                    }
+                }
+            }
+        }
+        self.reader = if self.life == Life::Ending { FrameReader::new(0) } else { reader };
+    }
+
+    /// Whether the next request, of as many operations as it was found to have, may begin.
+    fn has_room(&self, limits: &Limits) -> bool {
+        let need = self.stalled.unwrap_or(1);
+        self.writer.len() <= limits.unsent_bytes_max
+            && self.calls.bytes() <= limits.request_bytes_max
+            && (self.calls.is_empty() || self.calls.ops() + need <= limits.ops_in_flight_max)
+    }
+
+    /// Notes an operation's outcome and replies when its call is complete.
+    fn settle(&mut self, place: (u32, u32), purpose: Purpose, outcome: Outcome<'_>, horizon: Horizon) {
+        let call = self.calls.call(place.0);
+        let mut element = if call.cancelled { Element::default() } else { Element::outcome(outcome) };
+        // A batch's reply is one frame, and a client that does not read must not fill our memory with what it can ask for again.
+        let frame_full = call.gathered() + element.len() + BATCH_RESERVE_BYTES > self.limits.0;
+        if purpose.reads && call.batch && frame_full {
+            element = Element::outcome(fault(codes::REPLY_TOO_LARGE));
+        } else if purpose.reads && self.writer.len() + element.len() > self.limits.1 && !self.writer.is_empty() {
+            element = Element::outcome(fault(codes::SLOW_READER));
+        }
+        self.settle_element(place, element, horizon);
+    }
+
+    fn settle_element(&mut self, place: (u32, u32), outcome: Element, horizon: Horizon) {
+        if self.calls.answer(place, outcome) {
+            self.reply_to(place.0, horizon);
+        }
+    }
+
+    /// A call is complete: its reply is written now, or in its turn.
+    fn reply_to(&mut self, at: u32, horizon: Horizon) {
+        if !self.in_order {
+            self.write_reply(at, horizon);
+            return;
+        }
+        while let Some(&first) = self.order.front() {
+            if !self.calls.call(first).is_complete() {
+                return;
+            }
+            self.order.pop_front();
+            self.write_reply(first, horizon);
+        }
+    }
+
+    fn write_reply(&mut self, at: u32, horizon: Horizon) {
+        let call = self.calls.finish(at);
+        if call.cancelled {
+            return;
+        }
+        let (id, batch) = (call.id, call.batch);
+        let outcomes = call.into_outcomes();
+        let horizon = horizon_out(horizon);
+        let written = if batch {
+            self.writer.batch_reply(id, horizon, &outcomes)
+        } else {
+            self.writer.reply_element(id, horizon, &outcomes[0])
+        };
+        if written.is_err() {
+            self.writer.reply(id, horizon, fault(codes::REPLY_TOO_LARGE)).expect("a fault is small");
+        }
+    }
+
+    /// Replies to what is no call.
+    fn reply_at_once(&mut self, id: u64, outcome: Outcome<'_>, horizon: Horizon) {
+        self.writer.reply(id, horizon_out(horizon), outcome).expect("what the session says itself is small");
+    }
+
+    /// Tells the peer why, and ends the connection when what was begun is answered.
+    fn fail(&mut self, id: u64, code: u16, horizon: Horizon) {
+        self.reply_at_once(id, fault(code), horizon);
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.life = Life::Ending;
+        self.stalled = None;
+        self.transactions.abort_all();
+        self.notices.clear();
+        self.reader = FrameReader::new(0);
+    }
+
+    fn await_notice(&mut self, epoch: EpochId) {
+        self.notices.insert(epoch);
+        // The notice of a later epoch speaks for all before it, so the earliest can wait for the next.
+        if self.notices.len() > NOTICES_MAX {
+            self.notices.pop_first();
+        }
+    }
+
+    fn notice(&mut self, horizon: Horizon) {
+        if self.notices.first().is_some_and(|&first| first <= horizon.persistent) {
+            self.notices = self.notices.split_off(&EpochId(horizon.persistent.0 + 1));
+            self.writer.push(wire::Push::Persistent(horizon_out(horizon))).expect("a push is small");
+        }
+    }
+}

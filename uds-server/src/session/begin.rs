@@ -1,0 +1,248 @@
+//! From a frame to the operations it asks for: which verb does what.
+//!
+//! The dispatcher reads as the list of verbs; what a verb does is below it, one function each.
+
+use super::{Life, Session, World, after};
+use crate::calls::Purpose;
+use crate::convert::{add_parts, domain_op, level, outcome};
+use crate::faults::fault;
+use crate::limits::{Limits, PART_BYTES};
+use domains::Error;
+use segments::TableId;
+use std::time::Duration;
+use txn::{Change, CommitSet};
+use wire::codes;
+use wire::{Answer, Bytes, CommitOptions, DecodeError, Encoded, Frame, Kind, Op, Outcome, Part, Value, Version};
+
+type Place = (u32, u32);
+
+impl Session {
+    /// Begins the first frame; `false` when there is no room for it yet.
+    pub(super) fn begin_frame(&mut self, frame: &Frame<'_>, world: &mut World<'_>) -> bool {
+        if matches!(self.life, Life::Greeting(_)) {
+            self.greet(frame, world);
+            return true;
+        }
+        let header = frame.header;
+        let kind = Kind::from_u8(header.kind);
+        if let Some(code) = self.refusal(frame, kind, world) {
+            match code {
+                codes::HELLO_EXPECTED => self.fail(header.id, code, world.horizon),
+                _ => self.reply_at_once(header.id, fault(code), world.horizon),
+            }
+            return true;
+        }
+        if kind == Some(Kind::Request) {
+            let at = self.begin_call(frame, false, 1);
+            self.begin_op((at, 0), (frame.body, frame.tail), &mut 0, world);
+            return true;
+        }
+        match frame.batch() {
+            Ok(elements) => self.begin_batch(frame, &elements, world),
+            Err(_) => {
+                self.reply_at_once(header.id, fault(codes::MALFORMED), world.horizon);
+                true
+            }
+        }
+    }
+
+    /// Why a frame is not begun at all.
+    fn refusal(&self, frame: &Frame<'_>, kind: Option<Kind>, world: &World<'_>) -> Option<u16> {
+        let header = frame.header;
+        let deadline = after(self.received_at, Duration::from_millis(u64::from(header.deadline_ms)));
+        match kind {
+            Some(Kind::Hello) => Some(codes::HELLO_EXPECTED),
+            Some(Kind::Request | Kind::Batch) if header.flags == 0 => {
+                if header.id == 0 {
+                    Some(codes::BAD_ID)
+                } else if self.stopping {
+                    Some(codes::STOPPING)
+                } else if header.deadline_ms != 0 && deadline.nanos <= world.now.nanos {
+                    Some(codes::DEADLINE)
+                } else {
+                    None
+                }
+            }
+            Some(Kind::Request | Kind::Batch | Kind::Welcome | Kind::Reply | Kind::BatchReply | Kind::Push) | None => {
+                Some(codes::UNKNOWN_VERB)
+            }
+        }
+    }
+
+    fn begin_call(&mut self, frame: &Frame<'_>, batch: bool, ops: usize) -> u32 {
+        let bytes = frame.body.len() + frame.tail.len();
+        let at = self.calls.begin(frame.header.id, batch, ops, bytes);
+        if self.in_order {
+            self.order.push_back(at);
+        }
+        at
+    }
+
+    fn begin_batch(&mut self, frame: &Frame<'_>, elements: &[Encoded<'_>], world: &mut World<'_>) -> bool {
+        if elements.is_empty() {
+            let at = self.begin_call(frame, true, 0);
+            self.reply_to(at, world.horizon);
+            return true;
+        }
+        self.stalled = Some(elements.len());
+        if !self.has_room(&world.facts.limits) {
+            return false;
+        }
+        self.stalled = None;
+        let at = self.begin_call(frame, true, elements.len());
+        let mut parts = 0;
+        for (op, element) in (0..).zip(elements) {
+            self.begin_op((at, op), *element, &mut parts, world);
+        }
+        true
+    }
+
+    /// Begins one operation. `parts` counts those of the frame's commit sets.
+    fn begin_op(&mut self, place: Place, (body, tail): Encoded<'_>, parts: &mut usize, world: &mut World<'_>) {
+        let op = match Op::decode(body, tail) {
+            Ok(op) => op,
+            Err(DecodeError::Unknown { .. }) => return self.refuse(place, codes::UNKNOWN_VERB, world),
+            Err(DecodeError::Malformed | DecodeError::Leftover { .. } | DecodeError::Tail) => {
+                return self.refuse(place, codes::MALFORMED, world);
+            }
+        };
+        if let Op::Commit { parts: added, .. } | Op::TxnAdd { parts: added, .. } = &op {
+            *parts += added.len();
+            if *parts > wire::limits::PARTS_MAX {
+                return self.refuse(place, codes::TOO_MANY_PARTS, world);
+            }
+            self.calls.add_bytes(place.0, added.len() * PART_BYTES);
+        }
+        match op {
+            Op::Ping => self.say(place, Answer::Done, world),
+            Op::Commit { parts, options } => self.commit_whole(place, &parts, options, world),
+            Op::TxnOpen => self.txn_open(place, world),
+            Op::TxnAdd { txn, parts } => self.txn_add(place, txn, &parts, world),
+            Op::TxnLookup { txn, table, key } => self.txn_lookup(place, txn, (table, key), world),
+            Op::TxnCommit { txn, options } => match self.transactions.take(txn) {
+                Some(set) => self.commit(place, set, options, world),
+                None => self.refuse(place, codes::NO_SUCH_TRANSACTION, world),
+            },
+            Op::TxnAbort { txn } => match self.transactions.take(txn) {
+                Some(_) => self.say(place, Answer::Done, world),
+                None => self.refuse(place, codes::NO_SUCH_TRANSACTION, world),
+            },
+            Op::Cancel { id } => self.cancel(place, id, world),
+            Op::Lookup { .. }
+            | Op::Next { .. }
+            | Op::Follow { .. }
+            | Op::Await { .. }
+            | Op::Force
+            | Op::ListTables
+            | Op::Status => self.ask(place, &op, true, world),
+            Op::Reserve { .. }
+            | Op::CreateTable { .. }
+            | Op::OpenTable { .. }
+            | Op::RenameTable { .. }
+            | Op::DestroyTable { .. }
+            | Op::DropCache => self.ask(place, &op, false, world),
+        }
+    }
+
+    /// Passes an operation on to the domain.
+    fn ask(&mut self, place: Place, op: &Op<'_>, reads: bool, world: &mut World<'_>) {
+        let op = domain_op(op).expect("the dispatcher passes the domain's verbs on, and only those");
+        self.calls.set_purpose(place, Purpose { notify: false, reads });
+        world.asked.push((Some(place), op));
+    }
+
+    /// Answers without the domain.
+    fn say(&mut self, place: Place, answer: Answer<'_>, world: &World<'_>) {
+        self.settle(place, Purpose::default(), Outcome::Ok(answer), world.horizon);
+    }
+
+    fn refuse(&mut self, place: Place, code: u16, world: &World<'_>) {
+        self.settle(place, Purpose::default(), fault(code), world.horizon);
+    }
+
+    fn fault_of(&mut self, place: Place, error: Error, world: &World<'_>) {
+        let mut text = String::new();
+        let result = Err(error);
+        self.settle(place, Purpose::default(), outcome(&result, &mut text), world.horizon);
+    }
+
+    fn commit_whole(&mut self, place: Place, parts: &[Part<'_>], options: CommitOptions, world: &mut World<'_>) {
+        let mut set = CommitSet::new();
+        match add_parts(&mut set, parts) {
+            Ok(()) => self.commit(place, set, options, world),
+            Err(error) => self.fault_of(place, Error::Set(error), world),
+        }
+    }
+
+    fn commit(&mut self, place: Place, set: CommitSet, options: CommitOptions, world: &mut World<'_>) {
+        self.calls.set_purpose(place, Purpose { notify: options.notify, reads: false });
+        world.asked.push((Some(place), domains::Op::Commit { set, level: level(options.level) }));
+        if options.force {
+            // Nobody waits for it: the commit's own answer says all, and the notice comes with the epoch.
+            world.asked.push((None, domains::Op::Force));
+        }
+    }
+
+    fn txn_open(&mut self, place: Place, world: &World<'_>) {
+        match self.transactions.open(&world.facts.limits, world.now) {
+            Some(txn) => self.say(place, Answer::Opened { txn }, world),
+            None => self.refuse(place, codes::TRANSACTIONS_FULL, world),
+        }
+    }
+
+    fn txn_add(&mut self, place: Place, txn: u64, parts: &[Part<'_>], world: &World<'_>) {
+        let full = !self.fits_transactions(parts, &world.facts.limits);
+        let Some(set) = self.transactions.set(txn, world.now) else {
+            return self.refuse(place, codes::NO_SUCH_TRANSACTION, world);
+        };
+        if full {
+            return self.refuse(place, codes::TRANSACTIONS_FULL, world);
+        }
+        match add_parts(set, parts) {
+            Ok(()) => self.say(place, Answer::Done, world),
+            Err(error) => {
+                // Some of the parts are in, and the client cannot tell which: nobody should commit that.
+                let _ = self.transactions.take(txn);
+                self.fault_of(place, Error::Set(error), world);
+            }
+        }
+    }
+
+    fn fits_transactions(&self, parts: &[Part<'_>], limits: &Limits) -> bool {
+        let value = |part: &Part<'_>| match part.change {
+            wire::Change::Put { value, .. } => value.bytes().len(),
+            wire::Change::None | wire::Change::Delete => 0,
+        };
+        let more: usize = parts.iter().map(|part| part.key.0.len() + value(part)).sum();
+        self.transactions.bytes() + more <= limits.transaction_bytes_max
+    }
+
+    /// The transaction's own update if it has one; otherwise what the domain has.
+    fn txn_lookup(&mut self, place: Place, txn: u64, (table, key): (u32, Bytes<'_>), world: &mut World<'_>) {
+        let Some(set) = self.transactions.set(txn, world.now) else {
+            return self.refuse(place, codes::NO_SUCH_TRANSACTION, world);
+        };
+        let outcome = match set.find(TableId(table), key.0).map(|part| part.change) {
+            Some(Change::Put { value, options }) => Answer::Pair(Some(wire::Pair {
+                key,
+                value: Value::new(value),
+                version: Version::default(),
+                expires_ms: options.expires_ms,
+                compressed: options.compressed,
+            })),
+            Some(Change::Delete) => Answer::Pair(None),
+            Some(Change::None) | None => return self.ask(place, &Op::Lookup { table, key }, true, world),
+        };
+        // The value lies in the set, which lies in this session: it is encoded before the session is used again.
+        let element = wire::Element::outcome(Outcome::Ok(outcome));
+        self.settle_element(place, element, world.horizon);
+    }
+
+    fn cancel(&mut self, place: Place, id: u64, world: &World<'_>) {
+        let found = self.calls.cancel(id);
+        if found {
+            self.reply_at_once(id, fault(codes::CANCELLED), world.horizon);
+        }
+        self.say(place, Answer::Cancelled(found), world);
+    }
+}

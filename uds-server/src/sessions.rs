@@ -1,0 +1,173 @@
+//! All connections: who is who, and whose answer an answer is.
+//!
+//! Contract: an operation's number names one operation in flight; its answer goes to the connection that asked, or to nobody
+//! when that connection has ended. A place is taken again under a new generation, so an answer never reaches a successor.
+
+use crate::calls::Ticket;
+use crate::session::{Facts, Session, World};
+use domains::{Answer, Error, Horizon, Op, Tick};
+
+/// Names a connection: its place, and how often the place was taken.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Connection {
+    pub(crate) place: u32,
+    pub(crate) generation: u32,
+}
+
+/// What the connections are told at each call, and where the operations go that they ask for.
+#[derive(Debug)]
+pub(crate) struct Round<'a> {
+    pub(crate) now: Tick,
+    pub(crate) horizon: Horizon,
+    pub(crate) asked: &'a mut Vec<(u64, Op)>,
+}
+
+#[derive(Debug)]
+struct Place {
+    generation: u32,
+    session: Option<Session>,
+}
+
+/// Where an answer goes.
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    connection: Connection,
+    ticket: Ticket,
+}
+
+/// The connections of a server.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    facts: Facts,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    routes: Vec<Option<Route>>,
+    routes_free: Vec<u32>,
+    asked: Vec<(Ticket, Op)>,
+}
+
+impl Sessions {
+    pub(crate) fn new(facts: Facts) -> Self {
+        let limits = &facts.limits;
+        assert!(limits.ops_in_flight_max >= 1, "a connection needs at least one credit");
+        assert!(limits.unsent_bytes_max <= limits.unsent_bytes_hard, "nothing new is begun before reads are refused");
+        let (places, free, routes, routes_free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { facts, places, free, routes, routes_free, asked: Vec::new() }
+    }
+
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Operations in the domain's hands.
+    #[cfg(test)]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.routes.len() - self.routes_free.len()
+    }
+
+    /// A connection was made.
+    pub(crate) fn open(&mut self, now: Tick) -> Connection {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { generation: 0, session: None });
+            u32::try_from(self.places.len() - 1).expect("the limit on connections is far lower")
+        });
+        let session = Session::new(&self.facts, now);
+        let at = &mut self.places[place as usize];
+        assert!(at.session.is_none(), "place {place} was free");
+        at.generation = at.generation.wrapping_add(1);
+        at.session = Some(session);
+        Connection { place, generation: at.generation }
+    }
+
+    /// A connection is gone, and everything of it but what the domain is doing for it.
+    pub(crate) fn close(&mut self, connection: Connection) {
+        let session = self.get_mut(connection).is_some();
+        assert!(session, "{connection:?} is closed once");
+        self.places[connection.place as usize].session = None;
+        self.free.push(connection.place);
+    }
+
+    /// The connection, unless it is gone.
+    pub(crate) fn get_mut(&mut self, connection: Connection) -> Option<&mut Session> {
+        let place = self.places.get_mut(connection.place as usize)?;
+        if place.generation == connection.generation { place.session.as_mut() } else { None }
+    }
+
+    /// The connection in a place.
+    pub(crate) fn at(&self, place: u32) -> Option<Connection> {
+        let at = self.places.get(place as usize)?;
+        at.session.as_ref().map(|_| Connection { place, generation: at.generation })
+    }
+
+    /// All connections.
+    pub(crate) fn all(&self) -> Vec<Connection> {
+        (0..self.places.len()).filter_map(|place| self.at(u32::try_from(place).ok()?)).collect()
+    }
+
+    /// Bytes have come.
+    pub(crate) fn receive(&mut self, connection: Connection, bytes: &[u8], round: &mut Round<'_>) {
+        self.with(connection, round, |session, world| session.receive(bytes, world));
+    }
+
+    /// Bytes have gone.
+    pub(crate) fn sent(&mut self, connection: Connection, round: &mut Round<'_>) {
+        self.with(connection, round, Session::sent);
+    }
+
+    /// Time has passed, or the horizon has moved. Says when to call again, by the clock alone.
+    pub(crate) fn turn(&mut self, connection: Connection, round: &mut Round<'_>) -> Option<Tick> {
+        self.with(connection, round, Session::turn).flatten()
+    }
+
+    /// The domain has answered; returns the connection it was for, when that is still there.
+    pub(crate) fn answered(
+        &mut self,
+        op: u64,
+        result: &Result<Answer, Error>,
+        round: &mut Round<'_>,
+    ) -> Option<Connection> {
+        let at = u32::try_from(op).expect("the domain answers what it was asked");
+        let route = self.routes[at as usize].take();
+        let Some(Route { connection, ticket }) = route else { unreachable!("operation {op} is answered once") };
+        self.routes_free.push(at);
+        self.with(connection, round, |session, world| session.answered(ticket, result, world)).map(|()| connection)
+    }
+
+    /// Calls a session and gives what it asks a number.
+    fn with<R>(
+        &mut self,
+        connection: Connection,
+        round: &mut Round<'_>,
+        call: impl FnOnce(&mut Session, &mut World<'_>) -> R,
+    ) -> Option<R> {
+        let place = self.places.get_mut(connection.place as usize)?;
+        let session = place.session.as_mut().filter(|_| place.generation == connection.generation)?;
+        let (now, horizon) = (round.now, round.horizon);
+        let mut world = World { facts: &self.facts, now, horizon, asked: &mut self.asked };
+        let result = call(session, &mut world);
+        let mut asked = std::mem::take(&mut self.asked);
+        for (ticket, op) in asked.drain(..) {
+            round.asked.push((self.route(Route { connection, ticket }), op));
+        }
+        self.asked = asked;
+        Some(result)
+    }
+
+    fn route(&mut self, route: Route) -> u64 {
+        let at = self.routes_free.pop().unwrap_or_else(|| {
+            self.routes.push(None);
+            u32::try_from(self.routes.len() - 1).expect("credits bound the operations in flight")
+        });
+        assert!(self.routes[at as usize].is_none(), "number {at} was free");
+        self.routes[at as usize] = Some(route);
+        u64::from(at)
+    }
+}
+
+#[cfg(test)]
+mod tests;

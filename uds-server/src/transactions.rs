@@ -1,0 +1,105 @@
+//! The interactive transactions of one connection: commit sets under handles.
+//!
+//! Contract: a handle is a place and its generation, so one that was given back never names another transaction; it means
+//! nothing on another connection. A transaction that nobody names for its idle time is dropped; so are all with the connection.
+//! Dropping one touches nothing shared: that is what abort is.
+
+use crate::limits::Limits;
+use domains::Tick;
+use txn::CommitSet;
+
+/// The open transactions of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Transactions {
+    places: Vec<Place>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Place {
+    generation: u32,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    set: CommitSet,
+    used: Tick,
+}
+
+impl Transactions {
+    /// Opens one, if there may be one more.
+    pub(crate) fn open(&mut self, limits: &Limits, now: Tick) -> Option<u64> {
+        if self.len() >= limits.transactions_max {
+            return None;
+        }
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place { generation: 0, open: None });
+            u32::try_from(self.places.len() - 1).expect("a connection has few transactions")
+        });
+        let place = &mut self.places[at as usize];
+        assert!(place.open.is_none(), "place {at} was free");
+        place.generation = place.generation.wrapping_add(1);
+        place.open = Some(Open { set: CommitSet::new(), used: now });
+        Some(u64::from(place.generation) << 32 | u64::from(at))
+    }
+
+    /// The set behind a handle, which is in use again.
+    pub(crate) fn set(&mut self, handle: u64, now: Tick) -> Option<&mut CommitSet> {
+        let at = self.place_of(handle)?;
+        let open = self.places[at].open.as_mut()?;
+        open.used = now;
+        Some(&mut open.set)
+    }
+
+    /// Takes the set out; the handle is gone.
+    pub(crate) fn take(&mut self, handle: u64) -> Option<CommitSet> {
+        let at = self.place_of(handle)?;
+        self.vacate(at)
+    }
+
+    /// How many are open.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Bytes of keys and values in all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.places.iter().filter_map(|place| place.open.as_ref()).map(|open| open.set.bytes()).sum()
+    }
+
+    /// Drops all of them.
+    pub(crate) fn abort_all(&mut self) {
+        for at in 0..self.places.len() {
+            let _ = self.vacate(at);
+        }
+        assert_eq!(self.len(), 0, "no transaction outlives this");
+    }
+
+    /// Drops those that were idle for too long; says when the next one will have been.
+    pub(crate) fn expire(&mut self, limits: &Limits, now: Tick) -> Option<Tick> {
+        let mut next: Option<Tick> = None;
+        for at in 0..self.places.len() {
+            let Some(open) = &self.places[at].open else { continue };
+            let due = crate::session::after(open.used, limits.transaction_idle);
+            if due.nanos <= now.nanos {
+                let _ = self.vacate(at);
+            } else {
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        }
+        next
+    }
+
+    fn place_of(&self, handle: u64) -> Option<usize> {
+        let generation = u32::try_from(handle >> 32).expect("32 bits remain after the shift");
+        let at = usize::try_from(handle & u64::from(u32::MAX)).ok()?;
+        self.places.get(at).filter(|place| place.generation == generation && place.open.is_some()).map(|_| at)
+    }
+
+    fn vacate(&mut self, at: usize) -> Option<CommitSet> {
+        let open = self.places[at].open.take()?;
+        self.free.push(u32::try_from(at).expect("a connection has few transactions"));
+        Some(open.set)
+    }
+}
