@@ -29,7 +29,7 @@ pub struct Frame<'a> {
 ///     assert!(reader.frame()?.is_none());
 ///     reader.push(&[*byte]);
 /// }
-/// assert_eq!(reader.frame()?.unwrap().op(), Ok(wire::Op::Ping));
+/// assert_eq!(reader.frame()?.expect("all of it has come").op(), Ok(wire::Op::Ping));
 /// reader.advance();
 /// assert!(reader.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
