@@ -13,6 +13,7 @@ mod world;
 
 pub use engine::{Engine, Opened, Persistent};
 
+use crate::device::Fault;
 use crate::model::Violation;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,11 +32,31 @@ pub struct Options {
     pub faults: bool,
     /// Whether each announcement is checked against the least that a power failure could leave.
     pub minimal: bool,
+    /// An error in the first life, for going through all of them.
+    pub fault: Option<Fault>,
+    /// The last recovery is crashed when it has made so many requests, for going through all of them.
+    pub crash_recovery_at: Option<u64>,
+}
+
+impl Options {
+    /// A short history without chance in what fails: what is to fail is said.
+    #[must_use]
+    pub fn scripted() -> Self {
+        Self { lives_max: 2, nested: false, faults: false, minimal: false, ..Self::default() }
+    }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lives_max: 16, steps_max: 120, nested: true, faults: true, minimal: true }
+        Self {
+            lives_max: 16,
+            steps_max: 120,
+            nested: true,
+            faults: true,
+            minimal: true,
+            fault: None,
+            crash_recovery_at: None,
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the harness needs of an engine besides the domain seam: a beginning.
 
 use crate::rng::Rng;
+use domains::config::Config;
+use domains::persistent::{self, Entropy};
 use domains::{Driven, Error, Tick};
-use segments::{Device, EpochId, Incarnation};
+use segments::{Device, DomainId, EpochId, Incarnation};
 
 /// What a recovery says of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +47,55 @@ pub trait Engine {
     fn is_capped(&self) -> bool;
 }
 
-/// The shipped engine. (It joins when it can be opened.)
+/// The shipped engine, with limits so small that corners are common.
 #[derive(Clone, Debug, Default)]
-pub struct Persistent;
+pub struct Persistent {
+    /// What it is told at every open.
+    pub config: Config,
+}
+
+impl Persistent {
+    /// The engine with the limits that a seed draws: some segments are nearly the smallest, some caches hold nothing, some
+    /// fingerprints are a single bit.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let mut rng = Rng::new(!seed);
+        let config = Config {
+            segment_pages: *rng.pick(&[8, 8, 9, 12, 16]),
+            space_pages_max: if rng.chance(1, 8) { Some(rng.between(160, 500)) } else { None },
+            epoch_interval_nanos: *rng.pick(&[0, 100_000, 1_000_000]),
+            cache_bytes: *rng.pick(&[0, 1_000, 100_000]),
+            tail_pages: *rng.pick(&[1, 2, 8, 64]),
+            fingerprint_bits: *rng.pick(&[1, 4, 64, 64]),
+            zero_pages: *rng.pick(&[1, 4, 32]),
+        };
+        Self { config }
+    }
+}
+
+impl Engine for Persistent {
+    type Domain = Box<dyn Driven>;
+
+    fn format(&self, device: &mut dyn Device, rng: &mut Rng) -> Result<(), Error> {
+        let mut hash_key = [0; 16];
+        rng.fill(&mut hash_key);
+        let (high, low) = (rng.next_u64(), rng.next_u64());
+        let domain = DomainId(u128::from(high) << 64 | u128::from(low));
+        let salt = u32::try_from(rng.below(1 << 32)).expect("it was drawn below 2^32");
+        persistent::format(device, &self.config, Entropy { domain, salt, hash_key })
+    }
+
+    fn open(&self, device: &mut dyn Device, _now: Tick) -> Result<(Self::Domain, Opened), Error> {
+        let (domain, report) = persistent::open(device, &self.config)?;
+        let cuts = report.cuts.iter().map(|(_, cut)| *cut).chain([report.cut]).collect();
+        Ok((Box::new(domain), Opened { incarnation: report.incarnation, cuts }))
+    }
+
+    fn device_pages(&self) -> u64 {
+        0
+    }
+
+    fn is_capped(&self) -> bool {
+        self.config.space_pages_max.is_some()
+    }
+}

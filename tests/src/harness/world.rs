@@ -60,9 +60,11 @@ impl<'e, E: Engine> World<'e, E> {
         }
         let lives = self.rng.between(self.options.lives_max / 2 + 1, self.options.lives_max);
         for number in 0..=lives {
-            let (mut domain, mut left) = self.recover(device)?;
+            let crash_at = self.options.crash_recovery_at.filter(|_| number == lives);
+            let (mut domain, mut left) = self.recover(device, crash_at)?;
             if number == 0 {
                 self.make_tables(&mut domain, &mut left)?;
+                left.set_faults(self.options.fault.map_or_else(Faults::none, |fault| Faults::plan(&[fault])));
             }
             if number == lives {
                 self.trace.note(left.trace().value());
@@ -91,12 +93,19 @@ impl<'e, E: Engine> World<'e, E> {
     }
 
     /// Recovers, through crashes inside recovery, and compares.
-    fn recover(&mut self, mut device: SimDevice) -> Result<(E::Domain, SimDevice), Violation> {
+    fn recover(
+        &mut self,
+        mut device: SimDevice,
+        mut crash_at: Option<u64>,
+    ) -> Result<(E::Domain, SimDevice), Violation> {
         let mut interrupted = 0;
         loop {
             let may_crash = self.options.nested && interrupted < NESTED_MAX && self.stats.crashes > 0;
             if may_crash && self.rng.chance(2, 5) {
                 device.crash_after(self.rng.below(self.recovery_requests + 2));
+            }
+            if let Some(requests) = crash_at.take() {
+                device.crash_after(requests);
             }
             let faulty = may_crash && self.options.faults && self.rng.chance(1, 16);
             if faulty {
@@ -203,6 +212,7 @@ impl<'e, E: Engine> World<'e, E> {
                 Ok(Answer::Table(info)) => self.model.table_is(info)?,
                 // An engine may lack a kind of table; the first one it must have.
                 Err(Error::Unsupported { .. }) if !self.model.tables.is_empty() => {}
+                Err(Error::NoSpace { .. }) if !self.model.tables.is_empty() && self.engine.is_capped() => {}
                 other => return violation(format!("creating a table answered {other:?}")),
             }
         }

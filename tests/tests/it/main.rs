@@ -5,5 +5,6 @@
 #![expect(clippy::print_stdout, reason = "tests say what they counted and what they skipped")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the answer it wants; every other one is a failure")]
 
+mod crash;
 mod simulator;
 mod tidy;

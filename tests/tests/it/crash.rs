@@ -1,0 +1,115 @@
+//! The shipped engine under the simulator: crashed anywhere, recovered, and compared with the oracle.
+//!
+//! A failing seed is played again, alone, with `LOSTORE_SIM_SEED=n cargo test -p tests crash`. `LOSTORE_SIM_CRASHES=n` asks for more
+//! crashes than the default.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use tests::harness::{self, Persistent};
+use tests::{Failure, Fault, FaultKind, Options, Stats};
+
+/// Crashes, each followed by a recovery, that a run of the tests must reach.
+const CRASHES_MIN: u64 = 50_000;
+/// Threads that play seeds: the machine that checks changes has two cores.
+const THREADS: usize = 2;
+
+fn play(seed: u64) -> Result<Stats, Failure> {
+    harness::run(&Persistent::of_seed(seed), seed, Options::default())
+}
+
+fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not '{text}'")))
+}
+
+#[test]
+fn what_was_announced_survives_any_crash() {
+    if let Some(seed) = number_from("LOSTORE_SIM_SEED") {
+        let stats = play(seed).unwrap_or_else(|failure| panic!("{failure}"));
+        println!("seed {seed}: {stats:?}");
+        return;
+    }
+    let wanted = number_from("LOSTORE_SIM_CRASHES").unwrap_or(CRASHES_MIN);
+    let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (total, failures) = (Mutex::new(Stats::default()), Mutex::new(Vec::new()));
+    let worker = || {
+        while !failed.load(Ordering::Relaxed) && total.lock().expect("nobody panics with it").crashes < wanted {
+            match play(next.fetch_add(1, Ordering::Relaxed)) {
+                Ok(stats) => total.lock().expect("nobody panics with it").add(&stats),
+                Err(failure) => {
+                    failed.store(true, Ordering::Relaxed);
+                    failures.lock().expect("nobody panics with it").push(failure);
+                }
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(worker);
+        }
+    });
+    let stats = total.into_inner().expect("nobody panicked with it");
+    println!("simulated {} seeds: {stats:?}", next.into_inner());
+    let failures = failures.into_inner().expect("nobody panicked with it");
+    assert!(failures.is_empty(), "replay with LOSTORE_SIM_SEED: {}", failures[0]);
+    assert!(stats.crashes >= wanted, "{stats:?}");
+    assert!(stats.in_recovery * 10 > stats.crashes && stats.kills * 20 > stats.crashes, "{stats:?}");
+    assert!(stats.minimal_checks > 1_000 && stats.commits_lost > 1_000 && stats.poisoned > 10, "{stats:?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    for seed in 0..10 {
+        assert_eq!(play(seed), play(seed));
+    }
+    assert_ne!(play(0), play(1));
+}
+
+#[test]
+fn recovery_may_be_crashed_at_each_of_its_requests() {
+    let (mut crashed, seeds) = (0, 40);
+    for seed in 0..seeds {
+        let engine = Persistent::of_seed(seed);
+        for requests in 0.. {
+            let options = Options { crash_recovery_at: Some(requests), ..Options::scripted() };
+            let stats =
+                harness::run(&engine, seed, options).unwrap_or_else(|failure| panic!("at {requests}: {failure}"));
+            if stats.in_recovery == 0 {
+                break;
+            }
+            crashed += stats.in_recovery;
+        }
+    }
+    println!("{crashed} crashes in the recoveries of {seeds} stores");
+    assert!(crashed > seeds * 5, "a recovery makes more than five requests");
+}
+
+#[test]
+fn each_request_may_fail_once_or_from_then_on() {
+    let mut given = 0;
+    for seed in 0..8 {
+        let engine = Persistent::of_seed(seed);
+        for (kind, sticky, full) in FaultKind::ALL
+            .into_iter()
+            .flat_map(|kind| [(kind, false, false), (kind, true, false), (kind, false, true), (kind, true, true)])
+        {
+            let changes = !matches!(kind, FaultKind::Read | FaultKind::Flush);
+            if full && !changes {
+                continue;
+            }
+            for nth in 0.. {
+                let make = if full { Fault::no_space } else { Fault::medium };
+                let options = Options { fault: Some(make(kind, nth, sticky)), ..Options::scripted() };
+                let stats = harness::run(&engine, seed, options)
+                    .unwrap_or_else(|failure| panic!("{kind:?} {nth}, sticky {sticky}, full {full}: {failure}"));
+                given += stats.faults;
+                if stats.faults == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    println!("{given} planned errors");
+    assert!(given > 100, "{given} planned errors");
+}
