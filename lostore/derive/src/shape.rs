@@ -88,8 +88,10 @@ impl<'a> TableShape<'a> {
         for field in &fields.named {
             errors.take(shape.read_field(field));
         }
-        errors.take(shape.check(input));
-        errors.finish().map(|()| shape)
+        // The whole is judged only when its fields are sound, lest one mistake be told twice.
+        errors.finish()?;
+        shape.check(input)?;
+        Ok(shape)
     }
 
     fn read_table(&mut self, attributes: &[Attribute]) -> Result<(), Error> {
@@ -248,3 +250,6 @@ impl Errors {
         self.0.map_or(Ok(()), Err)
     }
 }
+
+#[cfg(test)]
+mod tests;
