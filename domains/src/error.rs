@@ -225,10 +225,10 @@ impl Error {
 
     /// The same error, naming the table that the operation was on where it did not know it.
     pub(crate) fn in_table(self, table: TableId) -> Self {
-        match self {
-            Self::CorruptRecord { page, why, .. } => Self::CorruptRecord { table, page, why },
-            other => other,
+        if let Self::CorruptRecord { page, why, .. } = self {
+            return Self::CorruptRecord { table, page, why };
         }
+        self
     }
 
     /// What the caller must do.

@@ -73,7 +73,9 @@ impl Light {
             Op::Follow { table, key, field } => self.follow(table, &key, field, now).map(Answer::Followed),
             Op::Commit { set, level } => self.commit(&set, level, now).map(Answer::Committed),
             Op::Reserve { table, count } => self.reserve(table, count).map(Answer::Reserved),
-            Op::Await { .. } | Op::Force | Op::DropCache => self.nothing_to_do(&op),
+            Op::Await { .. } => Err(Error::Unsupported { domain: "light", what: "notices of persistence" }),
+            Op::Force => Ok(Answer::Persistent(self.horizon())),
+            Op::DropCache => Ok(Answer::Done),
             Op::CreateTable { name, spec } => self.create(name, spec).map(Answer::Table),
             Op::OpenTable { name, spec } => self.open(&name, spec).map(Answer::Table),
             Op::RenameTable { from, to } => self.rename(&from, to).map(Answer::Table),
@@ -84,14 +86,6 @@ impl Light {
             }
             Op::ListTables => Ok(Answer::Tables(self.names.values().map(|id| self.tables[id].info.clone()).collect())),
             Op::Status => Ok(Answer::Status(Box::new(self.status()))),
-        }
-    }
-
-    fn nothing_to_do(&self, op: &Op) -> Result<Answer, Error> {
-        match op {
-            Op::Force => Ok(Answer::Persistent(self.horizon())),
-            Op::DropCache => Ok(Answer::Done),
-            _ => Err(Error::Unsupported { domain: "light", what: "notices of persistence" }),
         }
     }
 

@@ -8,13 +8,14 @@
 use ahash::RandomState;
 use hashbrown::HashMap;
 use segments::Place;
+use std::cell::Cell;
 use std::sync::Arc;
 
 #[derive(Debug)]
 struct Held {
     place: Place,
     record: Arc<[u8]>,
-    used: bool,
+    used: Cell<bool>,
 }
 
 /// Encoded records by their place.
@@ -40,14 +41,9 @@ impl Cache {
     /// The record of a place, marked as used.
     pub(crate) fn get(&self, place: Place) -> Option<&Arc<[u8]>> {
         let &index = self.by_place.get(&place)?;
-        Some(&self.held[index as usize].record)
-    }
-
-    /// Notes that a record was used.
-    pub(crate) fn touch(&mut self, place: Place) {
-        if let Some(&index) = self.by_place.get(&place) {
-            self.held[index as usize].used = true;
-        }
+        let held = &self.held[index as usize];
+        held.used.set(true);
+        Some(&held.record)
     }
 
     /// Keeps a record; others go for it.
@@ -61,7 +57,7 @@ impl Cache {
         }
         self.bytes += cost;
         let index = u32::try_from(self.held.len()).expect("a cache holds at most 2^32 records");
-        self.held.push(Held { place, record, used: false });
+        self.held.push(Held { place, record, used: Cell::new(false) });
         self.by_place.insert(place, index);
     }
 
@@ -84,10 +80,9 @@ impl Cache {
             if self.hand >= self.held.len() {
                 self.hand = 0;
             }
-            if !self.held[self.hand].used {
+            if !self.held[self.hand].used.replace(false) {
                 break;
             }
-            self.held[self.hand].used = false;
             self.hand += 1;
         }
         let gone = self.held.swap_remove(self.hand);

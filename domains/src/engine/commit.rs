@@ -154,7 +154,6 @@ impl Commit {
     }
 
     /// Verifies every compare; says what each key's pair is now, or which records must be read to know.
-    #[expect(clippy::type_complexity, reason = "either what was there or what is to be read, once, right here")]
     fn check(&self, core: &mut Core, now: Tick) -> Result<Result<SmallVec<[Old; 4]>, Vec<Place>>, Error> {
         let (mut olds, mut unread) = (SmallVec::new(), Vec::new());
         let mut failures = Vec::new();

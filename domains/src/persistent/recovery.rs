@@ -22,20 +22,23 @@ use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, RunEnd, ScanErr
 use segments::log::writer::{LogConfig, LogWriter};
 use segments::page::domain_mark;
 use segments::segment::Geometry;
-use segments::superblock::{SUPERBLOCK_PAGES, Superblock, SuperblockError};
-use segments::{Device, EpochId, Incarnation, ShardId};
-use std::collections::BTreeMap;
+use segments::superblock::{Choice, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page};
+use segments::{Device, DeviceError, EpochId, Incarnation, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
 use txn::cut::{Close, cut};
 
 /// Recovers a device and begins its next incarnation.
 pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engine, Report), Error> {
     let mut device = Blocking::new(device);
-    let old = read_superblock(&mut device)?;
+    let choice = read_superblock(&mut device)?;
+    let old = choice.superblock.clone();
     let mut scan = Scan::new(&old, Replay::new(core_for(config, &old), &old));
     let cut = scan.run(&mut device)?;
 
     device.flush().map_err(|error| failed("the flush before the recovery record", error))?;
-    let new = old.with_recovery(cut, 1).map_err(|error| Error::CorruptStore { why: error.to_string() })?;
+    repair_copies(&mut device, &choice).map_err(|error| failed("repairing the superblock's copies", error))?;
+    let mut new = old.with_recovery(cut, 1).map_err(|error| Error::CorruptStore { why: error.to_string() })?;
+    new.retain_cuts(|incarnation| scan.incarnations.contains(&incarnation));
     write_superblock(&mut device, &new).map_err(|error| failed("writing the recovery record", error))?;
 
     let (core, records_dropped) = scan.replay.finish();
@@ -57,14 +60,26 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
     Ok((engine, report))
 }
 
-fn read_superblock(device: &mut Blocking<'_>) -> Result<Superblock, Error> {
+/// Makes all four copies whole again before two of them are overwritten: else a crash meanwhile could leave one of the old.
+/// Only after the flush: what the scan read of the good ones may have been in a cache.
+fn repair_copies(device: &mut Blocking<'_>, choice: &Choice) -> Result<(), DeviceError> {
+    let stale = choice.stale();
+    if stale.is_empty() {
+        return Ok(());
+    }
+    let writes = stale.into_iter().map(|copy| (copy_page(copy), choice.superblock.encode(copy)));
+    device.write_each(writes.collect())?;
+    device.flush()
+}
+
+fn read_superblock(device: &mut Blocking<'_>) -> Result<Choice, Error> {
     if device.pages() < SUPERBLOCK_PAGES {
         let why = format!("it has {} pages, a superblock alone has {SUPERBLOCK_PAGES}", device.pages());
         return Err(Error::NotAStore { why });
     }
     let frames = read_copies(device)?;
     match Superblock::choose(frames.each_ref().map(|frames| Some(frames.bytes()))) {
-        Ok(choice) => Ok(choice.superblock),
+        Ok(choice) => Ok(choice),
         Err(error @ (SuperblockError::Empty | SuperblockError::NotAStore)) => {
             Err(Error::NotAStore { why: error.to_string() })
         }
@@ -106,6 +121,8 @@ struct Scan {
     identity: DeviceIdentity,
     old: Incarnation,
     replay: Replay,
+    /// Incarnations that have a run on the device: only their cuts are still of use.
+    incarnations: BTreeSet<Incarnation>,
     closes: Vec<Close>,
     /// Persistent epoch of the last incarnation that a summary which was used vouches for: its closes are not looked at.
     vouched: EpochId,
@@ -128,6 +145,7 @@ impl Scan {
             },
             old: superblock.incarnation,
             replay,
+            incarnations: BTreeSet::new(),
             closes: Vec::new(),
             vouched: base,
             announced: base,
@@ -150,6 +168,7 @@ impl Scan {
                 );
                 return Err(Error::CorruptStore { why });
             }
+            self.incarnations.insert(run.header.incarnation);
             logs.entry((run.header.incarnation, run.header.log)).or_default().push(run);
         }
         for ((incarnation, _), mut runs) in logs {

@@ -150,19 +150,24 @@ impl Replay {
             (Named::Key(key), Index::Sack(index)) => {
                 let address =
                     Address::decode(key).ok_or_else(|| damaged(change.place, "a sack's key is no address"))?;
-                match new {
-                    Some(new) => {
-                        drop(index.restore(address, new).map_err(|_| damaged(change.place, "a stale address"))?)
-                    }
-                    None => drop(index.remove(address)),
+                if let Some(new) = new {
+                    index.restore(address, new).map_err(|_| damaged(change.place, "a stale address"))?;
+                } else {
+                    index.remove(address);
                 }
             }
-            (Named::Hash(hashed), Index::Hash(index)) => match (old, new) {
-                (Some(old), Some(new)) => drop(index.replace(*hashed, old, new)),
-                (Some(old), None) => drop(index.remove(*hashed, old)),
-                (None, Some(new)) => index.insert(*hashed, new),
-                (None, None) => {}
-            },
+            (Named::Hash(hashed), Index::Hash(index)) => {
+                let found = match (old, new) {
+                    (Some(old), Some(new)) => index.replace(*hashed, old, new),
+                    (Some(old), None) => index.remove(*hashed, old),
+                    (None, Some(new)) => {
+                        index.insert(*hashed, new);
+                        true
+                    }
+                    (None, None) => true,
+                };
+                assert!(found, "the old place was looked up just now");
+            }
             (Named::Hash(_), Index::Ordered(_) | Index::Sack(_)) => {
                 return Err(damaged(change.place, "a summary keeps a hash where the table needs the key"));
             }

@@ -63,10 +63,10 @@ impl Bench {
 
     fn create(&mut self, name: &str, kind: TableKind, home: TableHome) -> TableId {
         let spec = TableSpec { type_name: name.to_owned(), kind, home, key: vec![], record: vec![], pairs_hint: 0 };
-        match self.call(Op::CreateTable { name: name.to_owned(), spec }).unwrap() {
-            Answer::Table(info) => info.id,
-            other => panic!("{other:?}"),
-        }
+        let Answer::Table(info) = self.call(Op::CreateTable { name: name.to_owned(), spec }).unwrap() else {
+            panic!("another answer")
+        };
+        info.id
     }
 
     fn put(&mut self, table: TableId, key: &[u8], value: &[u8]) -> crate::Committed {
@@ -76,17 +76,15 @@ impl Bench {
     }
 
     fn commit(&mut self, set: CommitSet, level: Level) -> Result<crate::Committed, Error> {
-        match self.call(Op::Commit { set, level })? {
-            Answer::Committed(committed) => Ok(committed),
-            other => panic!("{other:?}"),
-        }
+        let Answer::Committed(committed) = self.call(Op::Commit { set, level })? else { panic!("another answer") };
+        Ok(committed)
     }
 
     fn get(&mut self, table: TableId, key: &[u8]) -> Option<Pair> {
-        match self.call(Op::Lookup { table, key: key.to_vec() }).unwrap() {
-            Answer::Pair(pair) => pair,
-            other => panic!("{other:?}"),
-        }
+        let Answer::Pair(pair) = self.call(Op::Lookup { table, key: key.to_vec() }).unwrap() else {
+            panic!("another answer")
+        };
+        pair
     }
 
     fn all(&mut self, table: TableId, batch: u32) -> Vec<(Vec<u8>, Vec<u8>)> {
@@ -104,10 +102,8 @@ impl Bench {
     }
 
     fn force(&mut self) -> Horizon {
-        match self.call(Op::Force).unwrap() {
-            Answer::Persistent(horizon) => horizon,
-            other => panic!("{other:?}"),
-        }
+        let Answer::Persistent(horizon) = self.call(Op::Force).unwrap() else { panic!("another answer") };
+        horizon
     }
 }
 
@@ -123,7 +119,8 @@ fn what_was_forced_is_there_after_a_reopen() {
             let table = bench.create("t", kind, TableHome::Persistent);
             let mut model = BTreeMap::new();
             for n in 0u32..400 {
-                let (key, value) = ((n % 150).to_le_bytes().to_vec(), vec![n as u8; (n as usize * 37) % 9000]);
+                let (key, value) =
+                    ((n % 150).to_le_bytes().to_vec(), vec![n.to_le_bytes()[0]; (n as usize * 37) % 9000]);
                 bench.put(table, &key, &value);
                 model.insert(key, value);
                 if n % 5 == 0 {
