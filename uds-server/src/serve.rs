@@ -10,17 +10,23 @@ use crate::front::SocketFront;
 use crate::limits::Limits;
 use crate::session::Facts;
 use domains::Driven;
+use domains::Engine;
+use domains::config::Config;
+use domains::persistent::{self, Entropy, Report};
 use domains::ring_device::RingDevice;
 use lostore::port::RingPort;
 use lostore::shared::{ShardOptions, Shared};
 use lostore::{Error, OpenError};
-use segments::{EpochId, Incarnation, Page};
+use segments::{DomainId, EpochId, Incarnation, Page};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use uring::{Choice, DirectoryLock, Doorbell, Io, IoKind, Listener, Patience};
+use uring::{Access, Caching, Choice, DirectoryLock, Doorbell, File, Io, IoKind, Listener, Patience};
 
 /// Room for what the device has in flight, beside two socket operations a connection.
 const DEVICE_PLACES: u32 = 256;
+
+/// The name of the data file in the store's directory.
+const DATA_FILE: &str = "data";
 
 /// What to serve, where, and to whom.
 #[derive(Clone, Debug)]
@@ -72,6 +78,8 @@ pub struct Opened<D> {
     pub server_id: [u8; 16],
     /// The cuts of incarnations that have ended, as far as they are known.
     pub cuts: Vec<(Incarnation, EpochId)>,
+    /// What recovery found, where there was one.
+    pub report: Option<Report>,
 }
 
 impl<D> std::fmt::Debug for Opened<D> {
@@ -89,6 +97,39 @@ pub struct Ready {
     pub io: Choice,
     /// Up to where the store is persistent.
     pub horizon: domains::Horizon,
+    /// What recovery found, where there was one.
+    pub report: Option<Report>,
+}
+
+/// Serves the persistent store in the directory until it is asked to stop; a directory without one gets one.
+///
+/// # Errors
+/// As [`serve_with`].
+pub fn serve(config: &ServeConfig, engine: &Config, ready: impl FnOnce(&Ready)) -> Result<(), Error> {
+    let engine = engine.clone();
+    serve_with(config, move |lock, io| open_persistent(lock, io, &engine), ready)
+}
+
+/// Opens the persistent domain in the locked directory; formats its data file if there is none yet.
+fn open_persistent(lock: &DirectoryLock, io: Box<dyn Io<Page>>, config: &Config) -> Result<Opened<Engine>, Error> {
+    let path = lock.directory().join(DATA_FILE);
+    let file = if path.exists() {
+        File::open(&path, Access::ReadWrite, Caching::Around)
+    } else {
+        File::create(&path, Caching::Around)
+    };
+    let file = file.map_err(OpenError::from)?;
+    file.lock(Patience::Dying).map_err(OpenError::from)?;
+    let mut device = RingDevice::new(io, file).map_err(OpenError::from)?;
+    if persistent::is_blank(&mut device)? {
+        let domain = DomainId(uring::entropy::random_u128());
+        let salt = u32::try_from(uring::entropy::random_u64() >> 32).expect("32 bits remain after the shift");
+        let hash_key = uring::entropy::random_u128().to_le_bytes();
+        persistent::format(&mut device, config, Entropy { domain, salt, hash_key })?;
+    }
+    let (domain, report) = persistent::open(&mut device, config)?;
+    let (server_id, cuts) = (report.domain.0.to_le_bytes(), report.cuts.clone());
+    Ok(Opened { domain, device, server_id, cuts, report: Some(report) })
 }
 
 /// Serves a store until it is asked to stop.
@@ -114,11 +155,11 @@ pub fn serve_with<D: Driven + 'static>(
     let shared = Shared::start(&config.shard, move || {
         let places = u32::try_from(plan.limits.connections_max * 2).unwrap_or(u32::MAX).saturating_add(DEVICE_PLACES);
         let (io, choice) = uring::open(plan.io, places).map_err(OpenError::from)?;
-        let Opened { domain, device, server_id, cuts } = open(&held, io)?;
+        let Opened { domain, device, server_id, cuts, report } = open(&held, io)?;
         let port = RingPort::new(device).map_err(OpenError::from)?;
         let listener = Listener::bind(&plan.socket, plan.permissions, Some(&held)).map_err(OpenError::from)?;
         let facts = Facts { server_id, capabilities: domain.capabilities(), cuts, limits: plan.limits };
-        let ready = Ready { socket: plan.socket.clone(), io: choice, horizon: domain.horizon() };
+        let ready = Ready { socket: plan.socket.clone(), io: choice, horizon: domain.horizon(), report };
         tell.send(ready).expect("whoever started the shard waits for it");
         Ok((domain, port, SocketFront::new(listener, Some(termination), plan.uids, facts)))
     })?;

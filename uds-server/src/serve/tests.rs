@@ -6,7 +6,7 @@ use segments::{Completion, Request, Tag};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
-use uring::{Bell, Caching, File, Stream};
+use uring::{Bell, Stream};
 use wire::{FrameReader, FrameWriter, Hello, Outcome};
 
 /// Knows no table, and says so.
@@ -73,7 +73,7 @@ fn start(directory: &Path, io: IoKind, change: impl FnOnce(&mut ServeConfig)) ->
             let file = File::create(&data, Caching::Buffered).map_err(OpenError::from)?;
             let device = RingDevice::new(io, file).map_err(OpenError::from)?;
             let domain = Empty { ready: Vec::new(), forced: Some(forced) };
-            Ok(Opened { domain, device, server_id: [1; 16], cuts: Vec::new() })
+            Ok(Opened { domain, device, server_id: [1; 16], cuts: Vec::new(), report: None })
         };
         serve_with(&config, open, |_| ready.send(()).unwrap())
     });
@@ -212,4 +212,68 @@ fn a_second_server_is_refused_and_a_stale_socket_replaced() {
 
 fn rebind(socket: &Path) -> std::os::fd::OwnedFd {
     std::os::unix::net::UnixListener::bind(socket).unwrap().into()
+}
+
+/// Serves a real store while `talk` lasts.
+fn with_store(directory: &Path, talk: impl FnOnce(&mut Stream)) {
+    let socket = directory.join("socket");
+    let doorbell = Doorbell::new().unwrap();
+    let bell = doorbell.bell();
+    let mut config = ServeConfig::new(directory.to_owned(), socket.clone());
+    config.termination = Some(doorbell);
+    let (ready, is_ready) = mpsc::channel();
+    let thread = std::thread::spawn(move || serve(&config, &Config::default(), |_| ready.send(()).unwrap()));
+    is_ready.recv().unwrap();
+    let mut stream = connect(&socket);
+    talk(&mut stream);
+    bell.ring();
+    thread.join().unwrap().unwrap();
+}
+
+fn spec() -> wire::TableSpec<'static> {
+    let (kind, home) = (wire::TableKind::Hash, wire::TableHome::Persistent);
+    let (key, record) = (wire::List::default(), wire::List::default());
+    wire::TableSpec { type_name: "bytes", kind, home, key, record, pairs_hint: 0 }
+}
+
+#[test]
+fn what_was_committed_is_there_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let value = vec![7; 10_000];
+    with_store(directory.path(), |stream| {
+        let mut writer = greeting();
+        writer.request(2, 0, wire::Op::CreateTable { name: "t", spec: spec() }).unwrap();
+        stream.write_all(writer.bytes()).unwrap();
+        assert_eq!(read(stream, 2), [(1, None), (2, None)]);
+        let change = wire::Change::Put { value: wire::Value::new(&value), expires_ms: None, compressed: false };
+        let part = wire::Part { table: 1, key: wire::Bytes(b"k"), expect: wire::Expect::Absent, change };
+        let options = wire::CommitOptions { level: wire::Level::Committed, force: false, notify: false };
+        let mut writer = FrameWriter::new(u32::MAX);
+        let parts = wire::List::new(vec![part]).unwrap();
+        writer.request(3, 0, wire::Op::Commit { parts, options }).unwrap();
+        stream.write_all(writer.bytes()).unwrap();
+        assert_eq!(read(stream, 1), [(3, None)]);
+    });
+    with_store(directory.path(), |stream| {
+        let mut writer = greeting();
+        writer.request(2, 0, wire::Op::Lookup { table: 1, key: wire::Bytes(b"k") }).unwrap();
+        stream.write_all(writer.bytes()).unwrap();
+        let mut reader = FrameReader::new(u32::MAX);
+        let mut bytes = [0; 4096];
+        loop {
+            let count = stream.read(&mut bytes).unwrap();
+            assert!(count > 0, "the server goes on");
+            reader.push(&bytes[..count]);
+            let Some(frame) = reader.frame().unwrap() else { continue };
+            if frame.header.id == 1 {
+                reader.advance();
+            }
+            let Some(frame) = reader.frame().unwrap() else { continue };
+            let Outcome::Ok(wire::Answer::Pair(Some(pair))) = frame.reply().unwrap().outcome else {
+                panic!("the pair is there: {:?}", frame.reply());
+            };
+            assert_eq!(pair.value.bytes(), value);
+            return;
+        }
+    });
 }
