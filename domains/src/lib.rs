@@ -10,9 +10,11 @@ pub mod error;
 pub mod index;
 pub mod light;
 pub mod persistent;
+pub mod remote;
 pub mod ring_device;
 pub mod schema;
 pub mod seam;
+mod translate;
 pub mod volatile;
 
 pub use engine::Engine;

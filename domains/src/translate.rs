@@ -1,0 +1,252 @@
+//! The client's half of the translation between the seam's types and the protocol's: operations out, answers in.
+//!
+//! Contract: one to one. What goes out is borrowed from the operation, what comes in is copied out of the frame; a list that the
+//! protocol cannot carry is refused, never shortened.
+
+use crate::error::{ErrorKind, Failure};
+use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
+use crate::seam::{
+    Answer, Committed, Cursor, Direction, Followed, Horizon, Level, Op, Pair, Persistence, Status, TableInfo,
+    TableStatus, Versions,
+};
+use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
+use txn::{Change, Expect};
+use wire::codes::fault_kind;
+use wire::{Bytes, List, Value};
+
+/// An operation as it travels; `None` when it has more parts or fields than the protocol carries.
+pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
+    Some(match op {
+        Op::Lookup { table, key } => wire::Op::Lookup { table: table.0, key: Bytes(key) },
+        Op::Next { table, from, until, direction, pairs_max, bytes_max } => wire::Op::Next {
+            table: table.0,
+            from: match from {
+                Cursor::Start => wire::Cursor::Start,
+                Cursor::At(key) => wire::Cursor::At(Bytes(key)),
+                Cursor::Past(key) => wire::Cursor::Past(Bytes(key)),
+            },
+            until: until.as_deref().map(Bytes),
+            direction: match direction {
+                Direction::Next => wire::Direction::Next,
+                Direction::Previous => wire::Direction::Previous,
+            },
+            pairs_max: *pairs_max,
+            bytes_max: *bytes_max,
+        },
+        Op::Follow { table, key, field } => wire::Op::Follow { table: table.0, key: Bytes(key), field: *field },
+        Op::Commit { set, level } => {
+            let level = match level {
+                Level::Committed => wire::Level::Committed,
+                Level::Persistent => wire::Level::Persistent,
+            };
+            // The notice is what moves the horizon of a client that asks for nothing else.
+            let options = wire::CommitOptions { level, force: false, notify: level == wire::Level::Committed };
+            wire::Op::Commit { parts: List::new(set.parts().map(|part| part_out(&part)).collect())?, options }
+        }
+        Op::Reserve { table, count } => wire::Op::Reserve { table: table.0, count: *count },
+        Op::Await { epoch } => wire::Op::Await { epoch: epoch.0 },
+        Op::Force => wire::Op::Force,
+        Op::CreateTable { name, spec } => wire::Op::CreateTable { name, spec: spec_out(spec)? },
+        Op::OpenTable { name, spec: Some(spec) } => wire::Op::OpenTable { name, spec: Some(spec_out(spec)?) },
+        Op::OpenTable { name, spec: None } => wire::Op::OpenTable { name, spec: None },
+        Op::RenameTable { from, to } => wire::Op::RenameTable { from, to },
+        Op::DestroyTable { name } => wire::Op::DestroyTable { name },
+        Op::ListTables => wire::Op::ListTables,
+        Op::Status => wire::Op::Status,
+        Op::DropCache => wire::Op::DropCache,
+    })
+}
+
+fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
+    wire::Part {
+        table: part.table.0,
+        key: Bytes(part.key),
+        expect: match part.expect {
+            Expect::Any => wire::Expect::Any,
+            Expect::Absent => wire::Expect::Absent,
+            Expect::Present => wire::Expect::Present,
+            Expect::At(version) => {
+                wire::Expect::At(wire::Version { epoch: version.epoch.0, ordinal: version.ordinal.0 })
+            }
+            Expect::Never => wire::Expect::Never,
+        },
+        change: match part.change {
+            Change::None => wire::Change::None,
+            Change::Put { value, options } => wire::Change::Put {
+                value: Value::new(value),
+                expires_ms: options.expires_ms,
+                compressed: options.compressed,
+            },
+            Change::Delete => wire::Change::Delete,
+        },
+    }
+}
+
+fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
+    Some(wire::TableSpec {
+        type_name: &spec.type_name,
+        kind: match spec.kind {
+            TableKind::Hash => wire::TableKind::Hash,
+            TableKind::Ordered => wire::TableKind::Ordered,
+            TableKind::Sack => wire::TableKind::Sack,
+        },
+        home: match spec.home {
+            TableHome::Persistent => wire::TableHome::Persistent,
+            TableHome::Volatile => wire::TableHome::Volatile,
+        },
+        key: List::new(spec.key.iter().map(field_out).collect())?,
+        record: List::new(spec.record.iter().map(field_out).collect())?,
+        pairs_hint: spec.pairs_hint,
+    })
+}
+
+fn field_out(field: &Field) -> wire::Field<'_> {
+    let field_type = match &field.field_type {
+        FieldType::Unsigned(bits) => wire::FieldType::Unsigned(*bits),
+        FieldType::Signed(bits) => wire::FieldType::Signed(*bits),
+        FieldType::Bool => wire::FieldType::Bool,
+        FieldType::Bytes => wire::FieldType::Bytes,
+        FieldType::Text => wire::FieldType::Text,
+        FieldType::Pointer { table } => wire::FieldType::Pointer { table },
+        FieldType::Other(name) => wire::FieldType::Other(name),
+    };
+    wire::Field { name: &field.name, field_type }
+}
+
+/// An answer that has come; `None` for one that only the protocol's own verbs get.
+pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
+    Some(match answer {
+        wire::Answer::Done => Answer::Done,
+        wire::Answer::Pair(pair) => Answer::Pair(pair.map(pair_in)),
+        wire::Answer::Pairs { pairs, more } => {
+            Answer::Pairs { pairs: pairs.into_vec().into_iter().map(pair_in).collect(), more }
+        }
+        wire::Answer::Followed(followed) => Answer::Followed(match followed {
+            wire::Followed::Found { from, to } => Followed::Found { from: pair_in(from), to: pair_in(to) },
+            wire::Followed::Absent => Followed::Absent,
+            wire::Followed::Null { from } => Followed::Null { from: pair_in(from) },
+            wire::Followed::Dangling { from, target } => {
+                Followed::Dangling { from: pair_in(from), target: target.0.to_vec() }
+            }
+        }),
+        wire::Answer::Committed { epoch, versions, persistence } => {
+            let mut given = Versions::default();
+            versions.iter().for_each(|version| given.push(version_in(*version)));
+            let persistence = match persistence {
+                wire::Persistence::Pending => Persistence::Pending,
+                wire::Persistence::Persistent => Persistence::Persistent,
+                wire::Persistence::Volatile => Persistence::Volatile,
+            };
+            Answer::Committed(Committed { epoch: EpochId(epoch), versions: given, persistence })
+        }
+        wire::Answer::Reserved(addresses) => Answer::Reserved(addresses.into_vec()),
+        wire::Answer::Persistent(horizon) => Answer::Persistent(horizon_in(horizon)),
+        wire::Answer::Table(info) => Answer::Table(info_in(&info)),
+        wire::Answer::Tables(tables) => Answer::Tables(tables.iter().map(info_in).collect()),
+        wire::Answer::Status(status) => Answer::Status(Box::new(status_in(&status))),
+        wire::Answer::Opened { .. } | wire::Answer::Cancelled(_) => return None,
+    })
+}
+
+fn pair_in(pair: wire::Pair<'_>) -> Pair {
+    Pair {
+        key: pair.key.0.to_vec(),
+        value: pair.value.bytes().to_vec(),
+        version: version_in(pair.version),
+        expires_ms: pair.expires_ms,
+        compressed: pair.compressed,
+    }
+}
+
+fn version_in(version: wire::Version) -> Version {
+    Version { epoch: EpochId(version.epoch), ordinal: Ordinal(version.ordinal) }
+}
+
+fn horizon_in(horizon: wire::Horizon) -> Horizon {
+    Horizon { incarnation: Incarnation(horizon.incarnation), persistent: EpochId(horizon.persistent) }
+}
+
+fn info_in(info: &wire::TableInfo<'_>) -> TableInfo {
+    let spec = TableSpec {
+        type_name: info.spec.type_name.to_owned(),
+        kind: match info.spec.kind {
+            wire::TableKind::Hash => TableKind::Hash,
+            wire::TableKind::Ordered => TableKind::Ordered,
+            wire::TableKind::Sack => TableKind::Sack,
+        },
+        home: match info.spec.home {
+            wire::TableHome::Persistent => TableHome::Persistent,
+            wire::TableHome::Volatile => TableHome::Volatile,
+        },
+        key: info.spec.key.iter().map(field_in).collect(),
+        record: info.spec.record.iter().map(field_in).collect(),
+        pairs_hint: info.spec.pairs_hint,
+    };
+    TableInfo { id: TableId(info.id), name: info.name.to_owned(), spec }
+}
+
+fn field_in(field: &wire::Field<'_>) -> Field {
+    let field_type = match field.field_type {
+        wire::FieldType::Unsigned(bits) => FieldType::Unsigned(bits),
+        wire::FieldType::Signed(bits) => FieldType::Signed(bits),
+        wire::FieldType::Bool => FieldType::Bool,
+        wire::FieldType::Bytes => FieldType::Bytes,
+        wire::FieldType::Text => FieldType::Text,
+        wire::FieldType::Pointer { table } => FieldType::Pointer { table: table.to_owned() },
+        wire::FieldType::Other(name) => FieldType::Other(name.to_owned()),
+    };
+    Field { name: field.name.to_owned(), field_type }
+}
+
+fn status_in(status: &wire::Status<'_>) -> Status {
+    use wire::answer::counter as id;
+    let figure =
+        |wanted: u16| status.counters.iter().find(|counter| counter.id == wanted).map_or(0, |counter| counter.value);
+    let small = |wanted| u32::try_from(figure(wanted)).unwrap_or(u32::MAX);
+    Status {
+        horizon: horizon_in(status.horizon),
+        epoch_open: EpochId(status.epoch_open),
+        poisoned: status.poisoned.map(str::to_owned),
+        tables: status
+            .tables
+            .iter()
+            .map(|table| TableStatus {
+                info: info_in(&table.info),
+                pairs: table.pairs,
+                index_bytes: table.index_bytes,
+                record_bytes: table.record_bytes,
+            })
+            .collect(),
+        segments: small(id::SEGMENTS),
+        segments_free: small(id::SEGMENTS_FREE),
+        device_pages: figure(id::DEVICE_PAGES),
+        device_reads: figure(id::DEVICE_READS),
+        device_writes: figure(id::DEVICE_WRITES),
+        device_flushes: figure(id::DEVICE_FLUSHES),
+        log_pages: figure(id::LOG_PAGES),
+        cache_bytes: figure(id::CACHE_BYTES),
+        lookups_memory: figure(id::LOOKUPS_MEMORY),
+        lookups_device: figure(id::LOOKUPS_DEVICE),
+        commits: figure(id::COMMITS),
+        compare_failures: figure(id::COMPARE_FAILURES),
+    }
+}
+
+/// The compares that did not hold.
+pub(crate) fn failures_in(failures: &[wire::Failure]) -> Vec<Failure> {
+    failures.iter().map(|failure| Failure { part: failure.part, found: failure.found.map(version_in) }).collect()
+}
+
+/// A fault's kind; one of a later version is the machine's affair.
+pub(crate) fn kind_in(kind: u8) -> ErrorKind {
+    match kind {
+        fault_kind::INVALID => ErrorKind::Invalid,
+        fault_kind::CONFLICT => ErrorKind::Conflict,
+        fault_kind::NOT_FOUND => ErrorKind::NotFound,
+        fault_kind::UNSUPPORTED => ErrorKind::Unsupported,
+        fault_kind::FULL => ErrorKind::Full,
+        fault_kind::CORRUPT => ErrorKind::Corrupt,
+        fault_kind::POISONED => ErrorKind::Poisoned,
+        _ => ErrorKind::Environment,
+    }
+}
