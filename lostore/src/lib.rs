@@ -24,6 +24,7 @@ pub mod port;
 mod ptr;
 mod raw;
 pub mod record;
+pub mod remote;
 mod session;
 pub mod shard;
 pub mod shared;
