@@ -15,7 +15,7 @@ use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::slots::Slots;
-use domains::{Answer, Capabilities, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
+use domains::{Answer, Capabilities, Driven, Engine, Horizon, Op, OpId, PairRef, Seen, Tick};
 use segments::{Completion, Device, Request, TableId, Tag};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -23,7 +23,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// Carries operations to an engine on the calling thread.
-pub struct Inline<D: Driven = Box<dyn Driven>, V: Device = Box<dyn Device>> {
+pub struct Inline<D: Driven = Engine, V: Device = Box<dyn Device>> {
     core: RefCell<Core<D, V>>,
     /// Apart from the engine, so that a pending operation can be dropped at any time.
     waiting: Rc<RefCell<Slots<Waiting>>>,

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::thread::Thread;
 use std::time::Duration;
-use uring::{Doorbell, Op, OpId};
+use uring::{DirectoryLock, Doorbell, Op, OpId};
 
 /// Rings the one thread that waits at a port. Cheap to clone; may be rung from anywhere.
 #[derive(Clone)]
@@ -131,20 +131,22 @@ pub struct RingPort {
     doorbell: Doorbell,
     disk: Vec<Completion>,
     own: Vec<OwnCompletion>,
+    /// Given back after the device is gone: fields are dropped in this order.
+    _lock: Option<DirectoryLock>,
 }
 
 /// The number of the ring's watch of the doorbell. A front's own numbers must be below.
 pub const WATCH: u64 = (1 << 63) - 1;
 
 impl RingPort {
-    /// A port on the device's ring, for the thread that made the ring.
+    /// A port on the device's ring, for the thread that made the ring, with the lock that is to outlive the device.
     ///
     /// # Errors
     /// When the process has no descriptor left.
-    pub fn new(mut device: RingDevice) -> Result<Self, uring::Error> {
+    pub fn new(mut device: RingDevice, lock: Option<DirectoryLock>) -> Result<Self, uring::Error> {
         let doorbell = Doorbell::new()?;
         device.submit_own(Op::Watch { doorbell: doorbell.clone() }, WATCH);
-        Ok(Self { device, doorbell, disk: Vec::new(), own: Vec::new() })
+        Ok(Self { device, doorbell, disk: Vec::new(), own: Vec::new(), _lock: lock })
     }
 
     /// Starts a socket operation; its completion comes to the front.

@@ -10,7 +10,7 @@ use uring::{Caching, File, IoKind};
 fn ring(kind: IoKind, dir: &std::path::Path) -> RingPort {
     let file = File::create(&dir.join("data"), Caching::Around).unwrap();
     let (io, _) = uring::open(kind, 64).unwrap();
-    let mut port = RingPort::new(RingDevice::new(io, file).unwrap()).unwrap();
+    let mut port = RingPort::new(RingDevice::new(io, file).unwrap(), None).unwrap();
     port.submit(Tag(0), Request::Grow { pages: 16 });
     let mut done = Vec::new();
     port.wait(&mut done);
