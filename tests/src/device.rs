@@ -77,6 +77,8 @@ pub struct SimDevice {
     counts: Counts,
     /// Requests that may still complete before the power fails.
     fuse: Option<u64>,
+    /// The same, once something other than a read is asked.
+    fuse_behind_reads: Option<u64>,
     gone: bool,
 }
 
@@ -102,6 +104,7 @@ impl SimDevice {
             trace: Trace::new(),
             counts: Counts::default(),
             fuse: None,
+            fuse_behind_reads: None,
             gone: false,
         }
     }
@@ -116,9 +119,15 @@ impl SimDevice {
         self.fuse = Some(requests);
     }
 
+    /// Lets the power fail when, from the first request on that is no read, `requests` more have completed.
+    pub fn crash_after_reads(&mut self, requests: u64) {
+        self.fuse_behind_reads = Some(requests);
+    }
+
     /// Forgets a planned power failure.
     pub fn crash_never(&mut self) {
         self.fuse = None;
+        self.fuse_behind_reads = None;
     }
 
     /// Whether the power has failed.
@@ -201,7 +210,7 @@ impl SimDevice {
         }
         self.rng = rng.fork();
         self.faults = Faults::none();
-        self.fuse = None;
+        self.crash_never();
         self
     }
 
@@ -367,6 +376,9 @@ impl Device for SimDevice {
         assert!(self.flying.iter().all(|flying| flying.tag != tag), "{tag:?} is in flight already");
         self.assert_alone(&request);
         self.note_request(tag, &request);
+        if !matches!(request, Request::Read { .. }) {
+            self.fuse = self.fuse_behind_reads.take().or(self.fuse);
+        }
         self.flying.push(Flying { tag, request, covers: self.changes });
     }
 

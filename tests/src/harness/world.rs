@@ -18,6 +18,9 @@ const START_MS: u64 = 1_790_000_000_000;
 /// Crashes inside one recovery and those that repeat it, at most.
 const NESTED_MAX: u64 = 3;
 
+/// About as many requests as a recovery makes after it has read: flushes, and writes of superblock copies.
+const RECORD_REQUESTS: u64 = 8;
+
 /// Everything of one seed.
 pub(super) struct World<'e, E: Engine> {
     pub(super) engine: &'e E,
@@ -102,7 +105,7 @@ impl<'e, E: Engine> World<'e, E> {
         loop {
             let may_crash = self.options.nested && interrupted < NESTED_MAX && self.stats.crashes > 0;
             if may_crash && self.rng.chance(2, 5) {
-                device.crash_after(self.rng.below(self.recovery_requests + 2));
+                self.plan_recovery_crash(&mut device);
             }
             if let Some(requests) = crash_at.take() {
                 device.crash_after(requests);
@@ -149,6 +152,15 @@ impl<'e, E: Engine> World<'e, E> {
             }
             self.plan_faults(&mut device);
             return Ok((domain, device));
+        }
+    }
+
+    /// Anywhere, and often where what was read is made durable and recorded.
+    fn plan_recovery_crash(&mut self, device: &mut SimDevice) {
+        if self.rng.chance(1, 2) {
+            device.crash_after(self.rng.below(self.recovery_requests + 2));
+        } else {
+            device.crash_after_reads(self.rng.below(RECORD_REQUESTS));
         }
     }
 
@@ -225,7 +237,7 @@ impl<'e, E: Engine> World<'e, E> {
             return;
         }
         let kind = *self.rng.pick(&FaultKind::ALL);
-        let (nth, sticky) = (self.rng.below(20), self.rng.chance(1, 2));
+        let (nth, sticky) = (self.rng.below(8), self.rng.chance(1, 2));
         let grows = matches!(kind, FaultKind::Write | FaultKind::Grow | FaultKind::Zero);
         let full = grows && self.rng.chance(1, 2);
         let fault = if full { Fault::no_space(kind, nth, sticky) } else { Fault::medium(kind, nth, sticky) };
