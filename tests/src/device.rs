@@ -306,7 +306,8 @@ impl SimDevice {
     fn flush(&mut self, covers: u64, failure: Option<DeviceError>) -> Result<(), DeviceError> {
         if let Some(error) = failure {
             for unflushed in self.unflushed.iter_mut().filter(|unflushed| unflushed.number < covers) {
-                unflushed.doubtful = true;
+                // A file's length is kept by the file system, not by the medium's cache: a failed flush does not shorten it.
+                unflushed.doubtful = matches!(unflushed.change, Change::Pages { .. });
             }
             return Err(error);
         }
