@@ -1,0 +1,50 @@
+//! Load generators: one operation after another, counted and timed.
+//!
+//! Figures of one run are compared with figures of the same run only: machines are noisy. For instruction counts run twice under
+//! `valgrind --tool=callgrind` with different `--count`s and divide the difference of instructions by the difference of counts.
+#![expect(clippy::print_stdout, reason = "a load generator prints its figures")]
+
+mod inline;
+mod keys;
+
+use clap::{Parser, Subcommand};
+use std::time::Duration;
+
+#[derive(Parser)]
+#[command(about = "Measures lostore.")]
+struct Arguments {
+    #[command(subcommand)]
+    load: Load,
+}
+
+#[derive(Subcommand)]
+enum Load {
+    /// One shard on the calling thread, its device in memory.
+    Inline {
+        /// Pairs that are there before.
+        #[arg(long, default_value_t = 1_000_000)]
+        pairs: u64,
+        /// Operations of each kind.
+        #[arg(long, default_value_t = 2_000_000)]
+        count: u64,
+        /// Only this kind: lookup, update, txn4.
+        #[arg(long)]
+        only: Option<String>,
+        /// Rounds; each kind is measured once a round.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
+    },
+}
+
+fn main() -> Result<(), lostore::Error> {
+    match Arguments::parse().load {
+        Load::Inline { pairs, count, only, rounds } => inline::run(pairs, count, only.as_deref(), rounds),
+    }
+}
+
+/// Prints one figure.
+fn report(what: &str, operations: u64, took: Duration) {
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    let rate = operations as f64 / took.as_secs_f64();
+    println!("{what:<32} {:>9.0} k/s {:>8.0} ns", rate / 1e3, 1e9 / rate);
+}
