@@ -25,7 +25,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Once, mpsc};
 use std::task::{Poll, Waker};
-use uring::{Access, Caching, DirectoryLock, File, IoKind, Patience};
+use uring::{Access, Caching, Choice, DirectoryLock, File, IoKind, Patience};
 
 /// The data file's name in a store's directory.
 pub const DATA_FILE: &str = "lostore.data";
@@ -99,6 +99,8 @@ pub struct Options {
     pub shard: ShardOptions,
     /// How a connection behaves.
     pub connect: ConnectOptions,
+    /// Operations that the ring has room for at once: the device's, and two for each connection of a front.
+    pub places: u32,
 }
 
 impl Default for Options {
@@ -109,6 +111,7 @@ impl Default for Options {
             create: true,
             shard: ShardOptions::default(),
             connect: ConnectOptions::default(),
+            places: RING_PLACES,
         }
     }
 }
@@ -120,6 +123,10 @@ pub struct Grounds<'a> {
     pub report: &'a Report,
     /// The right to replace a stale socket in the store's directory.
     pub lock: &'a DirectoryLock,
+    /// How the kernel is spoken to.
+    pub choice: &'a Choice,
+    /// The engine: what it promises, and up to where it is persistent.
+    pub engine: &'a Engine,
 }
 
 impl Options {
@@ -143,8 +150,8 @@ impl Options {
         let (tell, told) = mpsc::sync_channel(1);
         let (options, dir) = (self.clone(), dir.to_owned());
         let shared = Shared::start(&self.shard, move || {
-            let Ground { engine, report, device, lock } = options.break_ground(&dir)?;
-            let front = front(&Grounds { report: &report, lock: &lock })?;
+            let Ground { engine, report, device, lock, choice } = options.break_ground(&dir)?;
+            let front = front(&Grounds { report: &report, lock: &lock, choice: &choice, engine: &engine })?;
             let port = RingPort::new(device, Some(lock)).map_err(OpenError::Machine)?;
             tell.send(report).expect("the opener waits for the report");
             Ok((engine, port, front))
@@ -158,7 +165,7 @@ impl Options {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_inline(&self, dir: &Path) -> Result<(Inline, Report), Error> {
-        let Ground { engine, report, device, lock } = self.break_ground(dir)?;
+        let Ground { engine, report, device, lock, .. } = self.break_ground(dir)?;
         Ok((Inline::new(engine, Box::new(Locked { device, _lock: lock })), report))
     }
 
@@ -225,8 +232,8 @@ impl Options {
         };
         let file = file.map_err(|error| refused(dir, error))?;
         file.lock(Patience::Dying).map_err(|error| refused(dir, error))?;
-        let (io, choice) = uring::open::<Page>(self.io, RING_PLACES).map_err(OpenError::Machine)?;
-        if let Some(notice) = choice.notice {
+        let (io, choice) = uring::open::<Page>(self.io, self.places).map_err(OpenError::Machine)?;
+        if let Some(notice) = &choice.notice {
             static TOLD: Once = Once::new();
             TOLD.call_once(|| tracing::warn!("{notice}"));
         }
@@ -238,7 +245,7 @@ impl Options {
             persistent::format(&mut device, &self.config, entropy())?;
         }
         let (engine, report) = persistent::open(&mut device, &self.config)?;
-        Ok(Ground { engine, report, device, lock })
+        Ok(Ground { engine, report, device, lock, choice })
     }
 
     /// Whether the data file is there. Makes the directory if it may; writes to nobody else's.
@@ -275,6 +282,7 @@ struct Ground {
     report: Report,
     device: RingDevice,
     lock: DirectoryLock,
+    choice: Choice,
 }
 
 /// A device and the lock that outlives it.

@@ -20,5 +20,5 @@ mod transactions;
 
 pub use front::SocketFront;
 pub use limits::Limits;
-pub use serve::{Opened, Ready, ServeConfig, serve, serve_with};
+pub use serve::{Ready, ServeConfig, serve};
 pub use session::Facts;

@@ -1,61 +1,16 @@
-//! A real socket, a real ring, and the loop of a shard; behind them a domain that answers what it is told to.
+//! A real socket, a real ring, and the loop of a shard; behind them a real store.
 
 use super::*;
-use domains::{Answer, Capabilities, Domain, Horizon, Op, OpId, Tick};
-use segments::{Completion, Request, Tag};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 use uring::{Bell, Stream};
 use wire::{FrameReader, FrameWriter, Hello, Outcome};
 
-/// Knows no table, and says so.
-#[derive(Debug, Default)]
-struct Empty {
-    ready: Vec<(OpId, Result<Answer, domains::Error>)>,
-    forced: Option<mpsc::Sender<()>>,
-}
-
-impl Domain for Empty {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "empty", abortable: true, persistence: true }
-    }
-
-    fn horizon(&self) -> Horizon {
-        Horizon { incarnation: Incarnation(1), persistent: EpochId::base(Incarnation(1)) }
-    }
-
-    fn submit(&mut self, id: OpId, op: Op, _now: Tick) {
-        let mut answer = Answer::Pair(None);
-        if let Op::Force = op {
-            self.forced.as_ref().map(|forced| forced.send(()));
-            answer = Answer::Persistent(self.horizon());
-        }
-        self.ready.push((id, Ok(answer)));
-    }
-
-    fn turn(&mut self, _now: Tick) -> Option<Tick> {
-        None
-    }
-
-    fn take_answers(&mut self, answers: &mut Vec<(OpId, Result<Answer, domains::Error>)>) {
-        answers.append(&mut self.ready);
-    }
-}
-
-impl Driven for Empty {
-    fn take_requests(&mut self, _requests: &mut Vec<(Tag, Request)>) {}
-
-    fn complete(&mut self, completion: Completion, _now: Tick) {
-        unreachable!("nothing was asked of the device: {:?}", completion.tag);
-    }
-}
-
 /// A server on a thread of its own, and the bell that stops it.
 struct Server {
     thread: std::thread::JoinHandle<Result<(), Error>>,
     bell: Bell,
-    forced: mpsc::Receiver<()>,
 }
 
 fn start(directory: &Path, io: IoKind, change: impl FnOnce(&mut ServeConfig)) -> Server {
@@ -65,27 +20,16 @@ fn start(directory: &Path, io: IoKind, change: impl FnOnce(&mut ServeConfig)) ->
     config.termination = Some(doorbell);
     config.io = io;
     change(&mut config);
-    let data = directory.join("data");
-    let (forced, was_forced) = mpsc::channel();
     let (ready, is_ready) = mpsc::channel();
-    let thread = std::thread::spawn(move || {
-        let open = move |_: &DirectoryLock, io| {
-            let file = File::create(&data, Caching::Buffered).map_err(OpenError::from)?;
-            let device = RingDevice::new(io, file).map_err(OpenError::from)?;
-            let domain = Empty { ready: Vec::new(), forced: Some(forced) };
-            Ok(Opened { domain, device, server_id: [1; 16], cuts: Vec::new(), report: None })
-        };
-        serve_with(&config, open, |_| ready.send(()).unwrap())
-    });
+    let thread = std::thread::spawn(move || serve(&config, &Config::default(), |_| ready.send(()).unwrap()));
     is_ready.recv().unwrap();
-    Server { thread, bell, forced: was_forced }
+    Server { thread, bell }
 }
 
 impl Server {
     fn stop(self, socket: &Path) {
         self.bell.ring();
         self.thread.join().unwrap().unwrap();
-        self.forced.try_recv().unwrap();
         assert!(!socket.exists(), "the socket's file is gone");
     }
 }
@@ -134,7 +78,7 @@ fn serves_and_stops(io: IoKind) {
     let mut stream = connect(&socket);
     let mut writer = greeting();
     for id in 2..=1001 {
-        writer.request(id, 0, wire::Op::Lookup { table: 1, key: wire::Bytes(b"k") }).unwrap();
+        writer.request(id, 0, wire::Op::Lookup { table: 0, key: wire::Bytes(b"k") }).unwrap();
     }
     stream.write_all(writer.bytes()).unwrap();
     let expected: Vec<_> = (1..=1001).map(|id| (id, None)).collect();
@@ -199,14 +143,12 @@ fn a_second_server_is_refused_and_a_stale_socket_replaced() {
     let socket = directory.path().join("socket");
     let server = start(directory.path(), IoKind::Posix, |_| {});
     let config = ServeConfig::new(directory.path().to_owned(), socket.clone());
-    let open = |_: &DirectoryLock, _| -> Result<Opened<Empty>, Error> { unreachable!("the lock is held") };
-    let refused = serve_with(&config, open, |_| unreachable!("it never serves"));
+    let refused = serve(&config, &Config::default(), |_| unreachable!("it never serves"));
     assert!(matches!(refused, Err(Error::Open(OpenError::Machine(uring::Error::InUse { .. })))), "{refused:?}");
     assert!(socket.exists(), "the first one's socket is left alone");
     server.stop(&socket);
     drop(std::os::unix::net::UnixListener::from(rebind(&socket)));
     assert!(socket.exists(), "a dead server's socket stays behind");
-    std::fs::remove_file(directory.path().join("data")).unwrap();
     start(directory.path(), IoKind::Posix, |_| {}).stop(&socket);
 }
 
