@@ -9,8 +9,8 @@ use std::thread;
 use tests::harness::{self, Persistent};
 use tests::{Failure, Fault, FaultKind, Options, Stats};
 
-/// Crashes, each followed by a recovery, that a run of the tests reaches: 25 s on two idle cores.
-const CRASHES_MIN: u64 = 100_000;
+/// Crashes, each followed by a recovery, that a run of the tests reaches: 15 s on two idle cores.
+const CRASHES_MIN: u64 = 60_000;
 /// Threads that play seeds: the machine that checks changes has two cores.
 const THREADS: usize = 2;
 
@@ -55,7 +55,8 @@ fn what_was_announced_survives_any_crash() {
     assert!(failures.is_empty(), "replay with LOSTORE_SIM_SEED: {}", failures[0]);
     assert!(stats.crashes >= wanted, "{stats:?}");
     assert!(stats.in_recovery * 10 > stats.crashes && stats.kills * 20 > stats.crashes, "{stats:?}");
-    assert!(stats.minimal_checks > 1_000 && stats.commits_lost > 1_000 && stats.poisoned > 10, "{stats:?}");
+    assert!(stats.minimal_checks * 30 > stats.crashes && stats.commits_lost * 10 > stats.crashes, "{stats:?}");
+    assert!(stats.poisoned * 1_000 > stats.crashes, "{stats:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ const FILE_LINES_ASKED: usize = 600;
 /// How many files are past [`FILE_LINES_ASKED`] today. It may only go down.
 const FILES_PAST_ASKED: usize = 0;
 
-/// Who may know whom. `tests` may know everybody; `cli` knows `mdservice` because the demo is the example, run.
+/// Who may know whom. `tests` and `bench` may know everybody; `cli` knows `mdservice` because the demo is the example, run.
 const ARROWS: &[(&str, &[&str])] = &[
     ("segments", &[]),
     ("wire", &[]),
@@ -32,6 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("uds-server", &["lostore", "domains", "txn", "segments", "wire", "uring"]),
     ("mdservice", &["lostore"]),
     ("cli", &["uds-server", "lostore", "wire", "mdservice", "domains", "segments", "txn", "uring"]),
+    ("bench", &["cli", "lostore", "uds-server", "wire", "domains", "segments", "txn", "uring", "mdservice"]),
     (
         "tests",
         &["lostore", "lostore-derive", "domains", "segments", "txn", "wire", "uring", "uds-server", "mdservice", "cli"],
