@@ -16,8 +16,8 @@ type Engine = Inline<domains::Engine, MemoryDevice>;
 const VALUE: [u8; 100] = [7; 100];
 
 /// Fills a table and measures lookups, updates and transactions of four updates over two tables.
-pub(crate) fn run(pairs: u64, count: u64, only: Option<&str>, rounds: u32) -> Result<(), Error> {
-    let store = open()?;
+pub(crate) fn run(pairs: u64, count: u64, only: Option<&str>, rounds: u32, interval_ms: u64) -> Result<(), Error> {
+    let store = open(interval_ms)?;
     let spec = || plain_spec(TableKind::Hash, TableHome::Persistent);
     let (first, second) = (store.create_raw("first", spec())?, store.create_raw("second", spec())?);
     let start = Instant::now();
@@ -43,9 +43,10 @@ pub(crate) fn run(pairs: u64, count: u64, only: Option<&str>, rounds: u32) -> Re
 type Load = fn(&RawTable<Engine>, &RawTable<Engine>, u64, u64) -> Result<(), Error>;
 const LOADS: [(&str, Load); 3] = [("lookup", lookups), ("update", updates), ("txn4", transactions)];
 
-fn open() -> Result<Store<Engine>, Error> {
+fn open(interval_ms: u64) -> Result<Store<Engine>, Error> {
     // Everything stays in memory: the tail holds all that is ever written here.
-    let config = Config { tail_pages: 4 << 20, cache_bytes: 0, ..Config::default() };
+    let epoch_interval_nanos = interval_ms * 1_000_000;
+    let config = Config { tail_pages: 4 << 20, cache_bytes: 0, epoch_interval_nanos, ..Config::default() };
     let mut device = MemoryDevice::new(0);
     let entropy = Entropy { domain: DomainId(1), salt: 2, hash_key: [3; 16] };
     persistent::format(&mut device, &config, entropy)?;

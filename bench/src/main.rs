@@ -6,6 +6,7 @@
 
 mod inline;
 mod keys;
+mod socket;
 
 use clap::{Parser, Subcommand};
 use std::time::Duration;
@@ -33,12 +34,33 @@ enum Load {
         /// Rounds; each kind is measured once a round.
         #[arg(long, default_value_t = 3)]
         rounds: u32,
+        /// Longest epoch; a long one leaves its closing out of instruction counts.
+        #[arg(long, default_value_t = 1)]
+        interval_ms: u64,
+    },
+    /// One client over the socket, server and client on this machine.
+    Socket {
+        /// Pairs that are there before.
+        #[arg(long, default_value_t = 200_000)]
+        pairs: u64,
+        /// Operations of each kind.
+        #[arg(long, default_value_t = 400_000)]
+        count: u64,
+        /// Operations in flight.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 128])]
+        depths: Vec<usize>,
+        /// Rounds.
+        #[arg(long, default_value_t = 3)]
+        rounds: u32,
     },
 }
 
 fn main() -> Result<(), lostore::Error> {
     match Arguments::parse().load {
-        Load::Inline { pairs, count, only, rounds } => inline::run(pairs, count, only.as_deref(), rounds),
+        Load::Inline { pairs, count, only, rounds, interval_ms } => {
+            inline::run(pairs, count, only.as_deref(), rounds, interval_ms)
+        }
+        Load::Socket { pairs, count, depths, rounds } => socket::run(pairs, count, &depths, rounds),
     }
 }
 
