@@ -1,5 +1,10 @@
 //! A transactional table store: embedded, or shared through a Unix socket, with one API.
 
+/// The programs of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}
+
 // The derive macro writes paths from the outside; this lets the crate's own tests use it.
 extern crate self as lostore;
 

@@ -130,16 +130,12 @@ pub fn find_runs(device: &mut Blocking<'_>, identity: &DeviceIdentity) -> Result
     let segments = identity.geometry.segments_in(device.pages());
     let starts: Vec<PageNo> = (0..segments).map(|segment| identity.geometry.first_page(SegmentId(segment))).collect();
     let mut found = Vec::new();
-    let mut skip_to = 0;
     for (batch, places) in starts.chunks(HEADERS_AT_ONCE).enumerate() {
         for (number, frames) in device.read_each(places)?.iter().enumerate() {
             let segment = u32::try_from(batch * HEADERS_AT_ONCE + number).expect("segments are counted in u32");
-            if segment < skip_to {
-                continue;
-            }
+            // A run's further segments begin with pages of its records, so a good header inside a run is of a later run.
             let Some(run) = found_run(frames.page(0), SegmentId(segment), identity) else { continue };
-            if segment + run.run.segments <= segments {
-                skip_to = segment + run.run.segments;
+            if u64::from(segment) + u64::from(run.run.segments) <= u64::from(segments) {
                 found.push(run);
             }
         }

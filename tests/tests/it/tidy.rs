@@ -31,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("lostore", &["lostore-derive", "domains", "txn", "segments", "uring", "wire"]),
     ("uds-server", &["lostore", "domains", "txn", "segments", "wire", "uring"]),
     ("mdservice", &["lostore"]),
+    ("bench", &["lostore", "domains", "segments", "uds-server", "uring"]),
     ("cli", &["uds-server", "lostore", "wire", "mdservice", "domains", "segments", "txn", "uring"]),
     ("bench", &["cli", "lostore", "uds-server", "wire", "domains", "segments", "txn", "uring", "mdservice"]),
     (
