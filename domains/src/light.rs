@@ -5,6 +5,7 @@
 //!
 //! Every table is one list in key order; finding a pair walks it.
 
+use crate::engine::catalog::RESERVE_MAX;
 use crate::engine::ops::{pointer_key, pointer_table};
 use crate::error::{Error, Failure};
 use crate::index::{Address, SackIndex};
@@ -162,7 +163,7 @@ impl Light {
             self.compare_failures += 1;
             return Err(Error::CompareFailed { failures });
         }
-        let epoch = EpochId::new(INCARNATION, 1);
+        let mut epoch = EpochId::new(INCARNATION, 1);
         let mut versions = Versions::default();
         for part in set.parts() {
             let version = Version { epoch, ordinal: Ordinal(self.next_ordinal) };
@@ -172,7 +173,11 @@ impl Light {
             }
         }
         self.commits += 1;
-        let persistence = if versions.as_slice().is_empty() { Persistence::Persistent } else { Persistence::Volatile };
+        let mut persistence = Persistence::Volatile;
+        if versions.as_slice().is_empty() {
+            // Nothing was changed, so there is nothing to lose.
+            (epoch, persistence) = (self.horizon().persistent, Persistence::Persistent);
+        }
         Ok(Committed { epoch, versions, persistence })
     }
 
@@ -194,7 +199,8 @@ impl Light {
             let bad = |want| Error::BadKey { table: part.table, bytes: part.key.len(), want };
             let address = Address::decode(part.key).ok_or_else(|| bad("8-byte addresses that it gave"))?;
             let put = matches!(part.change, Change::Put { .. });
-            if put && there.is_none() && !table.addresses.is_reserved(address) {
+            // An expired pair still holds its address, so it may be put anew.
+            if put && table.pairs.get(part.key).is_none() && !table.addresses.is_reserved(address) {
                 return Err(bad("an address that the store has set aside for an insert"));
             }
         }
@@ -229,11 +235,15 @@ impl Light {
     }
 
     fn reserve(&mut self, id: TableId, count: u32) -> Result<Vec<[u8; 8]>, Error> {
+        if count > RESERVE_MAX {
+            let (value, limit) = (u64::from(count), u64::from(RESERVE_MAX));
+            return Err(Error::Limit { what: "the number of addresses to reserve", value, limit });
+        }
         let table = self.tables.get_mut(&id).ok_or(Error::TableGone { table: id })?;
         if table.info.spec.kind != TableKind::Sack {
             return Err(Error::WrongKind { op: "a reservation", table: id, why: "only a sack gives addresses" });
         }
-        let given = (0..count.min(1024)).map_while(|_| table.addresses.reserve(INCARNATION));
+        let given = (0..count).map_while(|_| table.addresses.reserve(INCARNATION));
         Ok(given.map(|address| address.to_key()).collect())
     }
 

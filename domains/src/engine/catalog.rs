@@ -24,7 +24,7 @@ const NEXT_ID_KEY: &[u8] = &[0];
 /// The longest name, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 /// Most addresses of one reservation: a block that a client keeps.
-const RESERVE_MAX: u32 = 1024;
+pub(crate) const RESERVE_MAX: u32 = 1024;
 
 /// All tables, by id and by name.
 #[derive(Debug)]

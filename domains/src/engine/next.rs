@@ -37,12 +37,23 @@ enum Slot {
 pub(crate) struct Next {
     table: TableId,
     from: Cursor,
+    until: Option<Vec<u8>>,
+    direction: Direction,
     pairs_max: usize,
     bytes_max: usize,
     slots: Vec<Slot>,
     more: bool,
+    /// Behind the last slot, where the index is read on when all slots turn out to be expired.
+    resume: Option<Resume>,
     pub(crate) known: Known,
     pub(crate) failed: Option<Error>,
+}
+
+/// A place in the index.
+#[derive(Debug)]
+enum Resume {
+    Past(Vec<u8>),
+    Order(Option<HashOrder>),
 }
 
 impl Next {
@@ -54,64 +65,98 @@ impl Next {
         direction: Direction,
         limits: (u32, u32),
     ) -> Result<Self, Error> {
-        let entry = core.table(table)?;
-        let pairs_max = usize::try_from(limits.0.clamp(1, PAIRS_MAX)).expect("thousands");
-        let bytes_max = usize::try_from(limits.1.min(BYTES_MAX)).expect("millions");
-        let mut slots = Vec::new();
-        let more = match &entry.index {
+        let mut next = Self {
+            table,
+            from,
+            until,
+            direction,
+            pairs_max: usize::try_from(limits.0.clamp(1, PAIRS_MAX)).expect("thousands"),
+            bytes_max: usize::try_from(limits.1.min(BYTES_MAX)).expect("millions"),
+            slots: Vec::new(),
+            more: false,
+            resume: None,
+            known: Known::default(),
+            failed: None,
+        };
+        next.scan(core)?;
+        Ok(next)
+    }
+
+    /// Reads the index from where the iteration stands.
+    fn scan(&mut self, core: &Core) -> Result<(), Error> {
+        let table = self.table;
+        let resume = self.resume.take();
+        let from = match &resume {
+            Some(Resume::Past(key)) => &Cursor::Past(key.clone()),
+            Some(Resume::Order(_)) | None => &self.from,
+        };
+        match &core.table(table)?.index {
             Index::Ordered(index) => {
                 let mut batch = Vec::new();
-                let more = match direction {
-                    Direction::Next => index.next_batch(bound_of(&from), pairs_max, &mut batch),
-                    Direction::Previous => index.previous_batch(bound_of(&from), pairs_max, &mut batch),
+                let more = match self.direction {
+                    Direction::Next => index.next_batch(bound_of(from), self.pairs_max, &mut batch),
+                    Direction::Previous => index.previous_batch(bound_of(from), self.pairs_max, &mut batch),
                 };
-                let wanted = |key: &[u8]| match (&until, direction) {
+                let wanted = |key: &[u8]| match (&self.until, self.direction) {
                     (None, _) => true,
                     (Some(until), Direction::Next) => key < until.as_slice(),
                     (Some(until), Direction::Previous) => key > until.as_slice(),
                 };
                 let before = batch.len();
                 batch.retain(|(key, _)| wanted(key));
-                slots.extend(batch.iter().map(|(_, loc)| Slot::At { loc: *loc, order: None }));
-                more && batch.len() == before
+                self.more = more && batch.len() == before;
+                self.slots.extend(batch.iter().map(|(_, loc)| Slot::At { loc: *loc, order: None }));
+                self.resume = batch.pop().map(|(key, _)| Resume::Past(key.to_vec()));
             }
-            Index::Hash(_) | Index::Sack(_) if until.is_some() || direction == Direction::Previous => {
+            Index::Hash(_) | Index::Sack(_) if self.until.is_some() || self.direction == Direction::Previous => {
                 let why = "only an ordered table has an order to go back in or stop by";
                 return Err(Error::WrongKind { op: "this iteration", table, why });
             }
             Index::Hash(index) => {
-                let start = match &from {
-                    Cursor::Start => HashOrder::FIRST,
-                    Cursor::At(key) | Cursor::Past(key) => core.hash.hash(key).order(),
+                let start = match (&resume, from) {
+                    (Some(Resume::Order(order)), _) => *order,
+                    (_, Cursor::Start) => Some(HashOrder::FIRST),
+                    (_, Cursor::At(key) | Cursor::Past(key)) => Some(core.hash.hash(key).order()),
                 };
                 let mut batch = Vec::new();
-                let more = index.scan(start, pairs_max + 1, &mut batch);
-                slots.extend(batch.iter().map(|(order, loc)| Slot::At { loc: *loc, order: Some(*order) }));
-                more
+                self.more = start.is_some_and(|start| index.scan(start, self.pairs_max + 1, &mut batch));
+                self.slots.extend(batch.iter().map(|(order, loc)| Slot::At { loc: *loc, order: Some(*order) }));
+                self.resume = batch.last().map(|(order, _)| Resume::Order(order.after()));
             }
             Index::Sack(index) => {
-                let start = match &from {
+                let start = match from {
                     Cursor::Start => Some(Address::FIRST),
                     Cursor::At(key) => Some(decode(table, key)?),
                     Cursor::Past(key) => decode(table, key)?.after(),
                 };
                 let mut batch = Vec::new();
-                let more = start.is_some_and(|start| index.next_batch(start, pairs_max, &mut batch));
-                slots.extend(batch.iter().map(|(_, loc)| Slot::At { loc: *loc, order: None }));
-                more
+                self.more = start.is_some_and(|start| index.next_batch(start, self.pairs_max, &mut batch));
+                self.slots.extend(batch.iter().map(|(_, loc)| Slot::At { loc: *loc, order: None }));
+                self.resume = batch.last().map(|(address, _)| Resume::Past(address.to_key().to_vec()));
             }
-        };
-        Ok(Self { table, from, pairs_max, bytes_max, slots, more, known: Known::default(), failed: None })
+        }
+        Ok(())
     }
 
     pub(crate) fn step(&mut self, core: &mut Core, now: Tick) -> Step {
         if let Some(error) = self.failed.take() {
             return Step::Done(Err(error.in_table(self.table)));
         }
-        match self.gather(core, now) {
-            Err(error) => Step::Done(Err(error)),
-            Ok(Some(need)) => Step::Wait(need),
-            Ok(None) => Step::Done(Ok(self.answer(core))),
+        loop {
+            match self.gather(core, now) {
+                Err(error) => return Step::Done(Err(error)),
+                Ok(Some(need)) => return Step::Wait(need),
+                Ok(None) => {}
+            }
+            let answer = self.answer(core);
+            // A caller goes on from the last pair it got: a batch in which everything has expired would leave it nowhere.
+            let stuck = matches!(&answer, Answer::Pairs { pairs, more: true } if pairs.is_empty());
+            if !stuck {
+                return Step::Done(Ok(answer));
+            }
+            if let Err(error) = self.scan(core) {
+                return Step::Done(Err(error));
+            }
         }
     }
 

@@ -67,6 +67,10 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
             Machine::Next(Box::new(Next::new(core, table, from, until, direction, limits)?))
         }
         Op::Commit { set, level } => Machine::Commit(Box::new(Commit::new(core, set, level)?)),
+        Op::Await { .. } if !core.capabilities().persistence => {
+            let domain = core.capabilities().name;
+            return Err(Error::Unsupported { domain, what: "notices of persistence" });
+        }
         Op::Await { epoch } => Machine::Await(Await { epoch, forced: true }),
         Op::Force => Machine::Await(Await { epoch: core.joined, forced: false }),
         Op::Reserve { table, count } => ready(Answer::Reserved(core.reserve(table, count)?)),
