@@ -5,6 +5,9 @@
 #![expect(clippy::print_stdout, reason = "tests say what they counted and what they skipped")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the answer it wants; every other one is a failure")]
 
+mod bench;
+mod column;
+mod conformance;
 mod crash;
 mod simulator;
 mod tidy;
