@@ -48,6 +48,9 @@ pub struct ConnectOptions {
     pub known: Option<wire::Known>,
 }
 
+/// Started operations that are held back at most while answers come without waiting: about a frame of small ones.
+const UNSENT_MAX: usize = 64;
+
 impl Default for ConnectOptions {
     fn default() -> Self {
         Self { spin: Duration::from_micros(20), client_name: "lostore".to_owned(), known: None }
@@ -280,6 +283,13 @@ impl Link {
     /// Waits on the calling thread: as the leader while nobody reads, else asleep.
     fn wait_for(&self, id: OpId) -> Result<Answer, Error> {
         let mut state = self.lock();
+        // An answer that came with an earlier one needs nothing sent: what was started since goes with the next that must wait,
+        // in one frame and one call.
+        if state.client.unpacked() < UNSENT_MAX
+            && let Some(answer) = state.take(id)
+        {
+            return answer;
+        }
         self.flush(&mut state);
         loop {
             if let Some(answer) = state.take(id) {
