@@ -1,7 +1,7 @@
 //! What each error code means and what to do about it: the text behind `lostore explain LSnnnn`.
 //!
 //! Contract: every code that an error of the store can have is here once; a code is never reused. Codes: 01xx environment, 02xx
-//! tables, 03xx transactions, 04xx damage, 05xx types and records.
+//! tables, 03xx transactions, 04xx damage, 05xx types and records, 06xx the command line.
 
 use domains::ErrorKind;
 
@@ -143,6 +143,23 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "an operation was answered with something that does not answer it",
         "use a client and server of the same release",
     ),
+    says(
+        601,
+        "the command line names something that is not so, or in a form that cannot be read",
+        "the message says which form is wanted; `lostore help VERB` has examples",
+    ),
+    says(
+        602,
+        "a transaction's script cannot be read",
+        "the message names the line; `lostore txn --help` has the grammar",
+    ),
+    says(
+        603,
+        "an offline check found bytes that are not what was written",
+        "the list names segment, page and table: restore from a backup, or open the store and copy what can be read",
+    ),
+    says(604, "a check of the demo failed", "the list above says which; please report it together with the output"),
+    says(605, "a file or stream on the caller's side cannot be read or written", "check the path and its permissions"),
 ];
 
 /// What a code means, when it is one.

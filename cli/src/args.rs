@@ -1,0 +1,296 @@
+//! What may stand on the command line: verbs, their arguments, and the help that people read.
+//!
+//! Contract: every argument that has a default can be set by a `LOSTORE_*` variable too where that makes sense; the command line
+//! wins. The texts here are the help, so they are complete sentences about what happens.
+
+use crate::output::Format;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A transactional table store: embedded, or shared through a Unix socket.
+#[derive(Parser, Debug)]
+#[command(name = "lostore", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// The form of data on stdout.
+    #[arg(short = 'o', long = "output", global = true, value_enum, default_value = "table", env = "LOSTORE_OUTPUT")]
+    pub(crate) format: Format,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const AFTER_HELP: &str = "\
+A pair is named TABLE/KEY. Keys and values are text, hex:00ff, @file or - (stdin). A table with fields takes and gives JSON: an \
+object for the record, for the key its field, or an array of its fields. What is printed can be pasted back.
+
+Exit codes: 0 done, 1 not there or a compare did not hold, 2 usage, 3 the store cannot be reached or opened, 4 damage.
+Errors have codes: `lostore explain LS0303`.";
+
+/// Which store a verb is for.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct Target {
+    /// The store's directory. When a server runs on it the server is asked; when not, the directory is opened.
+    #[arg(long, global = true, value_name = "DIR", default_value = "data", env = "LOSTORE_STORE")]
+    pub(crate) store: PathBuf,
+    /// The socket of the server to ask, wherever its store is.
+    #[arg(long, global = true, value_name = "PATH", env = "LOSTORE_SOCKET")]
+    pub(crate) socket: Option<PathBuf>,
+    /// How to reach the kernel.
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "LOSTORE_IO")]
+    pub(crate) io: IoArg,
+}
+
+/// How to reach the kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum IoArg {
+    /// `io_uring` where the machine lets us, POSIX calls otherwise.
+    Auto,
+    /// `io_uring` or nothing.
+    Uring,
+    /// POSIX calls on threads.
+    Posix,
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Verb {
+    /// Serves a store on a Unix socket until it is told to stop (SIGTERM or SIGINT).
+    Serve(Serve),
+    /// Prints a pair's record.
+    Get(Get),
+    /// Puts a pair, there or not, and prints its version. Of a sack, TABLE/ alone takes the next address and prints it too.
+    Put(Put),
+    /// Deletes a pair.
+    Del(Del),
+    /// Prints the pairs of a table, or those whose key begins with a prefix.
+    Scan(Scan),
+    /// Reads a pair and the pair that one of its pointer fields leads to.
+    Follow(Follow),
+    /// Runs a transaction that stdin describes: all of it or nothing.
+    #[command(after_help = TXN_HELP)]
+    Txn(Txn),
+    /// Lists, makes, shows, renames and drops tables.
+    #[command(subcommand)]
+    Table(Table),
+    /// Shows how the store is: tables, memory, device, persistence.
+    Status,
+    /// Asks the store for a sign of life and says how long it took.
+    Ping(Ping),
+    /// Prints a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the version.
+    Version {
+        /// And how it was built, what it can do, and what this machine offers.
+        #[arg(long, short)]
+        verbose: bool,
+    },
+    /// Explains an error's code.
+    Explain {
+        /// The code, as in LS0303; all of them when there is none.
+        #[arg(default_value = "")]
+        code: String,
+    },
+}
+
+/// The grammar of `txn`, which is what its `--help` says.
+pub(crate) const TXN_HELP: &str = "\
+Statements, one a line or separated by `;`:
+  if TABLE/KEY.version == VERSION     the pair is at this version, as get -o json and put print it
+  if TABLE/KEY present                the pair is there
+  if TABLE/KEY absent                 it is not
+  put TABLE/KEY VALUE                 put it, there or not
+  insert TABLE/KEY VALUE              put it; it must not be there
+  update TABLE/KEY VALUE              put it; it must be there
+  del TABLE/KEY                       delete it; it must be there
+  # ...                               nothing
+A key or value that begins with {, [ or \" is JSON and may have spaces and ; in it. Any other ends at a space (a key) or at ; or \
+the line's end (a value).
+
+Or JSON, one object a line: {\"table\": .., \"key\": .., \"value\": ..} puts, \"delete\": true instead of \"value\" deletes, \
+\"if\": \"absent\", \"present\" or a version compares. What scan -o jsonl prints is such a script.
+
+It prints the version of each pair that it changed. When a compare does not hold it says which, changes nothing, and exits with 1.";
+
+/// Arguments of `serve`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Serve {
+    /// The store's directory; made when it is not there.
+    pub(crate) dir: PathBuf,
+    /// The longest that a commit waits for others to become persistent with it, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=10_000))]
+    pub(crate) interval_ms: u64,
+    /// The most room the store may take, as in 512M or 10G.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) space_max: Option<u64>,
+    /// Memory for cached records, as in 64M.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) cache: Option<u64>,
+    /// Size of the segments in which a new store takes room, as in 64M.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) segment: Option<u64>,
+    /// Permissions of the socket, octal.
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
+    pub(crate) mode: u32,
+}
+
+/// Arguments of `get`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Get {
+    /// TABLE/KEY
+    pub(crate) pair: String,
+}
+
+/// Arguments of `put`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Put {
+    /// TABLE/KEY
+    pub(crate) pair: String,
+    /// The record: text, hex:.., @file or - for stdin; JSON for a table with fields.
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) value: String,
+    /// Put it only if the pair is `absent`, `present`, or at this version.
+    #[arg(long = "if", value_name = "STATE")]
+    pub(crate) expect: Option<String>,
+    /// Let the pair cease to exist after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) ttl: Option<u64>,
+    /// Answer as soon as it is committed, before it is persistent.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// Arguments of `del`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Del {
+    /// TABLE/KEY
+    pub(crate) pair: String,
+    /// Delete it only if it is at this version.
+    #[arg(long = "if", value_name = "VERSION")]
+    pub(crate) expect: Option<String>,
+    /// Answer as soon as it is committed, before it is persistent.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// Arguments of `scan`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Scan {
+    /// TABLE or TABLE/PREFIX. A prefix wants an ordered table.
+    pub(crate) pair: String,
+    /// Print at most so many pairs.
+    #[arg(long, short = 'n', value_name = "PAIRS")]
+    pub(crate) limit: Option<u64>,
+    /// From the last to the first. Ordered tables only.
+    #[arg(long)]
+    pub(crate) reverse: bool,
+    /// Begin at this key.
+    #[arg(long, value_name = "KEY", conflicts_with = "reverse")]
+    pub(crate) from: Option<String>,
+    /// Print keys only.
+    #[arg(long)]
+    pub(crate) keys: bool,
+}
+
+/// Arguments of `follow`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Follow {
+    /// TABLE/KEY of the pair that holds the pointer.
+    pub(crate) pair: String,
+    /// The pointer field's name.
+    pub(crate) field: String,
+}
+
+/// Arguments of `txn`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Txn {
+    /// Answer as soon as it is committed, before it is persistent.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// What to do with tables.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Table {
+    /// Lists all tables.
+    List,
+    /// Makes a table, of plain bytes unless fields are given.
+    Create {
+        /// Its name.
+        name: String,
+        /// How pairs are found.
+        #[arg(long, value_enum, default_value = "ordered")]
+        kind: KindArg,
+        /// Its pairs live in memory only and are gone after a restart.
+        #[arg(long)]
+        volatile: bool,
+        /// The key's fields, as in `parent:u64,name:text`. Types: u8 to u128, i8 to i128, bool, text, bytes.
+        #[arg(long, value_name = "FIELDS")]
+        key: Option<String>,
+        /// The record's fields, as in `age:u32,boss:->user`. Types as for the key, and `->TABLE` for a pointer.
+        #[arg(long, value_name = "FIELDS")]
+        record: Option<String>,
+    },
+    /// Shows a table's structure.
+    Info {
+        /// Its name.
+        name: String,
+    },
+    /// Gives a table another name.
+    Rename {
+        /// The present name.
+        from: String,
+        /// The name to be.
+        to: String,
+    },
+    /// Destroys a table and all its pairs.
+    Drop {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// How pairs are found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum KindArg {
+    /// By key, in no order: the least memory.
+    Hash,
+    /// By key and in key order.
+    Ordered,
+    /// By an address that the store gives.
+    Sack,
+}
+
+/// Arguments of `ping`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Ping {
+    /// How often.
+    #[arg(long, short = 'c', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) count: u32,
+}
+
+/// A size with a unit.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let scale: u64 = match text[digits.len()..].to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        "T" => 1 << 40,
+        other => return Err(format!("'{other}' is no unit; use K, M, G or T")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("'{digits}' is not a number"))?;
+    number.checked_mul(scale).ok_or_else(|| format!("{text} is too large"))
+}
+
+fn octal(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).map_err(|_| format!("'{text}' is not octal"))?;
+    if mode > 0o777 { Err(format!("'{text}' has more than permissions")) } else { Ok(mode) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! Which store a verb is for, reached: through a server's socket, or opened in this process.
+//!
+//! Contract: a directory that a server has open is reached through the server's socket, whichever verb it is; else the directory
+//! is opened here, for as long as the verb takes. A verb never makes a store: only `serve` does.
+
+use crate::args::{IoArg, Target};
+use crate::failure::Failure;
+use lostore::open::SOCKET_FILE;
+use lostore::{AnyBackend, Error, OpenError, Options, Store};
+use uring::IoKind;
+
+/// A store, however it was reached.
+pub(crate) type AnyStore = Store<AnyBackend>;
+
+/// Reaches the store that the command line names.
+pub(crate) fn reach(target: &Target) -> Result<AnyStore, Failure> {
+    let mut options = options(target.io);
+    options.create = false;
+    if let Some(socket) = &target.socket {
+        return Ok(Store::new(AnyBackend::Remote(options.connect(socket)?)));
+    }
+    let socket = target.store.join(SOCKET_FILE);
+    if std::fs::symlink_metadata(&socket).is_ok() {
+        match options.connect(&socket) {
+            Ok(remote) => return Ok(Store::new(AnyBackend::Remote(remote))),
+            // Its server was killed: the socket is only a name, and the directory is free.
+            Err(Error::Open(OpenError::NoServer { .. })) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match options.open(&target.store) {
+        Ok((shared, _)) => Ok(Store::new(AnyBackend::Shared(shared))),
+        Err(error) => Err(Failure::from(error).or_serve(&target.store)),
+    }
+}
+
+impl Failure {
+    /// Of a store that is not there: how one is made.
+    fn or_serve(mut self, dir: &std::path::Path) -> Self {
+        if self.code == Some(131) {
+            self.help = format!("name another with --store, or make one: `lostore serve {}` creates it", dir.display());
+        }
+        self
+    }
+}
+
+/// Options with this way to the kernel.
+pub(crate) fn options(io: IoArg) -> Options {
+    let io = match io {
+        IoArg::Auto => IoKind::Auto,
+        IoArg::Uring => IoKind::Uring,
+        IoArg::Posix => IoKind::Posix,
+    };
+    let mut options = Options { io, ..Options::default() };
+    "lostore command".clone_into(&mut options.connect.client_name);
+    options
+}

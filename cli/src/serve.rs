@@ -1,0 +1,132 @@
+//! `serve`: a store's directory behind a socket, until the process is told to stop.
+//!
+//! Contract: one line on stdout when clients can connect, `ready SOCKET`, or a document with the socket, the process and what
+//! recovery found; everything else is talk. It ends with exit 0 at SIGTERM and SIGINT, when everything committed is persistent.
+
+use crate::args::{Serve, Target};
+use crate::failure::{Failure, talk};
+use crate::output::{Format, Output, count_text};
+use crate::reach::options;
+use domains::config::Config;
+use domains::persistent::Report;
+use lostore::open::SOCKET_FILE;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::time::Instant;
+use uds_server::{Ready, ServeConfig};
+
+/// Bytes of a page, as sizes on the command line are counted.
+const PAGE: u64 = 4096;
+/// The longest path that fits a Unix socket's address: 108 bytes with the zero behind it.
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+pub(crate) fn serve(target: &Target, args: &Serve, output: &mut Output) -> Result<(), Failure> {
+    log_to_stderr();
+    let socket = target.socket.clone().unwrap_or_else(|| args.dir.join(SOCKET_FILE));
+    let bytes = socket.as_os_str().len();
+    if bytes > SOCKET_PATH_BYTES_MAX {
+        // Said before the store is opened or made, not after a long recovery.
+        let (path, max) = (socket, SOCKET_PATH_BYTES_MAX);
+        return Err(uring::Error::SocketPath { path, bytes, max }.into());
+    }
+    let mut config = ServeConfig::new(args.dir.clone(), socket);
+    config.permissions = args.mode;
+    config.io = options(target.io).io;
+    let engine = engine(args)?;
+    let began = Instant::now();
+    // Whoever reads stdout may have gone; then the socket tells that the server is ready.
+    let told = RefCell::new(output);
+    uds_server::serve(&config, &engine, |ready| {
+        let mut output = told.borrow_mut();
+        let took = began.elapsed().as_millis();
+        tell(ready, took);
+        let done = announce(ready, took, &mut output).and_then(|()| output.flush());
+        if let Err(failure) = done {
+            failure.tell();
+        }
+    })?;
+    talk("stopped: everything committed is persistent");
+    Ok(())
+}
+
+/// The engine's settings.
+fn engine(args: &Serve) -> Result<Config, Failure> {
+    let mut engine = Config { epoch_interval_nanos: args.interval_ms * 1_000_000, ..Config::default() };
+    engine.space_pages_max = args.space_max.map(|bytes| bytes / PAGE);
+    if let Some(bytes) = args.cache {
+        engine.cache_bytes = usize::try_from(bytes)
+            .map_err(|_| Failure::usage("the cache is larger than this machine's memory can be", "give less"))?;
+    }
+    if let Some(bytes) = args.segment {
+        engine.segment_pages = u32::try_from(bytes / PAGE)
+            .map_err(|_| Failure::usage("a segment has at most 16 TiB", "give less; 64M suits most"))?;
+    }
+    Ok(engine)
+}
+
+/// Says on stderr how the server runs and what recovery did.
+fn tell(ready: &Ready, took: u128) {
+    if let Some(notice) = &ready.io.notice {
+        talk(notice);
+    }
+    let io = format!("{:?}", ready.io.kind).to_lowercase();
+    talk(&format!("serving with {io} at {}", ready.socket.display()));
+    talk(&report_text(&ready.report, took));
+}
+
+/// What recovery did, in one line for people.
+pub(crate) fn report_text(report: &Report, took_ms: u128) -> String {
+    format!(
+        "incarnation {} began after {took_ms} ms: cut {}, {} pairs from {} pages read in {} segments ({} by summary), \
+         {} records behind the cut dropped; the log before it: {}",
+        report.incarnation,
+        report.cut,
+        count_text(report.pairs),
+        count_text(report.pages_read),
+        report.segments,
+        report.summaries_used,
+        count_text(report.records_dropped),
+        report.end
+    )
+}
+
+/// What recovery did, for programs.
+fn report_json(report: &Report) -> Value {
+    json!({
+        "domain": report.domain.to_string(),
+        "incarnation": report.incarnation.0,
+        "cut": report.cut.to_string(),
+        "pages_read": report.pages_read,
+        "segments": report.segments,
+        "summaries_used": report.summaries_used,
+        "pairs": report.pairs,
+        "records_dropped": report.records_dropped,
+        "pages_dropped": report.pages_dropped,
+        "end": report.end,
+    })
+}
+
+fn announce(ready: &Ready, took: u128, output: &mut Output) -> Result<(), Failure> {
+    match output.format {
+        Format::Table | Format::Raw | Format::Hex => output.line(&format!("ready {}", ready.socket.display())),
+        // One line also as json: whoever started the server reads a line and goes on.
+        Format::Json | Format::Jsonl => output.line(
+            &json!({
+                "socket": ready.socket.to_string_lossy(),
+                "pid": std::process::id(),
+                "io": format!("{:?}", ready.io.kind).to_lowercase(),
+                "took_ms": u64::try_from(took).unwrap_or(u64::MAX),
+                "recovery": report_json(&ready.report),
+            })
+            .to_string(),
+        ),
+    }
+}
+
+/// Sends what the server logs to stderr; `LOSTORE_LOG` chooses what.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LOSTORE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // A second server in one process has its log already.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
+}

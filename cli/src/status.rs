@@ -1,0 +1,207 @@
+//! The verbs that ask how things are: status, ping, version, explain.
+//!
+//! Contract: `status` shows what the domain counts, and nothing that it would have to compute by reading pairs.
+
+use crate::args::{Ping, Target};
+use crate::failure::{Exit, Failure, USAGE};
+use crate::output::{Format, Output, bytes_text, count_text};
+use crate::reach::{options, reach};
+use crate::tables::{document as table_document, kind_name};
+use lostore::{EXPLANATIONS, Explanation, Status, TableStatus};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+pub(crate) fn status(target: &Target, output: &mut Output) -> Result<(), Failure> {
+    let store = reach(target)?;
+    let status = store.status()?;
+    let domain = store.capabilities().name;
+    match output.format {
+        Format::Json | Format::Jsonl => output.document(&document(domain, &status)),
+        Format::Table | Format::Raw | Format::Hex => text(domain, &status, output),
+    }?;
+    match &status.poisoned {
+        None => Ok(()),
+        Some(why) => Err(Failure {
+            exit: Exit::Unreachable,
+            code: Some(304),
+            what: format!("the store is read-only: {why}"),
+            help: "restart its server, or open it again; what was announced survives".to_owned(),
+        }),
+    }
+}
+
+fn document(domain: &str, status: &Status) -> Value {
+    let tables: Vec<Value> = status
+        .tables
+        .iter()
+        .map(|table| {
+            let mut document = table_document(&table.info);
+            document["pairs"] = table.pairs.into();
+            document["index_bytes"] = table.index_bytes.into();
+            document["index_bytes_per_pair"] = per_pair(table).map_or(Value::Null, Value::from);
+            document["record_bytes"] = table.record_bytes.into();
+            document
+        })
+        .collect();
+    json!({
+        "domain": domain,
+        "incarnation": status.horizon.incarnation.0,
+        "epoch_persistent": status.horizon.persistent.to_string(),
+        "epoch_open": status.epoch_open.to_string(),
+        "poisoned": status.poisoned,
+        "segments": status.segments,
+        "segments_free": status.segments_free,
+        "device_bytes": status.device_pages * 4096,
+        "device_reads": status.device_reads,
+        "device_writes": status.device_writes,
+        "device_flushes": status.device_flushes,
+        "log_pages": status.log_pages,
+        "cache_bytes": status.cache_bytes,
+        "lookups_memory": status.lookups_memory,
+        "lookups_device": status.lookups_device,
+        "commits": status.commits,
+        "compare_failures": status.compare_failures,
+        "tables": tables,
+    })
+}
+
+/// Memory of the index for each pair, when there is one; of few pairs the figure says nothing.
+fn per_pair(table: &TableStatus) -> Option<f64> {
+    const PAIRS_MIN: u64 = 1000;
+    let tenths = table.index_bytes.checked_mul(10)?.checked_div(table.pairs).filter(|_| table.pairs >= PAIRS_MIN)?;
+    u32::try_from(tenths).ok().map(|tenths| f64::from(tenths) / 10.0)
+}
+
+fn text(domain: &str, status: &Status, output: &mut Output) -> Result<(), Failure> {
+    let health = if status.poisoned.is_some() { "READ-ONLY" } else { "healthy" };
+    output.line(&format!("domain    {domain}, {health}, incarnation {}", status.horizon.incarnation))?;
+    output.line(&format!("epochs    {} open, persistent up to {}", status.epoch_open, status.horizon.persistent))?;
+    output.line(&format!(
+        "commits   {}, and {} refused by a compare",
+        count_text(status.commits),
+        count_text(status.compare_failures)
+    ))?;
+    output.line(&format!(
+        "lookups   {} from memory, {} from the device",
+        count_text(status.lookups_memory),
+        count_text(status.lookups_device)
+    ))?;
+    output.line(&format!(
+        "device    {} in {} segments ({} free), {} reads, {} writes, {} flushes",
+        bytes_text(status.device_pages * 4096),
+        status.segments,
+        status.segments_free,
+        count_text(status.device_reads),
+        count_text(status.device_writes),
+        count_text(status.device_flushes)
+    ))?;
+    output.line(&format!("memory    {} of cached records", bytes_text(status.cache_bytes)))?;
+    let rows: Vec<Vec<String>> = status.tables.iter().map(table_row).collect();
+    output.rows(&["table", "kind", "pairs", "records", "index", "B/pair"], &rows)
+}
+
+fn table_row(table: &TableStatus) -> Vec<String> {
+    let name = if table.info.name.is_empty() { "(catalog)" } else { &table.info.name };
+    vec![
+        name.to_owned(),
+        kind_name(table.info.spec.kind).to_owned(),
+        count_text(table.pairs),
+        bytes_text(table.record_bytes),
+        bytes_text(table.index_bytes),
+        per_pair(table).map_or_else(|| "-".to_owned(), |bytes| format!("{bytes:.1}")),
+    ]
+}
+
+pub(crate) fn ping(target: &Target, args: &Ping, output: &mut Output) -> Result<(), Failure> {
+    let began = Instant::now();
+    let store = reach(target)?;
+    let reached = began.elapsed();
+    let mut times = Vec::new();
+    for _ in 0..args.count {
+        let asked = Instant::now();
+        store.tables()?;
+        times.push(asked.elapsed());
+    }
+    times.sort_unstable();
+    let horizon = store.horizon();
+    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    match output.format {
+        Format::Json | Format::Jsonl => output.document(&json!({
+            "incarnation": horizon.incarnation.0,
+            "epoch_persistent": horizon.persistent.to_string(),
+            "reach_us": micros(reached), "median_us": micros(median), "worst_us": micros(worst),
+        })),
+        Format::Table | Format::Raw | Format::Hex => output.line(&format!(
+            "alive, incarnation {}; reached in {} us, answered in {} us{}",
+            horizon.incarnation,
+            micros(reached),
+            micros(median),
+            if args.count > 1 {
+                format!(" (median of {}, worst {} us)", args.count, micros(worst))
+            } else {
+                String::new()
+            }
+        )),
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+pub(crate) fn version(verbose: bool, output: &mut Output) -> Result<(), Failure> {
+    let version = env!("CARGO_PKG_VERSION");
+    let json = matches!(output.format, Format::Json | Format::Jsonl);
+    if !verbose {
+        return if json {
+            output.document(&json!({ "version": version }))
+        } else {
+            output.line(&format!("lostore {version}"))
+        };
+    }
+    let (io, notice) = match uring::open::<segments::Page>(options(crate::args::IoArg::Auto).io, 8) {
+        Ok((_, choice)) => (format!("{:?}", choice.kind).to_lowercase(), choice.notice),
+        Err(error) => ("none".to_owned(), Some(error.to_string())),
+    };
+    let build = if cfg!(debug_assertions) { "with debug assertions" } else { "release" };
+    let facts = [
+        ("version", version.to_owned()),
+        ("build", build.to_owned()),
+        ("format", segments::superblock::FORMAT_VERSION.to_string()),
+        ("protocol", wire::VERSION.to_string()),
+        ("machine", format!("{} {}", std::env::consts::ARCH, std::env::consts::OS)),
+        ("io", io),
+        ("io notice", notice.unwrap_or_else(|| "none".to_owned())),
+    ];
+    if json {
+        let document = facts.iter().map(|(name, value)| (name.replace(' ', "_"), Value::from(value.clone()))).collect();
+        return output.document(&Value::Object(document));
+    }
+    output.line(&format!("lostore {version}"))?;
+    facts[1..].iter().try_for_each(|(name, value)| output.line(&format!("{name:<10}{value}")))
+}
+
+pub(crate) fn explain(code: &str, output: &mut Output) -> Result<(), Failure> {
+    let digits = code.trim_start_matches(['L', 'l']).trim_start_matches(['S', 's']);
+    let wanted = if code.is_empty() { None } else { Some(digits.parse::<u16>()) };
+    let found: Vec<&Explanation> = match &wanted {
+        None => EXPLANATIONS.iter().collect(),
+        Some(Ok(code)) => lostore::explain(*code).into_iter().collect(),
+        Some(Err(_)) => Vec::new(),
+    };
+    if found.is_empty() {
+        let (what, help) = (format!("there is no code '{code}'"), "`lostore explain` lists all".to_owned());
+        return Err(Failure { exit: Exit::No, code: Some(USAGE), what, help });
+    }
+    if matches!(output.format, Format::Json | Format::Jsonl) {
+        output.begin_list()?;
+        for one in found {
+            output.item(&json!({ "code": format!("LS{:04}", one.code), "what": one.what, "help": one.help }))?;
+        }
+        return output.end_list();
+    }
+    for one in found {
+        output.line(&format!("LS{:04}  {}\n        {}", one.code, one.what, one.help))?;
+    }
+    Ok(())
+}
