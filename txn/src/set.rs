@@ -295,6 +295,8 @@ impl CommitSet {
         if self.entries.len() == SET_PARTS_MAX {
             return Err(SetError::TooManyParts);
         }
+        // One growth for both, where a fresh set would take two.
+        self.bytes.reserve(key.len() + value_bytes);
         let key_span = push(&mut self.bytes, key);
         self.entries.push(Entry { table, key: key_span, expect: Expect::Any, slot: Slot::None });
         self.index_last();
