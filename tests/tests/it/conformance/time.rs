@@ -70,7 +70,7 @@ fn walks(ground: &mut Ground) -> Cell {
     }
     // By their place in the iteration: the first ten, the last ten, and runs in between.
     let order: Vec<_> = ground.on.all(table, Direction::Next, 100).into_iter().map(|pair| pair.key).collect();
-    let goes = |at: usize| at < 10 || at >= 50 || at % 10 < 6;
+    let goes = |at: usize| !(10..50).contains(&at) || at % 10 < 6;
     for (at, key) in order.iter().enumerate().filter(|(at, _)| goes(*at)) {
         let put = |set: &mut CommitSet| set.update(table, key, b"short", short).unwrap();
         ground.on.change(put).unwrap_or_else(|error| panic!("{at}: {error}"));
