@@ -3,6 +3,8 @@
 //! Contract: every column starts empty. What a column's kind lacks it says in [`Column::lacks`]; the suite believes a check that
 //! did not apply only when its column lacks just that.
 
+mod carried;
+
 use crate::bench::{Bench, tiny};
 use domains::config::Config;
 use domains::light::Light;
@@ -77,6 +79,9 @@ pub(crate) const COLUMNS: &[Maker] = &[
     Maker { name: "persistent", make: || Box::new(Persistent::new(64)) },
     Maker { name: "1-bit", make: || Box::new(Persistent::new(1)) },
     Maker { name: "volatile", make: || Box::new(volatile()) },
+    Maker { name: "inline", make: || Box::new(carried::inline()) },
+    Maker { name: "thread", make: || Box::new(carried::shared()) },
+    Maker { name: "socket", make: || Box::new(carried::socket()) },
     Maker { name: "light", make: || Box::new(Bench::new(Light::new(), MemoryDevice::new(0))) },
 ];
 

@@ -10,5 +10,6 @@ mod bench;
 mod column;
 mod conformance;
 mod crash;
+mod seeds;
 mod simulator;
 mod tidy;
