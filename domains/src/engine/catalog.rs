@@ -33,6 +33,8 @@ pub(crate) struct Catalog {
     names: BTreeMap<String, TableId>,
     next_id: u32,
     fingerprint_bits: u8,
+    /// How often a pair of table 0 has changed.
+    changes: u64,
 }
 
 impl Catalog {
@@ -48,7 +50,12 @@ impl Catalog {
         };
         let info = TableInfo { id: CATALOG, name: String::new(), spec };
         let tables = BTreeMap::from([(CATALOG, Table::new(info, fingerprint_bits))]);
-        Self { tables, names: BTreeMap::new(), next_id: 1, fingerprint_bits }
+        Self { tables, names: BTreeMap::new(), next_id: 1, fingerprint_bits, changes: 0 }
+    }
+
+    /// How often it has changed: whoever concluded something from it and then waited looks here whether that still holds.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     pub(crate) fn table(&self, id: TableId) -> Option<&Table> {
@@ -75,6 +82,7 @@ impl Catalog {
 
     /// Takes a change of table 0 over: a table that came, went, got another name or more fields.
     pub(crate) fn changed(&mut self, key: &[u8], record: Option<&[u8]>) -> Result<(), &'static str> {
+        self.changes += 1;
         if key == NEXT_ID_KEY {
             let bytes = record.and_then(|record| record.try_into().ok()).ok_or("the next table id is not a number")?;
             self.next_id = self.next_id.max(u32::from_le_bytes(bytes));

@@ -13,7 +13,7 @@ use super::table::Index;
 use crate::error::{Error, Failure};
 use crate::index::Address;
 use crate::schema::TableHome;
-use crate::seam::{Committed, Level, Persistence, TableInfo, Tick, Versions};
+use crate::seam::{Committed, Level, Op, Persistence, TableInfo, Tick, Versions};
 use segments::log::room::RoomNeed;
 use segments::log::writer::Room;
 use segments::record::{Record, RecordKind};
@@ -54,6 +54,8 @@ pub(crate) struct Commit {
     pub(crate) known: Known,
     pub(crate) failed: Option<Error>,
     state: State,
+    /// The operation on tables that this set was made of, and how often the catalog had changed then.
+    made_of: Option<(Box<Op>, u64)>,
 }
 
 /// Reads in flight for one commit at most: 64 pages are 256 KiB.
@@ -87,7 +89,28 @@ impl Commit {
                 }
             }
         }
-        Ok(Self { set, level, after, need, persistent, known: Known::default(), failed: None, state: State::Checking })
+        Ok(Self {
+            set,
+            level,
+            after,
+            need,
+            persistent,
+            known: Known::default(),
+            failed: None,
+            state: State::Checking,
+            made_of: None,
+        })
+    }
+
+    /// Notes the operation that this set was made of, and when.
+    pub(crate) fn made_of(&mut self, op: Op, catalog_changes: u64) {
+        self.made_of = Some((Box::new(op), catalog_changes));
+    }
+
+    /// The operation to make this set of anew, when the catalog has changed since and nothing is applied yet.
+    pub(crate) fn take_stale(&mut self, core: &Core) -> Option<Op> {
+        let applied = matches!(self.state, State::WaitingForPersistence(_));
+        self.made_of.take_if(|(_, changes)| !applied && *changes != core.catalog.changes()).map(|(op, _)| *op)
     }
 
     pub(crate) fn waits_for_room(&self) -> bool {

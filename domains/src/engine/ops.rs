@@ -74,10 +74,9 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::Await { epoch } => Machine::Await(Await { epoch, forced: true }),
         Op::Force => Machine::Await(Await { epoch: core.joined, forced: false }),
         Op::Reserve { table, count } => ready(Answer::Reserved(core.reserve(table, count)?)),
-        Op::CreateTable { name, spec } => core.create_table(name, spec)?,
-        Op::OpenTable { name, spec } => core.open_table(&name, spec)?,
-        Op::RenameTable { from, to } => core.rename_table(&from, to)?,
-        Op::DestroyTable { name } => core.destroy_table(&name)?,
+        Op::CreateTable { .. } | Op::OpenTable { .. } | Op::RenameTable { .. } | Op::DestroyTable { .. } => {
+            catalog_machine(core, op)?
+        }
         Op::ListTables => ready(Answer::Tables(core.catalog.list())),
         Op::Status => ready(Answer::Status(Box::new(status::of(core)))),
         Op::DropCache => {
@@ -88,6 +87,32 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
             ready(Answer::Done)
         }
     })
+}
+
+/// The machine of an operation on tables. Its commit is made from what the catalog says now, and anew when that has changed
+/// before it could be applied.
+fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
+    let made_of = op.clone();
+    let mut machine = match op {
+        Op::CreateTable { name, spec } => core.create_table(name, spec)?,
+        Op::OpenTable { name, spec } => core.open_table(&name, spec)?,
+        Op::RenameTable { from, to } => core.rename_table(&from, to)?,
+        Op::DestroyTable { name } => core.destroy_table(&name)?,
+        Op::Lookup { .. }
+        | Op::Next { .. }
+        | Op::Follow { .. }
+        | Op::Commit { .. }
+        | Op::Reserve { .. }
+        | Op::Await { .. }
+        | Op::Force
+        | Op::ListTables
+        | Op::Status
+        | Op::DropCache => unreachable!("{made_of:?} does not change the catalog"),
+    };
+    if let Machine::Commit(commit) = &mut machine {
+        commit.made_of(made_of, core.catalog.changes());
+    }
+    Ok(machine)
 }
 
 /// A machine that has its answer already.
@@ -102,7 +127,16 @@ impl Machine {
             Self::Lookup(lookup) => lookup.step(core, now),
             Self::Follow(follow) => follow.step(core, now),
             Self::Next(next) => next.step(core, now),
-            Self::Commit(commit) => commit.step(core, now, behind),
+            Self::Commit(commit) => match commit.take_stale(core) {
+                None => commit.step(core, now, behind),
+                Some(op) => match catalog_machine(core, op) {
+                    Ok(machine) => {
+                        *self = machine;
+                        self.step(core, now, behind)
+                    }
+                    Err(error) => Step::Done(Err(error)),
+                },
+            },
             Self::Await(wait) => wait.step(core, now),
             Self::Ready(answer) => Step::Done(Ok(core::mem::replace(answer, Answer::Done))),
         }
