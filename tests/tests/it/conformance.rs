@@ -79,36 +79,47 @@ fn every_domain_conforms() {
         levels::CHECKS,
         time::CHECKS,
     ];
-    let mut lines = vec![heading()];
-    let mut failures = Vec::new();
-    let mut cells = BTreeMap::new();
-    for &(name, on, check) in lists.into_iter().flatten() {
-        let tables: Vec<_> = match on {
-            On::Own => vec![(String::new(), TableKind::Hash, TableHome::Persistent)],
-            On::Each => KINDS
-                .iter()
-                .flat_map(|&(kind, k)| HOMES.iter().map(move |&(home, h)| (format!(" [{k}, {h}]"), kind, home)))
-                .collect(),
+    let checks: Vec<_> = lists.into_iter().flatten().flat_map(|line| one_each(*line)).collect();
+    let checks = &checks;
+    // A column a thread: those over files mostly wait for them.
+    let columns: Vec<Vec<_>> = std::thread::scope(|scope| {
+        let run = |maker| {
+            scope.spawn(move || checks.iter().map(|(_, check, kind, home)| cell(maker, *check, *kind, *home)).collect())
         };
-        for (suffix, kind, home) in tables {
-            let mut line = format!("{:<96}", format!("{name}{suffix}"));
-            for maker in COLUMNS {
-                let word = match cell(maker, check, kind, home) {
-                    Ok(Cell::Holds) => "ok",
-                    Ok(Cell::Not(lack)) => lack.word(),
-                    Err(why) => {
-                        failures.push(format!("{name}{suffix} on {}: {why}", maker.name));
-                        "FAILED"
-                    }
-                };
-                *cells.entry(word).or_insert(0_u32) += 1;
-                line.push_str(&format!("{word:<16}"));
-            }
-            lines.push(line.trim_end().to_owned());
+        let threads: Vec<_> = COLUMNS.iter().map(run).collect();
+        threads.into_iter().map(|thread| thread.join().expect("panics of checks are caught")).collect()
+    });
+    println!("{}", heading());
+    let (mut failures, mut cells) = (Vec::new(), BTreeMap::new());
+    for (number, (name, ..)) in checks.iter().enumerate() {
+        let mut line = format!("{name:<96}");
+        for (maker, column) in COLUMNS.iter().zip(&columns) {
+            let word = match &column[number] {
+                Ok(Cell::Holds) => "ok",
+                Ok(Cell::Not(lack)) => lack.word(),
+                Err(why) => {
+                    failures.push(format!("{name} on {}: {why}", maker.name));
+                    "FAILED"
+                }
+            };
+            *cells.entry(word).or_insert(0_u32) += 1;
+            line.push_str(&format!("{word:<16}"));
         }
+        println!("{}", line.trim_end());
     }
-    println!("{}\n{} checks: {cells:?}", lines.join("\n"), lines.len() - 1);
+    println!("{} checks: {cells:?}", checks.len());
     assert!(failures.is_empty(), "{} cells failed:\n  {}", failures.len(), failures.join("\n  "));
+}
+
+/// A line of a list as the checks that it stands for: one, or one for each kind of table and home.
+fn one_each((name, on, check): Line) -> Vec<(String, Check, TableKind, TableHome)> {
+    match on {
+        On::Own => vec![(name.to_owned(), check, TableKind::Hash, TableHome::Persistent)],
+        On::Each => KINDS
+            .iter()
+            .flat_map(|&(kind, k)| HOMES.map(|(home, h)| (format!("{name} [{k}, {h}]"), check, kind, home)))
+            .collect(),
+    }
 }
 
 fn heading() -> String {
