@@ -56,7 +56,7 @@ impl Device for Failing {
 /// Fills the device until it answers that there is no room.
 fn fill_up(bench: &mut Bench<Engine>, table: segments::TableId, wanted: &mut Wanted) {
     for number in 0..10_000_u16 {
-        let (key, value) = (number.to_be_bytes().to_vec(), vec![number.to_le_bytes()[0]; 2500]);
+        let (key, value) = (number.to_le_bytes().to_vec(), vec![number.to_le_bytes()[0]; 2500]);
         match put(bench, table, &key, &value) {
             Ok(_) => drop(wanted.insert(key, value)),
             Err(error) => {
