@@ -12,6 +12,9 @@ pub const ADDRESSES_RESERVED: u32 = 64;
 pub const BATCH_IN_FLIGHT: usize = 128;
 /// Tables remembered by name, so that following a pointer asks for its table once.
 pub const TABLES_REMEMBERED_MAX: usize = 1024;
+/// How often opening or creating a table is begun anew when others change the catalog at the same moment. Each time it loses,
+/// another has created a table: 100 programs that start together would have to create one each.
+pub const CATALOG_ATTEMPTS_MAX: u32 = 100;
 
 const _: () = assert!(ITER_PAIRS_FIRST <= ITER_PAIRS_MAX);
 const _: () = assert!(ADDRESSES_RESERVED <= 1024, "a reservation may ask for at most 1024 addresses");

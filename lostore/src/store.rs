@@ -5,7 +5,7 @@
 use crate::backend::Backend;
 use crate::batch::Batch;
 use crate::error::Error;
-use crate::limits::{ADDRESSES_RESERVED, BATCH_IN_FLIGHT};
+use crate::limits::{ADDRESSES_RESERVED, BATCH_IN_FLIGHT, CATALOG_ATTEMPTS_MAX};
 use crate::pending::Pending;
 use crate::ptr::Ptr;
 use crate::raw::{PairReply, RawTable, ReadPair};
@@ -69,14 +69,16 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// When the stored table cannot be used as one of `T`; the error names the field.
     pub fn table<T: TableType>(&self, name: &str) -> Result<Table<T, B>, Error> {
-        let opened = match self.open_as(name, Some(T::spec())) {
-            Err(error) if error.code() == NO_SUCH_TABLE => match self.create_as(name, T::spec()) {
-                // Somebody else created it in between.
-                Err(error) if error.code() == TABLE_EXISTS => self.open_as(name, Some(T::spec())),
-                created => created,
-            },
-            opened => opened,
-        };
+        let mut opened = self.open_or_create(name, T::spec());
+        for _ in 1..CATALOG_ATTEMPTS_MAX {
+            match &opened {
+                // Somebody else created this table or another at the same moment.
+                Err(error) if error.code() == TABLE_EXISTS || !error.failures().is_empty() => {
+                    opened = self.open_or_create(name, T::spec());
+                }
+                Ok(_) | Err(_) => break,
+            }
+        }
         opened.map(Table::new)
     }
 
@@ -278,6 +280,13 @@ impl<B: Backend> Store<B> {
         match self.session.known_table(T::NAME) {
             Some(info) => Ok(Table::new(RawTable::new(self.clone(), info))),
             None => self.open_table(T::NAME),
+        }
+    }
+
+    fn open_or_create(&self, name: &str, spec: TableSpec) -> Result<RawTable<B>, Error> {
+        match self.open_as(name, Some(spec.clone())) {
+            Err(error) if error.code() == NO_SUCH_TABLE => self.create_as(name, spec),
+            opened => opened,
         }
     }
 
