@@ -6,12 +6,16 @@
 mod backends;
 #[path = "tree/changelog.rs"]
 mod changelog;
+#[path = "tree/crash.rs"]
+mod crash;
 #[path = "tree/disk.rs"]
 mod disk;
 #[path = "tree/model.rs"]
 mod model;
 #[path = "tree/operations.rs"]
 mod operations;
+#[path = "tree/race.rs"]
+mod race;
 
 use lostore::Backend;
 use mdservice::{Attributes, MdService};

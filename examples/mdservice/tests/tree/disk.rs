@@ -50,11 +50,6 @@ pub(crate) fn check_import<B: Backend>(service: &MdService<B>) {
 }
 
 #[test]
-fn a_tree_comes_in_as_it_is() {
-    check_import(&MdService::open(&backends::map()).unwrap());
-}
-
-#[test]
 fn a_comparison_sees_each_difference() {
     let tree = TempDir::new().unwrap();
     grow(tree.path());
