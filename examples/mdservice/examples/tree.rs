@@ -43,6 +43,10 @@ fn run<B: Backend>(store: &Store<B>, tree: &Path) -> Result<(), Box<dyn Error>> 
         compared.entries, compared.checks, compared.mismatches
     )?;
 
+    for mismatch in &compared.mismatches_first {
+        writeln!(out, "  {mismatch}")?;
+    }
+
     // A name by its path, and a path by its inode: one follow a step down, one parent pointer a step up.
     for dirent in service.readdir(top).take(5) {
         let dirent = dirent?;
