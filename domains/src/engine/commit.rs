@@ -159,9 +159,12 @@ impl Commit {
     /// Checks and applies in one go; or says what must come first.
     fn try_apply(&mut self, core: &mut Core, now: Tick, behind: bool) -> Result<Result<Committed, Need>, Error> {
         core.check_poison()?;
-        let olds = match self.check(core, now)? {
-            Ok(olds) => olds,
-            Err(places) => return Ok(Err(Need::Reads(places))),
+        let olds = match self.check(core, now) {
+            Ok(Ok(olds)) => olds,
+            Ok(Err(places)) => return Ok(Err(Need::Reads(places))),
+            // What it misses may be what one of those before it is about to make; it is checked again when its turn comes.
+            Err(Error::CompareFailed { .. }) if self.persistent && behind => return Ok(Err(Need::Room)),
+            Err(error) => return Err(error),
         };
         if self.persistent {
             if behind {
