@@ -33,7 +33,11 @@ fn run<B: Backend>(store: &Store<B>, tree: &Path) -> Result<(), Box<dyn Error>> 
     let options = ImportOptions { progress: Some(&mut progress), ..ImportOptions::default() };
     let import = service.import_tree(tree, top, options)?;
     writeln!(io::stderr())?;
-    writeln!(out, "imported {} names, {} could not be read", import.entries, import.unreadable)?;
+    writeln!(
+        out,
+        "imported {} names, {} refused, {} could not be read",
+        import.entries, import.refused, import.unreadable
+    )?;
 
     let options = CompareOptions { imported: Some(import.began), partial: !import.complete };
     let compared = service.compare_tree(tree, top, options)?;

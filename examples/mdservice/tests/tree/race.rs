@@ -1,10 +1,9 @@
 //! Clients on threads of their own, all at the same names.
 
 use crate::{check_sound, plain};
-use lostore::Store;
-use lostore::shared::Shared;
+use lostore::{Options, Shared, Store};
 use mdservice::{ChangeCursor, Error, Ino, MdService, ROOT};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use tempfile::TempDir;
@@ -136,4 +135,32 @@ fn a_reader_of_the_changelog_misses_nothing() {
         assert_eq!((all.len() as u64, different.len() as u64), (CLIENTS * 67, CLIENTS * 67));
     });
     check_sound(&MdService::open(&store).unwrap());
+}
+
+/// An import of 132,000 names once lost 167 of them: a directory's commit waited for room in the log, and what went into it was
+/// checked before it and refused.
+#[test]
+fn what_waits_for_room_is_not_overtaken_by_what_needs_it() {
+    const DIRECTORIES: usize = 1_000;
+    let dir = TempDir::new().unwrap();
+    let mut options = Options::default();
+    // So little of the log is kept in memory that commits soon wait for the device.
+    options.config.tail_pages = 64;
+    options.config.segment_pages = 64;
+    options.config.zero_pages = 16;
+    let (backend, _) = options.open(&dir.path().join("store")).unwrap();
+    let service = MdService::open(&Store::new(backend)).unwrap();
+    let mut under_way = VecDeque::new();
+    for number in 0..DIRECTORIES {
+        let directory = service.start_mkdir(ROOT, format!("{number:0200}").as_bytes(), &plain()).unwrap();
+        let file = service.start_create(directory.ino(), &[b'b'; 200], &plain()).unwrap();
+        under_way.extend([directory, file]);
+        while under_way.len() > 256 {
+            under_way.pop_front().unwrap().wait().unwrap();
+        }
+    }
+    for pending in under_way {
+        pending.wait().unwrap();
+    }
+    check_sound(&service);
 }
