@@ -77,6 +77,10 @@ pub(crate) enum Verb {
     Status,
     /// Asks the store for a sign of life and says how long it took.
     Ping(Ping),
+    /// Decodes a store's bytes, without opening it: superblock, segments, pages, records, summaries.
+    Inspect(Inspect),
+    /// Checks every checksum of a store that nobody has open, and its indexes against its records. Changes nothing.
+    Verify(Verify),
     /// Prints a completion script for a shell.
     Completions {
         /// The shell.
@@ -270,6 +274,32 @@ pub(crate) struct Ping {
     /// How often.
     #[arg(long, short = 'c', default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
+}
+
+/// Arguments of `inspect`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Inspect {
+    /// The store's directory, or a file with the bytes of one.
+    pub(crate) path: PathBuf,
+    /// Show the pages of this segment.
+    #[arg(long, value_name = "N")]
+    pub(crate) segment: Option<u32>,
+    /// Show what is in this page of the segment, or, without --segment, of the device.
+    #[arg(long, value_name = "N")]
+    pub(crate) page: Option<u64>,
+    /// Show at most so many items of a kind.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub(crate) limit: u64,
+}
+
+/// Arguments of `verify`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Verify {
+    /// The store's directory, or a file with the bytes of one.
+    pub(crate) path: PathBuf,
+    /// Name at most so many damaged places.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) limit: u64,
 }
 
 /// A size with a unit.

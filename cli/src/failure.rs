@@ -11,6 +11,8 @@ use std::process::ExitCode;
 pub(crate) const USAGE: u16 = 601;
 /// Code of a transaction's script that cannot be understood.
 pub(crate) const SCRIPT: u16 = 602;
+/// Code of a store in which an offline check has found damage.
+pub(crate) const DAMAGE: u16 = 603;
 /// Code of a file or stream on this side that cannot be read or written.
 pub(crate) const FILE: u16 = 605;
 

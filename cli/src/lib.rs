@@ -12,8 +12,10 @@
 
 mod args;
 mod failure;
+mod offline;
 mod output;
 mod pairs;
+mod progress;
 mod reach;
 mod script;
 mod serve;
@@ -21,6 +23,9 @@ mod shape;
 mod status;
 mod tables;
 mod words;
+
+mod inspect;
+mod verify;
 
 use crate::args::{Args, Verb};
 use crate::failure::{Exit, Failure};
@@ -70,6 +75,8 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Table(table) => tables::table(&target, table, output),
         Verb::Status => status::status(&target, output),
         Verb::Ping(ping) => status::ping(&target, &ping, output),
+        Verb::Inspect(inspect) => inspect::inspect(&inspect, output),
+        Verb::Verify(verify) => verify::verify(&verify, output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "lostore", &mut script);

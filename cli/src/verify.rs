@@ -1,0 +1,255 @@
+//! `verify`: an offline check of a store, every byte of it that matters, and of its indexes against its records.
+//!
+//! Contract: nothing is written. Checked are all copies of the superblock; every page of every log, its checksum, its place and
+//! its link to the page before; every record in them, key and value; every summary against the records it stands for; and then
+//! the engine itself is recovered on the bytes, in memory, and every pair that its indexes lead to is compared with the last
+//! valid record of the log, both ways. Exit 4 when anything is not what was written, with segment, page and table.
+//!
+//! What it cannot tell: a page at the very end of the last log that no later page vouches for may have been torn by a power
+//! failure. It counts as damage only if all of it was written.
+
+use crate::args::Verify;
+use crate::failure::{DAMAGE, Exit, Failure};
+use crate::offline::Overlay;
+use crate::output::{Format, Output, count_text};
+use domains::config::Config;
+use domains::index::HashConfig;
+use domains::persistent;
+use segments::blocking::Blocking;
+use segments::superblock::{
+    CopyFound, SUPERBLOCK_COPIES, SUPERBLOCK_COPY_PAGES, Superblock, SuperblockError, copy_page,
+};
+use segments::{EpochId, PageNo, TableId};
+use serde_json::{Value, json};
+
+mod compare;
+mod log;
+mod pairs;
+
+use log::Walk;
+use pairs::Pairs;
+
+/// Something that is not what was written.
+#[derive(Clone, Debug)]
+pub(crate) struct Finding {
+    /// What kind of thing it is.
+    pub(crate) kind: &'static str,
+    /// The segment it lies in.
+    pub(crate) segment: Option<u32>,
+    /// The page of the device.
+    pub(crate) page: Option<u64>,
+    /// The tables whose pairs are touched, as far as that is known.
+    pub(crate) tables: Vec<TableId>,
+    /// What is wrong.
+    pub(crate) what: String,
+}
+
+/// What was checked, and what was found wrong.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) copies_good: usize,
+    pub(crate) incarnation: u32,
+    pub(crate) cut: EpochId,
+    pub(crate) segments: u32,
+    pub(crate) segments_blank: u32,
+    pub(crate) pages: u64,
+    pub(crate) pages_behind_cut: u64,
+    pub(crate) records: u64,
+    pub(crate) records_behind_cut: u64,
+    pub(crate) summaries: u32,
+    pub(crate) tables: u64,
+    pub(crate) pairs: u64,
+}
+
+impl Report {
+    pub(crate) fn find(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+}
+
+pub(crate) fn verify(args: &Verify, output: &mut Output) -> Result<(), Failure> {
+    let mut overlay = Overlay::open(&args.path)?;
+    let mut report = Report::default();
+    let names = check(&mut overlay, &mut report)?.map_or_else(
+        || Ok(Vec::new()),
+        |(engine, pairs)| {
+            let names = pairs.names();
+            compare::compare(engine, overlay, pairs, &mut report).map(|()| names)
+        },
+    )?;
+    print(&report, &names, args.limit, output)?;
+    if report.findings.is_empty() {
+        return Ok(());
+    }
+    Err(Failure {
+        exit: Exit::Corruption,
+        code: Some(DAMAGE),
+        what: format!("{} has {} damaged places", args.path.display(), report.findings.len()),
+        help: "restore it from a backup; `lostore inspect` shows what can still be read".to_owned(),
+    })
+}
+
+/// Checks superblock and logs; the recovered engine and the pairs of the log, unless there is no superblock to go by.
+fn check(overlay: &mut Overlay, report: &mut Report) -> Result<Option<(Option<domains::Engine>, Pairs)>, Failure> {
+    let Some(superblock) = superblock(&mut Blocking::new(overlay), report)? else { return Ok(None) };
+    report.incarnation = superblock.incarnation.0;
+    let (engine, cut) = match persistent::open(overlay, &Config::default()) {
+        Ok((engine, recovered)) => (Some(engine), Some(recovered.cut)),
+        Err(error) => {
+            let what = format!("the store cannot be opened: {error}");
+            report.find(Finding { kind: "recovery", segment: None, page: None, tables: Vec::new(), what });
+            (None, None)
+        }
+    };
+    let hash = HashConfig { key: superblock.hash_key, fingerprint_bits: 64 };
+    let pairs = Walk::new(&superblock, hash, report).run(&mut Blocking::new(overlay), cut)?;
+    Ok(Some((engine, pairs)))
+}
+
+/// The superblock, when two copies agree on one.
+fn superblock(device: &mut Blocking<'_>, report: &mut Report) -> Result<Option<Superblock>, Failure> {
+    let copy_pages = usize::try_from(SUPERBLOCK_COPY_PAGES).expect("sixteen");
+    let mut copies = Vec::new();
+    for copy in 0..SUPERBLOCK_COPIES {
+        copies.push(device.read(copy_page(copy), copy_pages).ok());
+    }
+    let bytes = |copy: usize| copies[copy].as_ref().map(segments::Frames::bytes);
+    let choice = match Superblock::choose([bytes(0), bytes(1), bytes(2), bytes(3)]) {
+        Ok(choice) => choice,
+        Err(SuperblockError::Empty | SuperblockError::NotAStore) => {
+            return Err(domains::Error::NotAStore { why: "it has no superblock".to_owned() }.into());
+        }
+        Err(SuperblockError::UnknownFeatures { incompatible }) => {
+            return Err(domains::Error::UnknownFeatures { mask: incompatible }.into());
+        }
+        Err(error) => {
+            report.find(Finding {
+                kind: "superblock",
+                segment: None,
+                page: Some(0),
+                tables: Vec::new(),
+                what: error.to_string(),
+            });
+            return Ok(None);
+        }
+    };
+    report.copies_good = choice.good.iter().filter(|good| **good).count();
+    for copy in choice.stale() {
+        // Alone, a copy is judged by what it would be beside three that cannot be read.
+        let mut alone = [None; 4];
+        alone[usize::from(copy)] = bytes(usize::from(copy));
+        let found = match Superblock::choose(alone) {
+            Err(SuperblockError::NoQuorum { found }) => found[usize::from(copy)],
+            Ok(_) | Err(_) => CopyFound::Foreign,
+        };
+        if let CopyFound::Valid { sequence } = found {
+            report.notes.push(format!(
+                "copy {copy} of the superblock is still of update {sequence}: the last one was interrupted, the next open completes it"
+            ));
+            continue;
+        }
+        let what =
+            format!("copy {copy} of the superblock is {found:?}; the other copies serve, the next open makes it whole");
+        let page = Some(copy_page(copy).0);
+        report.find(Finding { kind: "superblock", segment: None, page, tables: Vec::new(), what });
+    }
+    Ok(Some(choice.superblock))
+}
+
+/// A page for people: which of which segment.
+pub(crate) fn place_text(finding: &Finding) -> String {
+    match (finding.segment, finding.page) {
+        (Some(segment), Some(page)) => format!("segment {segment}, page {page}"),
+        (Some(segment), None) => format!("segment {segment}"),
+        (None, Some(page)) => format!("page {page}"),
+        (None, None) => "the store".to_owned(),
+    }
+}
+
+fn print(report: &Report, names: &[(TableId, String)], limit: u64, output: &mut Output) -> Result<(), Failure> {
+    let name = |id: &TableId| {
+        let named = names.iter().find(|(known, _)| known == id);
+        named.map_or_else(|| format!("table {id}"), |(_, name)| name.clone())
+    };
+    let tables = |finding: &Finding| finding.tables.iter().map(name).collect::<Vec<String>>();
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let shown = &report.findings[..report.findings.len().min(limit)];
+    if matches!(output.format, Format::Json | Format::Jsonl) {
+        let damage: Vec<Value> = shown
+            .iter()
+            .map(|finding| {
+                json!({
+                    "kind": finding.kind, "segment": finding.segment, "page": finding.page,
+                    "tables": tables(finding), "what": finding.what,
+                })
+            })
+            .collect();
+        return output.document(&json!({
+            "ok": report.findings.is_empty(),
+            "damaged": report.findings.len(),
+            "damage": damage,
+            "notes": report.notes,
+            "superblock_copies_good": report.copies_good,
+            "incarnation": report.incarnation,
+            "cut": report.cut.to_string(),
+            "segments": report.segments,
+            "segments_blank": report.segments_blank,
+            "pages": report.pages,
+            "pages_behind_cut": report.pages_behind_cut,
+            "records": report.records,
+            "records_behind_cut": report.records_behind_cut,
+            "summaries": report.summaries,
+            "tables": report.tables,
+            "pairs": report.pairs,
+        }));
+    }
+    summary(report, output)?;
+    for finding in shown {
+        let tables = tables(finding);
+        let of = if tables.is_empty() { String::new() } else { format!(" ({})", tables.join(", ")) };
+        output.line(&format!("DAMAGE  {}{of}: {}: {}", place_text(finding), finding.kind, finding.what))?;
+    }
+    if shown.len() < report.findings.len() {
+        output.line(&format!("DAMAGE  and {} more places (--limit)", report.findings.len() - shown.len()))?;
+    }
+    output.line(if report.findings.is_empty() { "ok" } else { "damaged" })
+}
+
+fn summary(report: &Report, output: &mut Output) -> Result<(), Failure> {
+    output.line(&format!(
+        "superblock  {} of {SUPERBLOCK_COPIES} copies agree, incarnation {}",
+        report.copies_good, report.incarnation
+    ))?;
+    output.line(&format!("segments    {} in use, {} blank", report.segments, report.segments_blank))?;
+    output.line(&format!(
+        "pages       {} of the logs, {} behind the cut {}",
+        count_text(report.pages),
+        count_text(report.pages_behind_cut),
+        report.cut
+    ))?;
+    output.line(&format!(
+        "records     {}, {} behind the cut",
+        count_text(report.records),
+        count_text(report.records_behind_cut)
+    ))?;
+    output.line(&format!("summaries   {}", report.summaries))?;
+    output.line(&format!("pairs       {} in {} tables", count_text(report.pairs), report.tables))?;
+    report.notes.iter().try_for_each(|note| output.line(&format!("note    {note}")))
+}
+
+/// The page of the device at which a finding lies, with its segment.
+pub(crate) fn at_page(
+    kind: &'static str,
+    geometry: segments::segment::Geometry,
+    page: PageNo,
+    tables: Vec<TableId>,
+    what: String,
+) -> Finding {
+    let segment = geometry.segment_of(page).map(|(segment, _)| segment.0);
+    Finding { kind, segment, page: Some(page.0), tables, what }
+}
+
+#[cfg(test)]
+mod tests;
