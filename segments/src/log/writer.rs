@@ -129,7 +129,8 @@ pub struct LogWriter {
     asked: BTreeMap<u64, Asked>,
     next_tag: u64,
     requests: Vec<(u64, Request)>,
-    failed: Option<DeviceError>,
+    /// A commit waits until pages are written: send what is sealed.
+    push: bool,
     pages_written: u64,
 }
 
@@ -161,7 +162,7 @@ impl LogWriter {
             asked: BTreeMap::new(),
             next_tag: 0,
             requests: Vec::new(),
-            failed: None,
+            push: false,
             pages_written: 0,
         }
     }
@@ -169,7 +170,9 @@ impl LogWriter {
     /// Asks for room for a commit set. `Ready` holds until the next append of another set.
     pub fn room(&mut self, need: &RoomNeed) -> Room {
         let pages = need.pages() + self.unclosed.len() as u64;
-        if self.unwritten_pages() + pages > self.unwritten_pages_max() && self.unwritten_pages() > 0 {
+        // Pages still open cannot drain, so they are not waited for; sealed ones are sent now instead of with their epoch.
+        if self.sealed > self.written && self.sealed - self.written + pages > self.unwritten_pages_max() {
+            self.push = true;
             return Room::Wait;
         }
         if !self.fits(need, pages) {
@@ -316,7 +319,8 @@ impl LogWriter {
     /// Moves the requests that have come about to `requests`, under tags of this log's own.
     pub fn take_requests(&mut self, requests: &mut Vec<(u64, Request)>) {
         let close_waits = self.closes.back().is_some_and(|&(seq, _)| seq > self.sent);
-        if close_waits || self.sealed - self.sent >= GATHER_PAGES {
+        if close_waits || self.push || self.sealed - self.sent >= GATHER_PAGES {
+            self.push = false;
             self.send_pages();
         }
         self.ask_for_space();
@@ -333,10 +337,7 @@ impl LogWriter {
             // A summary is a hint: recovery reads the data when it is missing.
             Asked::Summary => {}
             Asked::Pages { first } => {
-                if let Err(error) = result {
-                    self.failed = Some(error);
-                    return Err(error);
-                }
+                result?;
                 let flight = self.flights.iter_mut().find(|flight| flight.first == first);
                 flight.expect("a written run of pages was in flight").done = true;
                 while self.flights.front().is_some_and(|flight| flight.done) {
@@ -384,10 +385,6 @@ impl LogWriter {
     /// Drops written pages from memory, so that reads of them are cold.
     pub fn drop_tail(&mut self) {
         self.tail.drop_written(self.written);
-    }
-
-    fn unwritten_pages(&self) -> u64 {
-        self.next_seq - 1 - self.written
     }
 
     /// Twice the tail's budget: beyond it the device is behind, and commits wait for it.

@@ -195,3 +195,24 @@ fn a_failed_page_write_is_final() {
     assert_eq!(log.completed(*tag, Err(failure)), Err(failure));
     assert_eq!(log.take_written(), None, "an epoch whose page failed is never reported written");
 }
+
+/// Commits once hung here until their epoch's timer: a tail smaller than the pages that are gathered before a write let nothing
+/// be sent, and the commit waited for just that.
+#[test]
+fn a_commit_that_waits_for_written_pages_sends_them() {
+    let mut device = MemoryDevice::new(crate::superblock::SUPERBLOCK_PAGES);
+    let mut log = LogWriter::new(LogConfig { tail_pages: 1, ..config(64) });
+    let epoch = EpochId::new(INCARNATION, 1);
+    for ordinal in 1..60 {
+        let mut need = RoomNeed::default();
+        need.add(1, 3000, false);
+        wait_for_room(&mut log, &mut device, &need);
+        let (kind, table, version) = (RecordKind::Pair, TableId(1), Version { epoch, ordinal: Ordinal(ordinal) });
+        let value = [7; 3000];
+        log.append(
+            epoch,
+            &Record { kind, table, version, key: b"k", value: &value, expires_ms: None, compressed: false },
+            None,
+        );
+    }
+}
