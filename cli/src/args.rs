@@ -81,6 +81,8 @@ pub(crate) enum Verb {
     Inspect(Inspect),
     /// Checks every checksum of a store that nobody has open, and its indexes against its records. Changes nothing.
     Verify(Verify),
+    /// Shows on a real directory tree that all of it works: imports it through a daemon, races, kills, recovers, compares.
+    Demo(Demo),
     /// Prints a completion script for a shell.
     Completions {
         /// The shell.
@@ -300,6 +302,24 @@ pub(crate) struct Verify {
     /// Name at most so many damaged places.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u64,
+}
+
+/// Arguments of `demo`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Demo {
+    /// The tree to import.
+    #[arg(long, value_name = "PATH", default_value = "/usr")]
+    pub(crate) tree: PathBuf,
+    /// Import so many entries, however long it takes. By default at least 20 000, and up to 60 000 as far as they
+    /// fit two seconds.
+    #[arg(long, value_name = "N")]
+    pub(crate) entries: Option<u64>,
+    /// Leave the daemon running at the end, and say how to use it.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Print one JSON document at the end, and no text.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// A size with a unit.

@@ -13,6 +13,8 @@ pub(crate) const USAGE: u16 = 601;
 pub(crate) const SCRIPT: u16 = 602;
 /// Code of a store in which an offline check has found damage.
 pub(crate) const DAMAGE: u16 = 603;
+/// Code of a demo of which a check has failed.
+pub(crate) const DEMO: u16 = 604;
 /// Code of a file or stream on this side that cannot be read or written.
 pub(crate) const FILE: u16 = 605;
 

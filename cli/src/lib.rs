@@ -11,6 +11,7 @@
 )]
 
 mod args;
+mod demo;
 mod failure;
 mod offline;
 mod output;
@@ -77,6 +78,7 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Ping(ping) => status::ping(&target, &ping, output),
         Verb::Inspect(inspect) => inspect::inspect(&inspect, output),
         Verb::Verify(verify) => verify::verify(&verify, output),
+        Verb::Demo(demo) => demo::demo(&target, &demo, output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "lostore", &mut script);

@@ -21,6 +21,7 @@ use segments::superblock::{
 };
 use segments::{EpochId, PageNo, TableId};
 use serde_json::{Value, json};
+use std::path::Path;
 
 mod compare;
 mod log;
@@ -70,15 +71,7 @@ impl Report {
 }
 
 pub(crate) fn verify(args: &Verify, output: &mut Output) -> Result<(), Failure> {
-    let mut overlay = Overlay::open(&args.path)?;
-    let mut report = Report::default();
-    let names = check(&mut overlay, &mut report)?.map_or_else(
-        || Ok(Vec::new()),
-        |(engine, pairs)| {
-            let names = pairs.names();
-            compare::compare(engine, overlay, pairs, &mut report).map(|()| names)
-        },
-    )?;
+    let (report, names) = verified(&args.path)?;
     print(&report, &names, args.limit, output)?;
     if report.findings.is_empty() {
         return Ok(());
@@ -89,6 +82,16 @@ pub(crate) fn verify(args: &Verify, output: &mut Output) -> Result<(), Failure> 
         what: format!("{} has {} damaged places", args.path.display(), report.findings.len()),
         help: "restore it from a backup; `lostore inspect` shows what can still be read".to_owned(),
     })
+}
+
+/// Checks a store; what was found, and the names of its tables.
+pub(crate) fn verified(path: &Path) -> Result<(Report, Vec<(TableId, String)>), Failure> {
+    let mut overlay = Overlay::open(path)?;
+    let mut report = Report::default();
+    let Some((engine, pairs)) = check(&mut overlay, &mut report)? else { return Ok((report, Vec::new())) };
+    let names = pairs.names();
+    compare::compare(engine, overlay, pairs, &mut report)?;
+    Ok((report, names))
 }
 
 /// Checks superblock and logs; the recovered engine and the pairs of the log, unless there is no superblock to go by.

@@ -3,7 +3,6 @@ use domains::schema::{TableHome, TableKind};
 use lostore::open::DATA_FILE;
 use lostore::{Options, PutOptions, Store, plain_spec};
 use segments::PAGE_BYTES;
-use std::path::Path;
 
 /// A store with three lives, sealed segments, a record of many pages, and tables of each kind.
 fn fill(dir: &Path) {
@@ -28,11 +27,7 @@ fn fill(dir: &Path) {
 }
 
 fn checked(path: &Path) -> Report {
-    let (mut overlay, mut report) = (Overlay::open(path).unwrap(), Report::default());
-    if let Some((engine, pairs)) = check(&mut overlay, &mut report).unwrap() {
-        compare::compare(engine, overlay, pairs, &mut report).unwrap();
-    }
-    report
+    verified(path).unwrap().0
 }
 
 #[test]
