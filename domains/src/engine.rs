@@ -61,8 +61,9 @@ pub struct Engine {
     free: Vec<u32>,
     /// Operations whose need may have been met.
     ready: VecDeque<u32>,
-    /// Commits that wait for room, oldest first: none overtakes another.
-    room: VecDeque<u32>,
+    /// Commits that wait to be applied, be it for room, for records to compare, or for those before them, oldest first. None
+    /// overtakes another: whoever sends two without waiting sees the second only with the first.
+    commits: VecDeque<u32>,
     /// Operations that wait for an epoch to become persistent.
     persistent: BTreeMap<EpochId, Vec<u32>>,
     told: EpochId,
@@ -84,7 +85,7 @@ impl Engine {
             running: Vec::new(),
             free: Vec::new(),
             ready: VecDeque::new(),
-            room: VecDeque::new(),
+            commits: VecDeque::new(),
             persistent: BTreeMap::new(),
             told,
             reads: BTreeMap::new(),
@@ -108,7 +109,7 @@ impl Engine {
             self.answers.push((id, Err(Error::Busy)));
             return;
         }
-        let running = Running { id, machine, reads: 0 };
+        let running = Running { id, machine, reads: 0, queued: false };
         let slot = if let Some(slot) = self.free.pop() {
             self.running[slot as usize] = Some(running);
             slot
@@ -123,8 +124,13 @@ impl Engine {
     fn step(&mut self, slot: u32, now: Tick) {
         let mut running = self.running[slot as usize].take().expect("a ready operation is running");
         assert_eq!(running.reads, 0, "an operation is stepped when all its reads are home");
-        let waits_before = !self.room.is_empty();
-        match running.machine.step(&mut self.core, now, waits_before && self.room.front() != Some(&slot)) {
+        let first = if running.queued { self.commits.front() == Some(&slot) } else { self.commits.is_empty() };
+        let step = running.machine.step(&mut self.core, now, !first);
+        if matches!(step, Step::Wait(_)) && running.machine.waits_to_apply() && !running.queued {
+            running.queued = true;
+            self.commits.push_back(slot);
+        }
+        match step {
             Step::Done(answer) => {
                 self.answers.push((running.id, answer));
                 self.free.push(slot);
@@ -140,11 +146,7 @@ impl Engine {
                     self.requests.push((tag(TagClass::Read, self.reads_asked), self.core.read_request(place)));
                 }
             }
-            Step::Wait(Need::Room) => {
-                if !self.room.contains(&slot) {
-                    self.room.push_back(slot);
-                }
-            }
+            Step::Wait(Need::Turn) => {}
             Step::Wait(Need::Persistent(epoch)) => self.persistent.entry(epoch).or_default().push(slot),
         }
         self.running[slot as usize] = Some(running);
@@ -156,16 +158,22 @@ impl Engine {
         }
     }
 
-    /// Lets the commits that wait for room try, oldest first, until one must go on waiting.
-    fn step_room(&mut self, now: Tick) {
-        while let Some(&slot) = self.room.front() {
-            self.step(slot, now);
-            let waits = self.running[slot as usize].as_ref().is_some_and(|running| running.machine.waits_for_room());
-            if waits {
+    /// Lets the commits that wait try, oldest first, until one must go on waiting.
+    fn step_commits(&mut self, now: Tick) {
+        while let Some(&slot) = self.commits.front() {
+            let reading = self.running[slot as usize].as_ref().is_some_and(|running| running.reads > 0);
+            if reading {
                 return;
             }
-            let front = self.room.pop_front();
-            assert_eq!(front, Some(slot), "only the oldest of those that wait for room was stepped");
+            self.step(slot, now);
+            if let Some(running) = &mut self.running[slot as usize] {
+                if running.machine.waits_to_apply() {
+                    return;
+                }
+                running.queued = false;
+            }
+            let front = self.commits.pop_front();
+            assert_eq!(front, Some(slot), "only the oldest of those that wait was stepped");
         }
     }
 
@@ -206,9 +214,11 @@ impl Engine {
         let running = self.running[slot as usize].as_mut().expect("an operation waits for its reads");
         running.reads -= 1;
         running.machine.came(place, admitted);
-        if running.reads == 0 {
-            self.step(slot, now);
+        if running.reads > 0 {
+            return;
         }
+        // A commit is looked at again when it is its turn.
+        if running.queued { self.step_commits(now) } else { self.step(slot, now) }
     }
 }
 
@@ -252,7 +262,7 @@ impl Domain for Engine {
         self.run_actions(now);
         self.tell_persistent();
         self.step_ready(now);
-        self.step_room(now);
+        self.step_commits(now);
         let wake = self.core.next_wake()?;
         Some(Tick { nanos: wake, unix_ms: now.unix_ms })
     }

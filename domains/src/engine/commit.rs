@@ -34,10 +34,9 @@ pub(crate) enum After {
 
 #[derive(Debug)]
 enum State {
-    /// Not yet checked, or waiting for records that the checks need.
+    /// Not yet applied: waiting for records that the checks need, for room, or for the commits before it. Whatever it was,
+    /// everything is checked again.
     Checking,
-    /// Checked, and waiting for room; to be checked again.
-    WaitingForRoom,
     /// Applied; waiting for its epoch.
     WaitingForPersistence(Committed),
 }
@@ -51,6 +50,8 @@ pub(crate) struct Commit {
     need: RoomNeed,
     /// Whether any update is of a persistent table, so that room is needed.
     persistent: bool,
+    /// Whether it changes anything at all: then commits sent after it are not applied before it.
+    changes: bool,
     pub(crate) known: Known,
     pub(crate) failed: Option<Error>,
     state: State,
@@ -72,8 +73,9 @@ impl Commit {
 
     /// A commit of the engine's own: of the catalog.
     pub(crate) fn unchecked(core: &Core, set: CommitSet, level: Level, after: After) -> Result<Self, Error> {
-        let (mut need, mut persistent) = (RoomNeed::default(), false);
+        let (mut need, mut persistent, mut changes) = (RoomNeed::default(), false, false);
         for part in set.parts() {
+            changes |= part.change != Change::None;
             if core.table(part.table)?.home() == TableHome::Volatile {
                 continue;
             }
@@ -95,6 +97,7 @@ impl Commit {
             after,
             need,
             persistent,
+            changes,
             known: Known::default(),
             failed: None,
             state: State::Checking,
@@ -113,8 +116,8 @@ impl Commit {
         self.made_of.take_if(|(_, changes)| !applied && *changes != core.catalog.changes()).map(|(op, _)| *op)
     }
 
-    pub(crate) fn waits_for_room(&self) -> bool {
-        matches!(self.state, State::WaitingForRoom)
+    pub(crate) fn waits_to_apply(&self) -> bool {
+        self.changes && !matches!(self.state, State::WaitingForPersistence(_))
     }
 
     pub(crate) fn step(&mut self, core: &mut Core, now: Tick, behind: bool) -> Step {
@@ -130,18 +133,15 @@ impl Commit {
             let committed = core::mem::replace(committed, nothing(horizon.persistent));
             return Step::Done(Ok(answer_of(&self.after, committed)));
         }
-        self.state = State::Checking;
         if let Some(error) = self.failed.take() {
             return Step::Done(Err(error));
         }
         match self.try_apply(core, now, behind) {
-            Err(error) => Step::Done(Err(error)),
-            Ok(Err(need)) => {
-                if matches!(need, Need::Room) {
-                    self.state = State::WaitingForRoom;
-                }
-                Step::Wait(need)
+            Err(error) => {
+                core.counters.compare_failures += u64::from(matches!(error, Error::CompareFailed { .. }));
+                Step::Done(Err(error))
             }
+            Ok(Err(need)) => Step::Wait(need),
             Ok(Ok(committed)) => self.applied(committed),
         }
     }
@@ -163,16 +163,16 @@ impl Commit {
             Ok(Ok(olds)) => olds,
             Ok(Err(places)) => return Ok(Err(Need::Reads(places))),
             // What it misses may be what one of those before it is about to make; it is checked again when its turn comes.
-            Err(Error::CompareFailed { .. }) if self.persistent && behind => return Ok(Err(Need::Room)),
+            Err(Error::CompareFailed { .. }) if self.changes && behind => return Ok(Err(Need::Turn)),
             Err(error) => return Err(error),
         };
+        if self.changes && behind {
+            return Ok(Err(Need::Turn));
+        }
         if self.persistent {
-            if behind {
-                return Ok(Err(Need::Room));
-            }
             match core.room(&self.need) {
                 Room::Ready => {}
-                Room::Wait => return Ok(Err(Need::Room)),
+                Room::Wait => return Ok(Err(Need::Turn)),
                 Room::Refused(error) => return Err(no_space(core, error)),
             }
         }
@@ -201,7 +201,6 @@ impl Commit {
             return Ok(Err(unread));
         }
         if !failures.is_empty() {
-            core.counters.compare_failures += 1;
             return Err(Error::CompareFailed { failures });
         }
         Ok(Ok(olds))

@@ -20,8 +20,8 @@ use std::sync::Arc;
 pub(crate) enum Need {
     /// These records, from the device.
     Reads(Vec<Place>),
-    /// Room in the log.
-    Room,
+    /// Room in the log, or the commits before it.
+    Turn,
     /// An epoch to be persistent.
     Persistent(EpochId),
 }
@@ -41,6 +41,8 @@ pub(crate) struct Running {
     pub(crate) machine: Machine,
     /// Reads that are with the device.
     pub(crate) reads: u32,
+    /// Whether it stands among the commits that wait to be applied.
+    pub(crate) queued: bool,
 }
 
 /// Every kind of operation that may have to wait.
@@ -121,7 +123,7 @@ pub(crate) fn ready(answer: Answer) -> Machine {
 }
 
 impl Machine {
-    /// Goes as far as it can. `behind` says that older commits wait for room.
+    /// Goes as far as it can. `behind` says that older commits wait to be applied.
     pub(crate) fn step(&mut self, core: &mut Core, now: Tick, behind: bool) -> Step {
         match self {
             Self::Lookup(lookup) => lookup.step(core, now),
@@ -157,9 +159,9 @@ impl Machine {
         }
     }
 
-    /// Whether it is a commit that waits for room.
-    pub(crate) fn waits_for_room(&self) -> bool {
-        matches!(self, Self::Commit(commit) if commit.waits_for_room())
+    /// Whether it is a commit with changes that are not applied yet.
+    pub(crate) fn waits_to_apply(&self) -> bool {
+        matches!(self, Self::Commit(commit) if commit.waits_to_apply())
     }
 }
 

@@ -92,3 +92,31 @@ fn a_commit_behind_the_destruction_of_its_table_is_refused() {
     assert_eq!(answers[2].as_ref().unwrap_err().code(), 202, "{answers:?}");
     assert!(names(&mut bench).is_empty());
 }
+
+/// The first waits for a record that it compares, the second needs nothing: it was once applied before the first, so a crash
+/// could keep it and lose what its client had sent before.
+#[test]
+fn a_commit_that_waits_for_a_read_is_not_overtaken() {
+    let (mut bench, _) = opened(&[]);
+    let Answer::Table(info) = bench.call(Op::OpenTable { name: "a".to_owned(), spec: None }).unwrap() else { panic!() };
+    let put = |set: &mut CommitSet, key: &[u8]| set.upsert(info.id, key, b"v", PutOptions::default()).unwrap();
+    let mut set = CommitSet::new();
+    put(&mut set, b"cold");
+    let Answer::Committed(first) = bench.call(Op::Commit { set, level: Level::Persistent }).unwrap() else { panic!() };
+    bench.call(Op::DropCache).unwrap();
+    let mut waits = CommitSet::new();
+    waits.compare(info.id, b"cold", txn::Expect::At(first.versions.as_slice()[0])).unwrap();
+    put(&mut waits, b"cold");
+    let mut ready = CommitSet::new();
+    put(&mut ready, b"warm");
+    let commit = |set| Op::Commit { set, level: Level::Committed };
+    let answers = together(&mut bench, vec![commit(waits), commit(ready)]);
+    let versions: Vec<_> = answers
+        .into_iter()
+        .map(|answer| match answer.unwrap() {
+            Answer::Committed(committed) => committed.versions.as_slice()[0],
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(versions[0] < versions[1], "applied as sent: {versions:?}");
+}
