@@ -95,20 +95,26 @@ pub fn is_blank(device: &mut dyn Device) -> Result<bool, Error> {
     }
     // Without a quorum and without a segment nothing was ever stored: a format that was cut short.
     let copies = read_copies(&mut device)?;
-    Ok(match Superblock::choose(copies.each_ref().map(|copy| Some(copy.bytes()))) {
+    Ok(match Superblock::choose(copies.each_ref().map(|copy| copy.as_ref().map(Frames::bytes))) {
         Err(SuperblockError::Empty) => true,
-        Err(SuperblockError::NoQuorum { found }) => found.iter().all(|copy| !matches!(copy, CopyFound::Foreign)),
+        Err(SuperblockError::NoQuorum { found }) => {
+            found.iter().all(|copy| !matches!(copy, CopyFound::Foreign | CopyFound::Unreadable))
+        }
         Ok(_) | Err(_) => false,
     })
 }
 
-/// The four copies.
-fn read_copies(device: &mut Blocking<'_>) -> Result<[Frames; 4], Error> {
+/// The four copies; nothing stands for one that lies on bad sectors, which is what the others are there for.
+fn read_copies(device: &mut Blocking<'_>) -> Result<[Option<Frames>; 4], Error> {
     let pages = usize::try_from(SUPERBLOCK_COPY_PAGES).expect("16 pages");
     let mut copies = Vec::new();
     for copy in 0..4 {
         let at = PageNo(copy * SUPERBLOCK_COPY_PAGES);
-        copies.push(device.read(at, pages).map_err(|error| failed("reading the superblock", error))?);
+        copies.push(match device.read(at, pages) {
+            Ok(frames) => Some(frames),
+            Err(DeviceError::Io { .. }) => None,
+            Err(error) => return Err(failed("reading the superblock", error)),
+        });
     }
     Ok(copies.try_into().expect("four copies were read"))
 }

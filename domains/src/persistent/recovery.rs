@@ -22,8 +22,8 @@ use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, RunEnd, ScanErr
 use segments::log::writer::{LogConfig, LogWriter};
 use segments::page::domain_mark;
 use segments::segment::Geometry;
-use segments::superblock::{Choice, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page};
-use segments::{Device, DeviceError, EpochId, Incarnation, ShardId};
+use segments::superblock::{Choice, Features, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page};
+use segments::{Device, DeviceError, EpochId, Frames, Incarnation, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use txn::cut::{Close, cut};
 
@@ -78,7 +78,12 @@ fn read_superblock(device: &mut Blocking<'_>) -> Result<Choice, Error> {
         return Err(Error::NotAStore { why });
     }
     let frames = read_copies(device)?;
-    match Superblock::choose(frames.each_ref().map(|frames| Some(frames.bytes()))) {
+    match Superblock::choose(frames.each_ref().map(|frames| frames.as_ref().map(Frames::bytes))) {
+        // Recovery writes, which the features of this store forbid to who does not know them.
+        Ok(choice) if choice.read_only => {
+            let mask = choice.superblock.features.read_only_compatible & !Features::KNOWN.read_only_compatible;
+            Err(Error::UnknownFeatures { mask })
+        }
         Ok(choice) => Ok(choice),
         Err(error @ (SuperblockError::Empty | SuperblockError::NotAStore)) => {
             Err(Error::NotAStore { why: error.to_string() })
