@@ -33,7 +33,7 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
     let choice = read_superblock(&mut device)?;
     let old = choice.superblock.clone();
     let mut scan = Scan::new(&old, Replay::new(core_for(config, &old), &old));
-    let cut = scan.run(&mut device)?;
+    let cut = scan.run(&mut device, &old.cuts)?;
 
     device.flush().map_err(|error| failed("the flush before the recovery record", error))?;
     repair_copies(&mut device, &choice).map_err(|error| failed("repairing the superblock's copies", error))?;
@@ -133,10 +133,19 @@ struct Scan {
     vouched: EpochId,
     /// Highest persistent epoch of the last incarnation that any page names.
     announced: EpochId,
+    /// How far the logs of each incarnation still reach: the last epoch of which a close was met, or that a summary vouches for.
+    reached: BTreeMap<Incarnation, Reached>,
     runs: u32,
     summaries_used: u32,
     pages_after: u64,
     ends: Vec<String>,
+}
+
+/// How far an incarnation's logs could be followed, and why no further.
+#[derive(Debug, Default)]
+struct Reached {
+    epoch: EpochId,
+    end: String,
 }
 
 impl Scan {
@@ -154,6 +163,7 @@ impl Scan {
             closes: Vec::new(),
             vouched: base,
             announced: base,
+            reached: BTreeMap::new(),
             runs: 0,
             summaries_used: 0,
             pages_after: 0,
@@ -162,7 +172,7 @@ impl Scan {
     }
 
     /// Follows every log, replays what counts, and finds the cut of the last incarnation.
-    fn run(&mut self, device: &mut Blocking<'_>) -> Result<EpochId, Error> {
+    fn run(&mut self, device: &mut Blocking<'_>, cuts: &[(Incarnation, EpochId)]) -> Result<EpochId, Error> {
         let found = scan::find_runs(device, &self.identity).map_err(scan_failed)?;
         let mut logs: BTreeMap<(Incarnation, ShardId), Vec<FoundRun>> = BTreeMap::new();
         for run in found {
@@ -181,6 +191,7 @@ impl Scan {
             self.runs += u32::try_from(runs.len()).expect("segments are counted in u32");
             self.follow_log(device, incarnation == self.old, &runs)?;
         }
+        self.check_earlier(cuts)?;
         let found = cut(self.vouched, self.closes.iter().copied());
         let cut = found.map_err(|error| Error::CorruptStore { why: error.to_string() })?.last;
         if self.announced > cut {
@@ -193,6 +204,20 @@ impl Scan {
         }
         self.replay.cut(device, cut)?;
         Ok(cut)
+    }
+
+    /// What an earlier incarnation left was counted when it was recovered, and served since: its logs reach its cut for good. A
+    /// chain that ends before is damage, of a page or of a whole run, and never the end of what was written.
+    fn check_earlier(&self, cuts: &[(Incarnation, EpochId)]) -> Result<(), Error> {
+        for (incarnation, cut) in cuts {
+            let (reached, base) = (self.reached.get(incarnation), EpochId::base(*incarnation));
+            if *cut > reached.map_or(base, |reached| reached.epoch.max(base)) {
+                let end = reached.map_or("none of its segments is there", |reached| &reached.end);
+                let why = format!("{incarnation:?} was persistent up to {cut}, but its log ends before that ({end})");
+                return Err(Error::CorruptStore { why });
+            }
+        }
+        Ok(())
     }
 
     fn follow_log(&mut self, device: &mut Blocking<'_>, last: bool, runs: &[FoundRun]) -> Result<(), Error> {
@@ -208,8 +233,11 @@ impl Scan {
             chain = ended.chain;
             end = Some(ended);
         }
-        if let (true, Some(end)) = (last, end) {
-            self.ends.push(end.why);
+        if let (Some(end), Some(run)) = (end, runs.last()) {
+            if last {
+                self.ends.push(end.why.clone());
+            }
+            self.reached.entry(run.header.incarnation).or_default().end = end.why;
         }
         Ok(())
     }
@@ -221,11 +249,15 @@ impl Scan {
         run: &FoundRun,
         chain: Chain,
     ) -> Result<RunEnd, Error> {
-        let Self { identity, replay, closes, vouched, announced, .. } = self;
+        let Self { identity, replay, closes, vouched, announced, reached, .. } = self;
         let log = run.header.log;
+        let reached = reached.entry(run.header.incarnation).or_default();
         let mut failure = None;
         let summaries = replay.takes_summaries();
         let followed = scan::follow(device, identity, run, chain, summaries, &mut |device, seen| {
+            if let Seen::Close { epoch, .. } | Seen::Summary { horizon: epoch } = seen {
+                reached.epoch = reached.epoch.max(epoch);
+            }
             let taken = match seen {
                 Seen::Record { head, place } => replay.record(device, head, place),
                 Seen::Item(item) => replay.item(device, item),

@@ -2,8 +2,8 @@ use super::*;
 use crate::schema::{TableHome, TableKind, TableSpec};
 use crate::seam::{Answer, Cursor, Direction, Domain, Driven, Level, Op, OpId, Pair, Persistence, Tick};
 use crate::{Error, Horizon};
-use segments::TableId;
 use segments::memory::MemoryDevice;
+use segments::{Completion, Device, DeviceError, Frames, PageNo, Request, TableId, Tag};
 use std::collections::BTreeMap;
 use txn::{CommitSet, Expect, PutOptions};
 
@@ -170,4 +170,99 @@ fn compares_hold_or_nothing_is_applied() {
     assert!(bench.get(volatile, b"x").is_none(), "a volatile table is empty after an open");
     let committed = bench.put(volatile, b"x", b"z");
     assert_eq!(committed.persistence, Persistence::Volatile);
+}
+
+/// Overwrites a page with what nobody wrote.
+fn damage(device: &mut MemoryDevice, page: u64) {
+    let mut frames = Frames::zeroed(1);
+    frames.bytes_mut().fill(0xa5);
+    device.submit(Tag(0), Request::Write { at: PageNo(page), frames });
+    device.wait(&mut Vec::new());
+}
+
+/// A log that was recovered once, and served, does not shrink: if it does, the open says so instead of serving what is left.
+#[test]
+fn damage_in_the_log_of_an_earlier_incarnation_is_no_end() {
+    for page in [SUPERBLOCK_PAGES, SUPERBLOCK_PAGES + 1, SUPERBLOCK_PAGES + 3] {
+        let mut bench = Bench::new(tiny());
+        let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+        for n in 0u8..6 {
+            bench.put(table, &[n], &[n; 700]);
+            bench.force();
+        }
+        bench.reopen();
+        assert_eq!(bench.get(table, &[5]).unwrap().value, [5; 700]);
+        damage(&mut bench.device, page);
+        let error = open(&mut bench.device, &bench.config).unwrap_err();
+        assert!(matches!(error, Error::CorruptStore { .. }), "page {page}: {error}");
+    }
+}
+
+/// A device on some pages of which nothing can be read.
+struct BadSectors<'d> {
+    device: &'d mut MemoryDevice,
+    bad: std::ops::Range<u64>,
+    failed: Vec<Completion>,
+}
+
+impl Device for BadSectors<'_> {
+    fn pages(&self) -> u64 {
+        self.device.pages()
+    }
+
+    fn submit(&mut self, tag: Tag, request: Request) {
+        match request {
+            Request::Read { at, frames } if self.bad.contains(&at.0) => {
+                self.failed.push(Completion { tag, frames: Some(frames), result: Err(DeviceError::Io { errno: 5 }) });
+            }
+            other => self.device.submit(tag, other),
+        }
+    }
+
+    fn poll(&mut self, done: &mut Vec<Completion>) {
+        done.append(&mut self.failed);
+        self.device.poll(done);
+    }
+
+    fn wait(&mut self, done: &mut Vec<Completion>) {
+        self.poll(done);
+    }
+
+    fn in_flight(&self) -> usize {
+        self.failed.len() + self.device.in_flight()
+    }
+}
+
+/// Four copies are there so that the store opens when one cannot be read.
+#[test]
+fn a_copy_of_the_superblock_on_bad_sectors_is_what_the_others_are_for() {
+    let mut bench = Bench::new(tiny());
+    let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+    bench.put(table, b"a", b"1");
+    bench.force();
+    let config = bench.config.clone();
+    let copies = |bad: std::ops::Range<u64>| bad.start * SUPERBLOCK_COPY_PAGES..bad.end * SUPERBLOCK_COPY_PAGES;
+    let mut two = BadSectors { device: &mut bench.device, bad: copies(1..3), failed: Vec::new() };
+    let (engine, _) = open(&mut two, &config).unwrap();
+    bench.engine = engine;
+    assert_eq!(bench.get(table, b"a").unwrap().value, b"1");
+
+    // What cannot be read may be a store: it is never taken for a format that was cut short.
+    let mut unread = MemoryDevice::new(SUPERBLOCK_PAGES);
+    let mut device = BadSectors { device: &mut unread, bad: copies(0..4), failed: Vec::new() };
+    assert!(!is_blank(&mut device).unwrap());
+    assert!(matches!(open(&mut device, &config), Err(Error::CorruptStore { .. })));
+}
+
+/// Recovery writes the superblock, which is just what such a feature forbids.
+#[test]
+fn a_store_that_may_only_be_read_is_not_recovered() {
+    let mut bench = Bench::new(tiny());
+    let mut copies = Blocking::new(&mut bench.device);
+    let read = read_copies(&mut copies).unwrap();
+    let mut superblock =
+        Superblock::choose(read.each_ref().map(|copy| copy.as_ref().map(Frames::bytes))).unwrap().superblock;
+    superblock.features.read_only_compatible = 4;
+    write_superblock(&mut copies, &superblock).unwrap();
+    assert_eq!(open(&mut bench.device, &bench.config).unwrap_err(), Error::UnknownFeatures { mask: 4 });
 }
