@@ -1,6 +1,6 @@
 //! A scripted engine and device for the executors' own tests: small enough to see through, with every way of being answered.
 //!
-//! Keys that begin with `cold` need a device read; the key `panic` panics; everything else is in memory. A commit opens an
+//! Keys that begin with `cold` need a device read, and so does a commit of keys that begin with `late`; the key `panic` panics; everything else is in memory. A commit opens an
 //! epoch that is due one millisecond later; closing it writes one page, then flushes, then answers whoever waits.
 
 #![expect(
@@ -32,6 +32,7 @@ pub(crate) struct Marks {
 #[derive(Debug)]
 enum Flight {
     Read(OpId, Vec<u8>),
+    Commit(OpId, txn::CommitSet, Level),
     Write(EpochId),
     Flush(EpochId),
 }
@@ -145,6 +146,10 @@ impl Domain for Fake {
                 self.request(Flight::Read(id, key), Request::Read { at: PageNo(0), frames: Frames::zeroed(1) });
             }
             Op::Lookup { key, .. } => self.answers.push((id, Ok(Answer::Pair(self.pair(&key))))),
+            Op::Commit { set, level } if set.parts().any(|part| part.key.starts_with(b"late")) => {
+                let read = Request::Read { at: PageNo(0), frames: Frames::zeroed(1) };
+                self.request(Flight::Commit(id, set, level), read);
+            }
             Op::Commit { set, level } => self.commit(id, &set, level, now),
             Op::Await { epoch } => self.waiters.push((epoch, id, None)),
             Op::Force if self.due.is_none() && !self.closing => {
@@ -198,13 +203,14 @@ impl Driven for Fake {
         requests.append(&mut self.requests);
     }
 
-    fn complete(&mut self, completion: Completion, _now: Tick) {
+    fn complete(&mut self, completion: Completion, now: Tick) {
         completion.result.expect("the test's disk does not fail");
         match self.flights.remove(&completion.tag.0).expect("a completion belongs to a request") {
             Flight::Read(id, key) => {
                 let answer = Answer::Pair(self.pair(&key));
                 self.answers.push((id, Ok(answer)));
             }
+            Flight::Commit(id, set, level) => self.commit(id, &set, level, now),
             Flight::Write(epoch) => self.request(Flight::Flush(epoch), Request::Flush),
             Flight::Flush(epoch) => self.passed(epoch),
         }

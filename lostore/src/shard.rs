@@ -202,6 +202,8 @@ pub(crate) struct Shard<D: Driven, P: Port, F: Front<P>> {
     now: Tick,
     replies: Slots<Reply<Result<Answer, Error>>>,
     closing: Closing,
+    /// Something was answered after the last force had been asked for: a commit that waited may have been applied behind it.
+    answered_late: bool,
     /// When the engine and the front next want a turn by the clock alone.
     domain_due: Option<Tick>,
     wish: Wish,
@@ -236,6 +238,7 @@ impl<D: Driven, P: Port, F: Front<P>> Shard<D, P, F> {
             now,
             replies: Slots::new(),
             closing: Closing::No,
+            answered_late: false,
             domain_due: None,
             wish: Wish { due: None, life: Life::Serving },
             submitted: true,
@@ -317,9 +320,11 @@ impl<D: Driven, P: Port, F: Front<P>> Shard<D, P, F> {
                 self.closing = Closing::Forced;
             }
             Event::Answered(OpId(id), answer) if id & FRONT != 0 => {
+                self.answered_late = true;
                 self.with_front(|front, desk| front.answered(FrontOp(id & !FRONT), answer, desk));
             }
             Event::Answered(id, answer) => {
+                self.answered_late = true;
                 let reply = self.replies.remove(id).unwrap_or_else(|| unreachable!("nobody asked {id:?}: {answer:?}"));
                 reply.send(answer);
             }
@@ -375,9 +380,13 @@ impl<D: Driven, P: Port, F: Front<P>> Shard<D, P, F> {
         }
     }
 
+    /// The force covers what is committed by then. Operations that still waited for a read or for room commit behind it, so it is
+    /// asked for again until nothing has been answered since: what was answered before the end is persistent.
     fn close_further(&mut self) {
-        if self.closing == Closing::Draining && self.inbox.is_drained() && self.wish.life == Life::Done {
+        let drained = self.closing == Closing::Draining && self.inbox.is_drained() && self.wish.life == Life::Done;
+        if drained || self.closing == Closing::Forced && self.answered_late {
             self.closing = Closing::Forcing;
+            self.answered_late = false;
             self.domain.submit(LAST_FORCE, Op::Force, self.now);
             self.submitted = true;
         }

@@ -70,6 +70,19 @@ fn a_dropped_pending_still_happens() {
     assert!(matches!(error, Error::Domain(domains::Error::Closing)), "{error}");
 }
 
+/// P5: a commit that still reads what it compares when the store is closed is applied behind the force, and is forced too.
+#[test]
+fn what_commits_while_the_shard_closes_is_persistent() {
+    for lag in 0..8 {
+        let (backend, marks) = shared(&sleepy(), lag);
+        let pending = backend.start(put(b"late", b"1", Level::Committed)).unwrap();
+        let other = backend.clone();
+        backend.close().unwrap();
+        assert!(matches!(other.wait(pending), Ok(Answer::Committed(_))));
+        assert_eq!(marks.persistent.load(Ordering::SeqCst), 1, "lag {lag}");
+    }
+}
+
 #[test]
 fn pending_operations_outlive_the_handle() {
     let (backend, _) = shared(&sleepy(), 2);
