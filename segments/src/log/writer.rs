@@ -122,6 +122,8 @@ pub struct LogWriter {
     sent: u64,
     written: u64,
     flights: VecDeque<Flight>,
+    /// First and last page of each large record that is not written to its end.
+    large: VecDeque<(u64, u64)>,
     closes: VecDeque<(u64, EpochId)>,
     /// Epochs that hold records here and have no close record yet: each keeps a page of room.
     unclosed: Vec<EpochId>,
@@ -156,6 +158,7 @@ impl LogWriter {
             sent: SEQ_BEFORE,
             written: SEQ_BEFORE,
             flights: VecDeque::new(),
+            large: VecDeque::new(),
             closes: VecDeque::new(),
             unclosed: Vec::new(),
             horizon: config.horizon,
@@ -253,6 +256,7 @@ impl LogWriter {
             first.get_or_insert(page.at);
             self.seal_full();
         }
+        self.large.push_back((self.next_seq - u64::from(pages), self.next_seq - 1));
         let offset = u16::try_from(PAGE_HEADER_BYTES).expect("the header is smaller than a page");
         Place::new(first.expect("a large record has a first page"), offset, pages)
     }
@@ -343,6 +347,9 @@ impl LogWriter {
                 while self.flights.front().is_some_and(|flight| flight.done) {
                     self.written = self.flights.pop_front().expect("just seen").last;
                 }
+                while self.large.front().is_some_and(|&(_, last)| last <= self.written) {
+                    self.large.pop_front();
+                }
             }
         }
         Ok(())
@@ -384,7 +391,13 @@ impl LogWriter {
 
     /// Drops written pages from memory, so that reads of them are cold.
     pub fn drop_tail(&mut self) {
-        self.tail.drop_written(self.written);
+        self.tail.drop_written(self.readable());
+    }
+
+    /// Up to which page everything can be read from the device: a large record is read whole, so as long as its end is not
+    /// written its beginning is not to leave the tail either.
+    fn readable(&self) -> u64 {
+        self.large.front().map_or(self.written, |&(first, _)| self.written.min(first - 1))
     }
 
     /// Twice the tail's budget: beyond it the device is behind, and commits wait for it.
@@ -460,7 +473,8 @@ impl LogWriter {
         assert!(current.used < current.run.pages() - 1, "the last page of a run is its footer's");
         let at = current.run.start().plus(current.used);
         current.used += 1;
-        let seq = self.tail.push(self.written);
+        let readable = self.readable();
+        let seq = self.tail.push(readable);
         assert_eq!(seq, self.next_seq, "tail and log count alike");
         self.next_seq += 1;
         self.open.push_back(OpenPage { seq, at, epoch, kind, used: 0, full: false });

@@ -216,3 +216,48 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
         );
     }
 }
+
+fn pair<'a>(epoch: EpochId, key: &'a [u8], value: &'a [u8]) -> Record<'a> {
+    let (kind, table, version) = (RecordKind::Pair, TableId(1), Version { epoch, ordinal: Ordinal(1) });
+    Record { kind, table, version, key, value, expires_ms: None, compressed: false }
+}
+
+/// A record that takes two writes is in memory until the second is done: from the device half of it would be read.
+#[test]
+fn a_large_record_stays_in_memory_until_its_end_is_written() {
+    let mut log = LogWriter::new(config(1024));
+    let mut device = MemoryDevice::new(crate::superblock::SUPERBLOCK_PAGES);
+    let value = vec![7; 300 * PAGE_PAYLOAD_BYTES];
+    let mut need = RoomNeed::default();
+    need.add(1, value.len(), false);
+    wait_for_room(&mut log, &mut device, &need);
+    let epoch = EpochId::new(INCARNATION, 1);
+    let place = log.append(epoch, &pair(epoch, b"k", &value), None);
+    log.close(epoch, 1);
+    let mut requests = Vec::new();
+    log.take_requests(&mut requests);
+    requests.retain(|(_, request)| matches!(request, Request::Write { .. }));
+    assert!(requests.len() >= 2, "one write was enough");
+    let (last, _) = requests.pop().expect("just counted");
+    for (tag, _) in requests {
+        log.completed(tag, Ok(())).expect("it was written");
+    }
+    log.drop_tail();
+    let bytes = log.read(place).expect("its end is not on the device yet");
+    assert_eq!(record::decode(&bytes).expect("it is whole").0.value, value);
+    log.completed(last, Ok(())).expect("it was written");
+    assert!(log.read(place).is_some(), "nothing has dropped it");
+    log.drop_tail();
+    assert!(log.read(place).is_none(), "it can be read from the device");
+}
+
+/// A set that turns out to change nothing may have begun a run, whose header is then all there is to write.
+#[test]
+fn a_header_without_records_does_not_hold_up_a_large_set() {
+    let mut log = LogWriter::new(config(64));
+    let mut device = MemoryDevice::new(crate::superblock::SUPERBLOCK_PAGES);
+    wait_for_room(&mut log, &mut device, &RoomNeed::default());
+    let mut need = RoomNeed::default();
+    need.add(1, 20 * PAGE_PAYLOAD_BYTES, false);
+    wait_for_room(&mut log, &mut device, &need);
+}
