@@ -239,7 +239,8 @@ impl Versions {
 /// A commit that was applied.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Committed {
-    /// The epoch it joined; a set without updates reports the last persistent one.
+    /// The epoch it joined. A set that changed nothing reports the last one joined by anybody, for what it saw may be of it, or
+    /// the last persistent one.
     pub epoch: EpochId,
     /// The versions it gave.
     pub versions: Versions,

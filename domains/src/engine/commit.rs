@@ -304,11 +304,19 @@ enum Checked {
 fn nothing(epoch: EpochId) -> Committed {
     Committed { epoch, versions: Versions::default(), persistence: Persistence::Persistent }
 }
+            // What it saw and left as it was may be younger than the last persistent epoch, and is persistent no sooner.
+            (false, true) if self.saw_persistent(core) && core.joined > core.horizon().persistent => {
+                (core.joined, Persistence::Pending)
+            }
 
 fn no_space(core: &Core, error: DeviceError) -> Error {
     let space = core.log().space();
     Error::NoSpace { limit_pages: space.pages_max.unwrap_or(space.pages), why: error.to_string() }
 }
+
+    fn saw_persistent(&self, core: &Core) -> bool {
+        self.set.parts().any(|part| is_persistent(core, part.table))
+    }
 
 /// What does not depend on the moment: the table is the user's to change, and takes this key.
 fn check_part(core: &Core, part: &Part<'_>) -> Result<(), Error> {
