@@ -11,6 +11,7 @@ use super::core::Core;
 use super::ops::{Machine, ready};
 use super::table::{Index, Table};
 use crate::error::Error;
+use crate::schema::limits::{KEY_FIELDS_MAX, RECORD_FIELDS_MAX};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
 use crate::seam::{Answer, Level, TableInfo};
 use segments::TableId;
@@ -160,6 +161,7 @@ impl Core {
             // Everything here is volatile; the table says so rather than promise more.
             spec.home = TableHome::Volatile;
         }
+        check_spec(&spec)?;
         let id = TableId(self.catalog.next_id);
         self.catalog.next_id += 1;
         let mut set = CommitSet::new();
@@ -183,6 +185,7 @@ impl Core {
         if merged == info.spec {
             return Ok(ready(Answer::Table(info)));
         }
+        check_spec(&merged)?;
         let mut set = CommitSet::new();
         set.update(CATALOG, name.as_bytes(), &encode(info.id, &merged), PutOptions::default())?;
         self.catalog_commit(set, After::Table(Box::new(TableInfo { spec: merged, ..info })))
@@ -230,6 +233,16 @@ impl Core {
 
     fn catalog_commit(&mut self, set: CommitSet, after: After) -> Result<Machine, Error> {
         Ok(Machine::Commit(Box::new(Commit::unchecked(self, set, Level::Persistent, after)?)))
+    }
+}
+
+/// What the catalog could not read again must not get into it.
+fn check_spec(spec: &TableSpec) -> Result<(), Error> {
+    let key = ("the number of fields of a key", spec.key.len(), KEY_FIELDS_MAX);
+    let record = ("the number of fields of a record", spec.record.len(), RECORD_FIELDS_MAX);
+    match [key, record].into_iter().find(|(_, fields, limit)| fields > limit) {
+        Some((what, fields, limit)) => Err(Error::Limit { what, value: fields as u64, limit: limit as u64 }),
+        None => Ok(()),
     }
 }
 
