@@ -8,7 +8,7 @@
 use super::catalog::CATALOG;
 use super::core::{Core, Old};
 use super::find::{Known, Located};
-use super::ops::{Need, Step, answer_of};
+use super::ops::{Need, READ_PAGES_AT_ONCE, Step, answer_of};
 use super::table::Index;
 use crate::error::{Error, Failure};
 use crate::index::Address;
@@ -181,14 +181,19 @@ impl Commit {
 
     /// Verifies every compare; says what each key's pair is now, or which records must be read to know.
     fn check(&self, core: &mut Core, now: Tick) -> Result<Result<SmallVec<[Old; 4]>, Vec<Place>>, Error> {
-        let (mut olds, mut unread) = (SmallVec::new(), Vec::new());
+        let (mut olds, mut unread, mut pages) = (SmallVec::new(), Vec::new(), 0);
         let mut failures = Vec::new();
         for (number, part) in self.set.parts().enumerate() {
             match self.check_one(core, &part, now)? {
                 Checked::Holds(old) => olds.push(old),
                 Checked::Unread(place) => {
-                    if unread.len() < READS_AT_ONCE && !unread.contains(&place) {
+                    if !unread.contains(&place) {
+                        pages += place.pages();
                         unread.push(place);
+                    }
+                    if unread.len() == READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
+                        // The checks start afresh when these have come, so what follows need not be looked at now.
+                        break;
                     }
                 }
                 Checked::Fails { found } => {
@@ -283,10 +288,18 @@ impl Commit {
         core.counters.commits += 1;
         let (epoch, persistence) = match (lasting, versions.as_slice().is_empty()) {
             (true, _) => (epoch, Persistence::Pending),
+            // What it saw and left as it was may be younger than the last persistent epoch, and is persistent no sooner.
+            (false, true) if self.saw_persistent(core) && core.joined > core.horizon().persistent => {
+                (core.joined, Persistence::Pending)
+            }
             (false, true) => (core.horizon().persistent, Persistence::Persistent),
             (false, false) => (epoch, Persistence::Volatile),
         };
         Committed { epoch, versions, persistence }
+    }
+
+    fn saw_persistent(&self, core: &Core) -> bool {
+        self.set.parts().any(|part| is_persistent(core, part.table))
     }
 }
 
@@ -304,19 +317,11 @@ enum Checked {
 fn nothing(epoch: EpochId) -> Committed {
     Committed { epoch, versions: Versions::default(), persistence: Persistence::Persistent }
 }
-            // What it saw and left as it was may be younger than the last persistent epoch, and is persistent no sooner.
-            (false, true) if self.saw_persistent(core) && core.joined > core.horizon().persistent => {
-                (core.joined, Persistence::Pending)
-            }
 
 fn no_space(core: &Core, error: DeviceError) -> Error {
     let space = core.log().space();
     Error::NoSpace { limit_pages: space.pages_max.unwrap_or(space.pages), why: error.to_string() }
 }
-
-    fn saw_persistent(&self, core: &Core) -> bool {
-        self.set.parts().any(|part| is_persistent(core, part.table))
-    }
 
 /// What does not depend on the moment: the table is the user's to change, and takes this key.
 fn check_part(core: &Core, part: &Part<'_>) -> Result<(), Error> {

@@ -14,15 +14,16 @@ use crate::seam::{Pair, Tick};
 use segments::record::{self, EXPIRY_BYTES, RECORD_HEADER_BYTES};
 use segments::{Place, TableId, Version};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Records that an operation has read from the device, kept by it so that the cache may forget them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known(Vec<(Place, Arc<[u8]>)>);
+pub(crate) struct Known(BTreeMap<Place, Arc<[u8]>>);
 
 impl Known {
     pub(crate) fn add(&mut self, place: Place, record: Arc<[u8]>) {
-        self.0.push((place, record));
+        self.0.insert(place, record);
     }
 
     /// Whether nothing had to be read.
@@ -31,7 +32,7 @@ impl Known {
     }
 
     fn get(&self, place: Place) -> Option<&[u8]> {
-        self.0.iter().find(|(at, _)| *at == place).map(|(_, record)| &**record)
+        self.0.get(&place).map(|record| &**record)
     }
 }
 

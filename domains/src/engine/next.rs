@@ -8,7 +8,7 @@
 
 use super::core::Core;
 use super::find::Known;
-use super::ops::{Need, Step};
+use super::ops::{Need, READ_PAGES_AT_ONCE, Step};
 use super::records::place_of;
 use super::table::Index;
 use crate::error::Error;
@@ -29,7 +29,15 @@ const READS_AT_ONCE: usize = 128;
 enum Slot {
     At { loc: Loc, order: Option<HashOrder> },
     Read { pair: Pair, order: Option<HashOrder> },
-    Gone,
+    Gone { order: Option<HashOrder> },
+}
+
+impl Slot {
+    fn order(&self) -> Option<HashOrder> {
+        match self {
+            Self::At { order, .. } | Self::Read { order, .. } | Self::Gone { order } => *order,
+        }
+    }
 }
 
 /// An iteration's batch on its way.
@@ -163,20 +171,30 @@ impl Next {
     /// Takes every record that memory has; names those to be read.
     fn gather(&mut self, core: &Core, now: Tick) -> Result<Option<Need>, Error> {
         let table = core.table(self.table)?;
-        let (mut unread, mut bytes) = (Vec::new(), 0);
-        for slot in &mut self.slots {
+        let own = self.own_order(core);
+        let (mut unread, mut pages, mut bytes) = (Vec::new(), 0, 0);
+        let mut slots = self.slots.iter_mut().peekable();
+        while let Some(slot) = slots.next() {
             if let Slot::At { loc, order } = *slot {
                 match core.found_at(table, loc, &self.known)? {
-                    None => unread.push(place_of(loc)),
-                    Some(found) if found.is_expired(now) => *slot = Slot::Gone,
+                    None => {
+                        pages += place_of(loc).pages();
+                        unread.push(place_of(loc));
+                    }
+                    Some(found) if found.is_expired(now) => *slot = Slot::Gone { order },
                     Some(found) => *slot = Slot::Read { pair: found.to_pair(), order },
                 }
             }
-            if let Slot::Read { pair, .. } = slot {
-                bytes += pair.key.len() + pair.value.len();
+            match slot {
+                // Those that were seen before are taken out in the end, so what has their hash fills nothing.
+                Slot::Read { order, .. } if order.is_some() && *order == own => {}
+                Slot::Read { pair, .. } => bytes += pair.key.len() + pair.value.len(),
+                Slot::At { .. } | Slot::Gone { .. } => {}
             }
-            // In a hash table the batch is put in order at its end, so all of it is needed before any is cut off.
-            if unread.len() == READS_AT_ONCE || (bytes > self.bytes_max && !matches!(table.index, Index::Hash(_))) {
+            // Pairs of one hash are put in order by their keys in the end, so all of them are needed before they are cut off.
+            let group_ends = slot.order().is_none() || slots.peek().is_none_or(|next| next.order() != slot.order());
+            let enough = bytes > self.bytes_max && group_ends;
+            if enough || unread.len() == READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
                 break;
             }
         }
@@ -192,7 +210,7 @@ impl Next {
             match slot {
                 Slot::Read { pair, order } => read.push((order, pair)),
                 Slot::At { .. } => more = true,
-                Slot::Gone => {}
+                Slot::Gone { .. } => {}
             }
         }
         if read.iter().any(|(order, _)| order.is_some()) {
@@ -210,6 +228,14 @@ impl Next {
             pairs.push(pair);
         }
         Answer::Pairs { pairs, more }
+    }
+
+    /// The hash of the cursor's key, in a hash table.
+    fn own_order(&self, core: &Core) -> Option<HashOrder> {
+        match (&self.from, self.slots.first()?.order()) {
+            (Cursor::At(key) | Cursor::Past(key), Some(_)) => Some(core.hash.hash(key).order()),
+            (Cursor::Start | Cursor::At(_) | Cursor::Past(_), _) => None,
+        }
     }
 
     /// Of the pairs with the cursor's own hash, those at or before the cursor's key have been seen.

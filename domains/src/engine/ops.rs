@@ -15,6 +15,9 @@ use crate::seam::{Answer, Committed, Followed, Op, OpId, TableInfo, Tick};
 use segments::{EpochId, Place, TableId};
 use std::sync::Arc;
 
+/// Pages that one operation reads at a time, give or take a record: 16 MiB. What is read waits in memory for the rest of it.
+pub(crate) const READ_PAGES_AT_ONCE: u32 = 4096;
+
 /// What an operation waits for.
 #[derive(Debug)]
 pub(crate) enum Need {

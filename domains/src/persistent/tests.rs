@@ -1,5 +1,5 @@
 use super::*;
-use crate::schema::{TableHome, TableKind, TableSpec};
+use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{Answer, Cursor, Direction, Domain, Driven, Level, Op, OpId, Pair, Persistence, Tick};
 use crate::{Error, Horizon};
 use segments::memory::MemoryDevice;
@@ -265,4 +265,112 @@ fn a_store_that_may_only_be_read_is_not_recovered() {
     superblock.features.read_only_compatible = 4;
     write_superblock(&mut copies, &superblock).unwrap();
     assert_eq!(open(&mut bench.device, &bench.config).unwrap_err(), Error::UnknownFeatures { mask: 4 });
+}
+
+/// Whoever is told that nothing had to be changed and that this is persistent must not find it changed after a crash.
+#[test]
+fn what_a_persistent_compare_saw_survives() {
+    let mut bench = Bench::new(tiny());
+    let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+    let put = bench.put(table, b"a", b"1");
+    assert!(bench.engine.horizon().persistent < put.epoch, "the put is only committed");
+    let mut compare = CommitSet::new();
+    compare.compare(table, b"a", Expect::Present).unwrap();
+    let seen = bench.commit(compare.clone(), Level::Committed).unwrap();
+    assert_eq!((seen.epoch, seen.persistence), (put.epoch, Persistence::Pending));
+    let seen = bench.commit(compare.clone(), Level::Persistent).unwrap();
+    assert_eq!(seen.persistence, Persistence::Persistent);
+    assert!(bench.engine.horizon().persistent >= put.epoch);
+    assert_eq!(bench.commit(compare, Level::Committed).unwrap().persistence, Persistence::Persistent);
+}
+
+fn spec_of(fields: &[&str]) -> TableSpec {
+    let field = |name: &&str| Field { name: (*name).to_owned(), field_type: FieldType::Bytes };
+    let record = fields.iter().map(field).collect();
+    let (kind, home) = (TableKind::Hash, TableHome::Persistent);
+    TableSpec { type_name: "t".to_owned(), kind, home, key: vec![], record, pairs_hint: 0 }
+}
+
+/// Changes of the catalog that wait for room together: each is made from what the one before has left.
+#[test]
+fn a_change_of_the_catalog_undoes_none_that_came_before_it() {
+    let open = |name: &str, fields: &[&str]| Op::OpenTable { name: name.to_owned(), spec: Some(spec_of(fields)) };
+    let rename = Op::RenameTable { from: "t".to_owned(), to: "u".to_owned() };
+    for (ops, name, fails) in [
+        ([open("t", &["a", "b"]), open("t", &["a", "c"])], "t", true),
+        ([open("t", &["a", "b"]), open("t", &["a", "b"])], "t", false),
+        ([open("t", &["a", "b"]), rename], "u", false),
+    ] {
+        let mut bench = Bench::new(tiny());
+        bench.call(Op::CreateTable { name: "t".to_owned(), spec: spec_of(&["a"]) }).unwrap();
+        bench.reopen();
+        // A log that has just begun has no room yet, so neither is applied at once.
+        for (op, id) in ops.into_iter().zip([1001, 1002]) {
+            bench.engine.submit(OpId(id), op, bench.now);
+        }
+        let mut answers = Vec::new();
+        while answers.len() < 2 {
+            bench.run();
+            bench.engine.take_answers(&mut answers);
+        }
+        answers.sort_by_key(|(id, _)| *id);
+        assert!(answers[0].1.is_ok(), "{answers:?}");
+        assert_eq!(matches!(answers[1].1, Err(Error::Incompatible { .. })), fails, "{answers:?}");
+        for reopened in [false, true] {
+            if reopened {
+                bench.reopen();
+            }
+            let answer = bench.call(Op::OpenTable { name: name.to_owned(), spec: None }).unwrap();
+            let Answer::Table(info) = answer else { panic!("{answer:?}") };
+            assert_eq!(info.spec.record, spec_of(&["a", "b"]).record);
+        }
+    }
+}
+
+/// The catalog reads back what it is given, or refuses it.
+#[test]
+fn a_spec_with_too_many_fields_is_refused() {
+    let mut bench = Bench::new(tiny());
+    let names: Vec<String> = (0..1025).map(|n| format!("f{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let create = |fields: &[&str]| Op::CreateTable { name: "t".to_owned(), spec: spec_of(fields) };
+    assert!(matches!(bench.call(create(&names)), Err(Error::Limit { value: 1025, limit: 1024, .. })));
+    let mut many_keys = spec_of(&[]);
+    many_keys.key = spec_of(&names[..33]).record;
+    let create_keys = Op::CreateTable { name: "t".to_owned(), spec: many_keys };
+    assert!(matches!(bench.call(create_keys), Err(Error::Limit { value: 33, limit: 32, .. })));
+    bench.call(create(&names[..1024])).unwrap();
+    let more = Op::OpenTable { name: "t".to_owned(), spec: Some(spec_of(&names)) };
+    assert!(matches!(bench.call(more), Err(Error::Limit { .. })));
+}
+
+/// What a batch of a hash table holds in memory is what it may answer, not all that its pairs together have.
+#[test]
+fn an_iteration_of_large_values_reads_few_at_a_time() {
+    let mut bench = Bench::new(Config { segment_pages: 1024, tail_pages: 8, cache_bytes: 0, ..Config::default() });
+    let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+    for n in 0u8..60 {
+        bench.put(table, &[n], &[n; 400_000]);
+    }
+    bench.force();
+    bench.call(Op::DropCache).unwrap();
+    let reads = |bench: &mut Bench| {
+        let Answer::Status(status) = bench.call(Op::Status).unwrap() else { panic!("another answer") };
+        status.device_reads
+    };
+    let before = reads(&mut bench);
+    let op = Op::Next {
+        table,
+        from: Cursor::Start,
+        until: None,
+        direction: Direction::Next,
+        pairs_max: 1000,
+        bytes_max: 1_000_000,
+    };
+    let Answer::Pairs { pairs, more } = bench.call(op).unwrap() else { panic!("another answer") };
+    assert_eq!((pairs.len(), more), (2, true));
+    assert!(reads(&mut bench) - before < 50, "{} reads", reads(&mut bench) - before);
+    let mut all = bench.all(table, 1000);
+    all.sort();
+    assert_eq!(all, (0u8..60).map(|n| (vec![n], vec![n; 400_000])).collect::<Vec<_>>());
 }
