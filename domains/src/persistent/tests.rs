@@ -215,7 +215,11 @@ impl Device for BadSectors<'_> {
             Request::Read { at, frames } if self.bad.contains(&at.0) => {
                 self.failed.push(Completion { tag, frames: Some(frames), result: Err(DeviceError::Io { errno: 5 }) });
             }
-            other => self.device.submit(tag, other),
+            Request::Read { .. }
+            | Request::Write { .. }
+            | Request::Flush
+            | Request::Grow { .. }
+            | Request::Zero { .. } => self.device.submit(tag, request),
         }
     }
 
