@@ -310,7 +310,7 @@ pub(crate) struct Demo {
     /// The tree to import.
     #[arg(long, value_name = "PATH", default_value = "/usr")]
     pub(crate) tree: PathBuf,
-    /// Import so many entries, however long it takes. By default at least 20 000, and up to 60 000 as far as they
+    /// Import so many entries, however long it takes. By default at least 20 000, and up to 40 000 as far as they
     /// fit two seconds.
     #[arg(long, value_name = "N")]
     pub(crate) entries: Option<u64>,

@@ -12,6 +12,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+/// Memory for cached records: all of the demo's, since each is read several times at the end.
+const CACHE: &str = "256M";
+
 /// A server process.
 pub(super) struct Daemon {
     child: RefCell<Option<Child>>,
@@ -41,7 +44,7 @@ impl Daemon {
             .arg(&store)
             .arg("--socket")
             .arg(&socket)
-            .args(["--io", io, "-o", "json"])
+            .args(["--io", io, "-o", "json", "--cache", CACHE])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

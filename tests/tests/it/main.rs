@@ -10,6 +10,7 @@ mod bench;
 mod column;
 mod conformance;
 mod crash;
+mod daemon;
 mod races;
 mod seeds;
 mod simulator;
