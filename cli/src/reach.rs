@@ -20,17 +20,22 @@ pub(crate) fn reach(target: &Target) -> Result<AnyStore, Failure> {
         return Ok(Store::new(AnyBackend::Remote(options.connect(socket)?)));
     }
     let socket = target.store.join(SOCKET_FILE);
+    let mut unreached = None;
     if std::fs::symlink_metadata(&socket).is_ok() {
         match options.connect(&socket) {
             Ok(remote) => return Ok(Store::new(AnyBackend::Remote(remote))),
-            // Its server was killed: the socket is only a name, and the directory is free.
-            Err(Error::Open(OpenError::NoServer { .. })) => {}
+            // Its server was killed: the socket is only a name, or the kernel is still taking it down, and resets who connects.
+            Err(error @ Error::Open(OpenError::NoServer { .. } | OpenError::Protocol { .. })) => {
+                unreached = Some(error)
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    match options.open(&target.store) {
-        Ok((shared, _)) => Ok(Store::new(AnyBackend::Shared(shared))),
-        Err(error) => Err(Failure::from(error).or_serve(&target.store)),
+    match (options.open(&target.store), unreached) {
+        (Ok((shared, _)), _) => Ok(Store::new(AnyBackend::Shared(shared))),
+        // Somebody has it who does not answer at the socket: that is what is wrong.
+        (Err(Error::Open(OpenError::Machine(uring::Error::InUse { .. }))), Some(unreached)) => Err(unreached.into()),
+        (Err(error), _) => Err(Failure::from(error).or_serve(&target.store)),
     }
 }
 

@@ -1,0 +1,201 @@
+//! The binary itself, run: what goes to stdout, what to stderr, and how it ends.
+
+#![expect(clippy::unwrap_used, reason = "all of this is tests; clippy by itself sees only functions marked so")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+fn lostore(dir: &Path, args: &[&str]) -> Output {
+    with_stdin(dir, args, b"")
+}
+
+fn with_stdin(dir: &Path, args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = command(dir, args).stdin(Stdio::piped()).spawn().unwrap();
+    // Whoever does not read its stdin may have ended before it was written.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn command(dir: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lostore"));
+    command.args(args).current_dir(dir).stdout(Stdio::piped()).stderr(Stdio::piped());
+    for name in ["LOSTORE_STORE", "LOSTORE_SOCKET", "LOSTORE_IO", "LOSTORE_OUTPUT", "LOSTORE_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Stdout of a run that must go well and say nothing on stderr.
+#[track_caller]
+fn data(output: &Output) -> &str {
+    assert_eq!(text(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    text(&output.stdout)
+}
+
+/// A run that must end with this code, print no data, and name this error code and what to do.
+#[track_caller]
+fn refused(output: &Output, exit: i32, code: &str) {
+    let talk = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(exit), ""), "{talk}");
+    assert!(talk.contains(code), "{code}: {talk}");
+    assert!(code.is_empty() || talk.lines().count() >= 2, "nothing says what to do: {talk}");
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// A server, ended when it is dropped.
+struct Server(Child);
+
+impl Server {
+    fn start(dir: &Path) -> Self {
+        let mut child = command(dir, &["serve", "data", "--segment", "1M"]).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready data/lostore.sock\n");
+        Self(child)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The main verbs, on a store that is reached one way or the other.
+fn verbs(dir: &Path) {
+    data(&lostore(dir, &["table", "create", "users", "--key", "name:text", "--record", "age:u32,boss:->users"]));
+    let version = data(&lostore(dir, &["put", "users/alice", r#"{"age":3}"#])).trim().to_owned();
+    assert_eq!(version.split('.').count(), 3);
+    data(&with_stdin(dir, &["put", "users/bob", "-"], br#"{"age":4,"boss":"alice"}"#));
+    assert_eq!(data(&lostore(dir, &["get", "users/alice"])), "{\"age\":3,\"boss\":null}\n");
+    let json: serde_json::Value =
+        serde_json::from_str(data(&lostore(dir, &["get", "users/bob", "-o", "json"]))).unwrap();
+    assert_eq!((&json["key"], &json["value"]["boss"]), (&"bob".into(), &"alice".into()));
+    assert!(data(&lostore(dir, &["follow", "users/bob", "boss"])).starts_with("alice\t"));
+    refused(&lostore(dir, &["get", "users/carol"]), 1, "");
+    refused(&lostore(dir, &["put", "users/carol", r#"{"ag":1}"#]), 2, "LS0601");
+    refused(&lostore(dir, &["get", "nothing/a"]), 1, "LS0201");
+
+    let script = format!("if users/alice.version == {version}; put users/alice {{\"age\":5}}; del users/bob");
+    assert_eq!(data(&with_stdin(dir, &["txn"], script.as_bytes())).lines().count(), 2);
+    refused(&with_stdin(dir, &["txn"], script.as_bytes()), 1, "LS0303");
+    refused(&with_stdin(dir, &["txn"], b"drop everything"), 2, "LS0602");
+
+    // What a scan prints is a transaction that changes nothing but versions.
+    let printed = data(&lostore(dir, &["scan", "users", "-o", "jsonl"])).to_owned();
+    data(&with_stdin(dir, &["txn"], printed.as_bytes()));
+    let values =
+        |text: &str| text.lines().map(|line| line.split("\"version\"").next().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(values(data(&lostore(dir, &["scan", "users", "-o", "jsonl"]))), values(&printed));
+
+    data(&lostore(dir, &["table", "create", "bytes", "--kind", "hash"]));
+    data(&lostore(dir, &["put", "bytes/hex:00ff", "hex:ff00"]));
+    assert_eq!(data(&lostore(dir, &["get", "bytes/hex:00ff"])), "hex:ff00\n");
+    assert_eq!(lostore(dir, &["get", "bytes/hex:00ff", "-o", "raw"]).stdout, b"\xff\x00");
+    assert_eq!(data(&lostore(dir, &["scan", "bytes", "-o", "hex"])), "hex:00ff\thex:ff00\n");
+    data(&lostore(dir, &["del", "bytes/hex:00ff"]));
+    refused(&lostore(dir, &["del", "bytes/hex:00ff"]), 1, "");
+    data(&lostore(dir, &["table", "rename", "bytes", "other"]));
+    assert_eq!(data(&lostore(dir, &["table", "list", "-o", "raw"])), "other\nusers\n");
+    data(&lostore(dir, &["table", "drop", "other"]));
+    let status: serde_json::Value = serde_json::from_str(data(&lostore(dir, &["status", "-o", "json"]))).unwrap();
+    assert!(status["tables"].as_array().unwrap().iter().any(|table| table["table"] == "users" && table["pairs"] == 1));
+    assert!(data(&lostore(dir, &["ping"])).starts_with("alive"));
+}
+
+#[test]
+fn verbs_print_data_and_nothing_else_through_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path());
+    verbs(dir.path());
+    refused(&lostore(dir.path(), &["serve", "data"]), 3, "LS0111");
+    refused(&lostore(dir.path(), &["verify", "data"]), 3, "LS0111");
+    drop(server);
+    // Its socket is stale now: the directory is opened itself, and a new server replaces the socket.
+    assert!(dir.path().join("data/lostore.sock").exists());
+    assert_eq!(data(&lostore(dir.path(), &["scan", "users", "--keys"])), "alice\n");
+    let _server = Server::start(dir.path());
+    assert_eq!(data(&lostore(dir.path(), &["scan", "users", "--keys"])), "alice\n");
+}
+
+#[test]
+fn verbs_print_data_and_nothing_else_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Server::start(dir.path()));
+    verbs(dir.path());
+    assert!(data(&lostore(dir.path(), &["verify", "data"])).ends_with("ok\n"));
+    let inspected: serde_json::Value =
+        serde_json::from_str(data(&lostore(dir.path(), &["inspect", "data", "--page", "65", "-o", "json"]))).unwrap();
+    assert_eq!(inspected["page"]["kind"], "Log");
+    let file = dir.path().join("data/lostore.data");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[65 * 4096 + 100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let output = lostore(dir.path(), &["verify", "data"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(text(&output.stdout).contains("segment 0, page 65") && text(&output.stderr).contains("LS0603"));
+}
+
+#[test]
+fn what_cannot_be_opened_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("other")).unwrap();
+    std::fs::write(dir.path().join("other/file"), "somebody's").unwrap();
+    std::fs::create_dir(dir.path().join("fake")).unwrap();
+    std::fs::write(dir.path().join("fake/lostore.data"), vec![b'x'; 1 << 20]).unwrap();
+    refused(&lostore(dir.path(), &["serve", "other"]), 3, "LS0133");
+    refused(&lostore(dir.path(), &["serve", "other/file"]), 3, "LS0130");
+    refused(&lostore(dir.path(), &["serve", "no/such"]), 3, "LS0132");
+    refused(&lostore(dir.path(), &["serve", "fake"]), 3, "LS0101");
+    refused(&lostore(dir.path(), &["status", "--store", "nothing"]), 3, "LS0131");
+    refused(&lostore(dir.path(), &["status", "--socket", "nothing.sock"]), 3, "LS0135");
+    let long = format!("{}/s", "d".repeat(120));
+    refused(&lostore(dir.path(), &["serve", "new", "--socket", &long]), 3, "LS0112");
+    assert!(!dir.path().join("new").exists(), "nothing is made for a socket that cannot be");
+    refused(&lostore(dir.path(), &["get", "no-slash"]), 2, "LS0601");
+    assert_eq!(lostore(dir.path(), &["get"]).status.code(), Some(2));
+    assert_eq!(std::fs::read(dir.path().join("fake/lostore.data")).unwrap(), vec![b'x'; 1 << 20]);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = command(dir.path(), &["completions", "bash"]).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+    assert!(data(&lostore(dir.path(), &["explain"])).lines().count() > 60);
+    assert!(data(&lostore(dir.path(), &["version", "--verbose"])).contains("format"));
+}
+
+#[test]
+fn a_small_demo_passes_all_its_checks_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    for directory in 0..20 {
+        let directory = tree.join(format!("d{directory}"));
+        std::fs::create_dir_all(&directory).unwrap();
+        for file in 0..20 {
+            std::fs::write(directory.join(format!("f{file}")), vec![b'x'; file]).unwrap();
+        }
+        std::os::unix::fs::symlink("f1", directory.join("link")).unwrap();
+    }
+    let temp = dir.path().join("temp");
+    std::fs::create_dir(&temp).unwrap();
+    for io in ["auto", "posix"] {
+        let mut command = command(dir.path(), &["demo", "--json", "--io", io, "--tree", tree.to_str().unwrap()]);
+        let output = command.env("TMPDIR", &temp).stdin(Stdio::null()).output().unwrap();
+        let document: serde_json::Value = serde_json::from_str(data(&output)).unwrap();
+        assert_eq!(document["failed"], 0, "{document}");
+        assert_eq!(document["import"]["entries"], 440);
+        assert_eq!(document["compare"]["mismatches"], 0);
+        assert!(document["passed"].as_u64().unwrap() > 5_000, "{document}");
+        assert_eq!(std::fs::read_dir(&temp).unwrap().count(), 0, "the demo leaves nothing behind");
+    }
+}
