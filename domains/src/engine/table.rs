@@ -18,7 +18,8 @@ pub(crate) enum Index {
 pub(crate) struct Table {
     pub(crate) info: TableInfo,
     pub(crate) index: Index,
-    /// Bytes of its live records. Where the record that goes is not in memory, the mean is taken for it.
+    /// Bytes of its live records. Where the record that goes is not in memory, the mean is taken for it; where recovery used a
+    /// summary, what the record can have at most.
     pub(crate) record_bytes: u64,
     /// Whether any record was ever put with an expiry: then presence is known only from the record itself.
     pub(crate) expires: bool,

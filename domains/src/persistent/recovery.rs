@@ -260,7 +260,7 @@ impl Scan {
             }
             let taken = match seen {
                 Seen::Record { head, place } => replay.record(device, head, place),
-                Seen::Item(item) => replay.item(device, item),
+                Seen::Item { item, bytes_max } => replay.item(device, item, bytes_max),
                 Seen::Close { epoch, members } if last => {
                     closes.push(Close { epoch, shard: log, members });
                     Ok(())

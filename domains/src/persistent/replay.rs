@@ -36,6 +36,8 @@ struct Change {
     named: Named,
     place: Place,
     expires: bool,
+    /// Of its record; where a summary stands for it, at most so many.
+    bytes: usize,
 }
 
 /// Rebuilds a core from the records it is shown.
@@ -74,12 +76,18 @@ impl Replay {
             named: Named::Key(head.key.into()),
             place,
             expires: head.expires_ms.is_some(),
+            bytes: head.record_bytes,
         };
         self.take(device, change)
     }
 
-    /// Takes a record of a summary.
-    pub(super) fn item(&mut self, device: &mut Blocking<'_>, item: &SummaryItem<'_>) -> Result<(), Error> {
+    /// Takes a record of a summary, of so many bytes at most.
+    pub(super) fn item(
+        &mut self,
+        device: &mut Blocking<'_>,
+        item: &SummaryItem<'_>,
+        bytes: usize,
+    ) -> Result<(), Error> {
         let named = match item.key {
             SummaryKey::Key(key) => Named::Key(key.into()),
             SummaryKey::Hash(hash) => Named::Hash(KeyHash(hash)),
@@ -91,6 +99,7 @@ impl Replay {
             named,
             place: item.place,
             expires: item.expires_ms.is_some(),
+            bytes,
         };
         self.take(device, change)
     }
@@ -145,6 +154,7 @@ impl Replay {
         let hash = self.core.hash;
         let table = self.core.catalog.table_mut(change.table).expect("looked up above");
         table.expires |= change.expires;
+        let (pairs_before, mean) = (table.pairs(), table.record_bytes / table.pairs().max(1));
         match (&change.named, &mut table.index) {
             (Named::Key(key), Index::Hash(_) | Index::Ordered(_)) => table.point(&hash, key, old, new),
             (Named::Key(key), Index::Sack(index)) => {
@@ -172,6 +182,9 @@ impl Replay {
                 return Err(damaged(change.place, "a summary keeps a hash where the table needs the key"));
             }
         }
+        let came = if change.is_pair { change.bytes as u64 } else { 0 };
+        let went = table.pairs() < pairs_before + u64::from(change.is_pair);
+        table.record_bytes = (table.record_bytes + came).saturating_sub(if went { mean } else { 0 });
         if change.table == CATALOG {
             self.catalog_changed(device, &change)?;
         }

@@ -378,3 +378,27 @@ fn an_iteration_of_large_values_reads_few_at_a_time() {
     all.sort();
     assert_eq!(all, (0u8..60).map(|n| (vec![n], vec![n; 400_000])).collect::<Vec<_>>());
 }
+
+/// What a table's records take is known after an open too, about where summaries stood for them.
+#[test]
+fn the_bytes_of_a_tables_records_outlive_an_open() {
+    for (kind, pairs, exact) in [(TableKind::Hash, 20u8, true), (TableKind::Ordered, 200, false)] {
+        let mut bench = Bench::new(tiny());
+        let table = bench.create("t", kind, TableHome::Persistent);
+        for n in (0..pairs).chain(0..10) {
+            bench.put(table, &[n], &[n; 500]);
+        }
+        let mut set = CommitSet::new();
+        set.delete(table, &[3]).unwrap();
+        bench.commit(set, Level::Persistent).unwrap();
+        let bytes = |bench: &mut Bench| {
+            let Answer::Status(status) = bench.call(Op::Status).unwrap() else { panic!("another answer") };
+            status.tables.iter().find(|status| status.info.id == table).unwrap().record_bytes
+        };
+        let before = bytes(&mut bench);
+        let report = bench.reopen();
+        assert_eq!(report.summaries_used == 0, exact, "{report:?}");
+        let after = bytes(&mut bench);
+        assert!(if exact { after == before } else { after >= before && after < before * 3 / 2 }, "{before} {after}");
+    }
+}

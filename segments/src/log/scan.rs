@@ -12,7 +12,9 @@ use crate::device::DeviceError;
 use crate::frame::{Frames, PAGE_BYTES};
 use crate::ids::{DomainId, EpochId, PageNo, SegmentId};
 use crate::large;
-use crate::page::{self, PAGE_HEADER_BYTES, PageError, PageHeader, PageKind, domain_mark, stored_checksum};
+use crate::page::{
+    self, PAGE_HEADER_BYTES, PAGE_PAYLOAD_BYTES, PageError, PageHeader, PageKind, domain_mark, stored_checksum,
+};
 use crate::place::Place;
 use crate::record::{self, RecordHead, RecordKind};
 use crate::segment::{Geometry, SegmentHeader};
@@ -74,7 +76,12 @@ pub enum Seen<'a> {
         place: Place,
     },
     /// A pair or tombstone from a summary.
-    Item(&'a SummaryItem<'a>),
+    Item {
+        /// What the summary says of it.
+        item: &'a SummaryItem<'a>,
+        /// Bytes of its record at most: up to the next one's, or to the end of its page.
+        bytes_max: usize,
+    },
     /// A close record.
     Close {
         /// The epoch that ends.
@@ -200,8 +207,10 @@ fn from_summary(
     };
     let footer = *reader.footer();
     see(device, Seen::Summary { horizon: footer.persistent })?;
-    for item in reader.items() {
-        see(device, Seen::Item(&item))?;
+    let mut items = reader.items().peekable();
+    while let Some(item) = items.next() {
+        let bytes_max = bytes_max(item.place, items.peek().map(|next| next.place));
+        see(device, Seen::Item { item: &item, bytes_max })?;
     }
     Ok(Some(RunEnd {
         chain: Chain { next_seq: footer.last_seq + 1, previous: footer.last_checksum },
@@ -210,6 +219,17 @@ fn from_summary(
         pages_after: 0,
         why: "its last run has a summary".to_owned(),
     }))
+}
+
+/// What a record at `place` takes at most, when `next` is appended behind it.
+fn bytes_max(place: Place, next: Option<Place>) -> usize {
+    let offset = usize::from(place.offset());
+    let next = next.filter(|next| next.page() == place.page()).map(|next| usize::from(next.offset()));
+    match next.and_then(|next| next.checked_sub(offset)) {
+        Some(bytes) => bytes,
+        None if place.pages() == 1 => PAGE_BYTES - offset,
+        None => usize::try_from(place.pages()).expect("a record's pages fit memory") * PAGE_PAYLOAD_BYTES,
+    }
 }
 
 /// The head of a large record whose body pages are still to come.

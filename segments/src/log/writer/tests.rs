@@ -117,7 +117,7 @@ fn read_back(device: &mut MemoryDevice, segment_pages: u32, summaries: bool) -> 
         let end = scan::follow(&mut device, &identity, run, chain, summaries, &mut |_, seen| {
             match seen {
                 Seen::Record { place, .. } => places.push(place),
-                Seen::Item(item) => places.push(item.place),
+                Seen::Item { item, .. } => places.push(item.place),
                 Seen::Close { .. } | Seen::Summary { .. } | Seen::Horizon(_) => {}
             }
             Ok(())
