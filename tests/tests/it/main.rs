@@ -12,6 +12,7 @@ mod conformance;
 mod crash;
 mod daemon;
 mod races;
+mod readme;
 mod seeds;
 mod simulator;
 mod tidy;
