@@ -30,7 +30,7 @@ use daemon::Daemon;
 const ENTRIES_MIN: u64 = 20_000;
 /// How long the import goes on beyond them, and how far: what it makes is looked through four times afterwards.
 const IMPORT_TIME: Duration = Duration::from_secs(2);
-const ENTRIES_MAX: u64 = 40_000;
+const ENTRIES_MAX: u64 = 30_000;
 /// Transactions sent one by one before, to tell what a single round trip costs.
 const ONE_BY_ONE: u64 = 200;
 

@@ -67,8 +67,8 @@ pub struct Engine {
     /// Operations that wait for an epoch to become persistent.
     persistent: BTreeMap<EpochId, Vec<u32>>,
     told: EpochId,
-    /// Reads that are with the device: whose they are and of what.
-    reads: BTreeMap<u64, (u32, Place)>,
+    /// Reads that are with the device: whose they are and of what. Records of one page come with one read.
+    reads: BTreeMap<u64, (u32, Vec<Place>)>,
     reads_asked: u64,
     flushes: BTreeMap<u64, FlushTicket>,
     flushes_asked: u64,
@@ -138,12 +138,12 @@ impl Engine {
             }
             Step::Wait(Need::Reads(places)) => {
                 assert!(!places.is_empty(), "an operation that waits for reads names them");
-                for place in places {
+                for together in by_page(places) {
                     running.reads += 1;
                     self.reads_asked += 1;
-                    self.reads.insert(self.reads_asked, (slot, place));
                     self.core.counters.device_reads += 1;
-                    self.requests.push((tag(TagClass::Read, self.reads_asked), self.core.read_request(place)));
+                    self.requests.push((tag(TagClass::Read, self.reads_asked), self.core.read_request(together[0])));
+                    self.reads.insert(self.reads_asked, (slot, together));
                 }
             }
             Step::Wait(Need::Turn) => {}
@@ -209,17 +209,34 @@ impl Engine {
     }
 
     fn read_came(&mut self, read: u64, completion: Completion, now: Tick) {
-        let (slot, place) = self.reads.remove(&read).expect("a completion belongs to a read");
-        let admitted = self.core.admit(place, completion.frames.as_ref(), completion.result);
+        let (slot, places) = self.reads.remove(&read).expect("a completion belongs to a read");
         let running = self.running[slot as usize].as_mut().expect("an operation waits for its reads");
         running.reads -= 1;
-        running.machine.came(place, admitted);
+        for place in places {
+            let admitted = self.core.admit(place, completion.frames.as_ref(), completion.result);
+            running.machine.came(place, admitted);
+        }
         if running.reads > 0 {
             return;
         }
         // A commit is looked at again when it is its turn.
         if running.queued { self.step_commits(now) } else { self.step(slot, now) }
     }
+}
+
+/// Places that one read each brings: records that lie in one page together, larger ones alone.
+fn by_page(mut places: Vec<Place>) -> Vec<Vec<Place>> {
+    places.sort_unstable();
+    let mut reads: Vec<Vec<Place>> = Vec::new();
+    for place in places {
+        match reads.last_mut() {
+            Some(read) if read[0].page() == place.page() && read[0].pages() == 1 && place.pages() == 1 => {
+                read.push(place)
+            }
+            _ => reads.push(vec![place]),
+        }
+    }
+    reads
 }
 
 impl Domain for Engine {

@@ -219,3 +219,28 @@ fn an_index_has_at_most_twenty_bytes_a_pair() {
     println!("index: {} bytes for {} pairs", figures.index_bytes, figures.pairs);
     assert!(figures.index_bytes <= 20 * figures.pairs, "{figures:?}");
 }
+
+/// A listing of what was written together once read a page again for each record in it.
+#[test]
+fn a_cold_listing_reads_each_page_once() {
+    let mut bench = bench();
+    let table = create(&mut bench, "t", TableKind::Ordered);
+    for number in 0u32..200 {
+        put(&mut bench, table, &number.to_le_bytes(), &[7; 60]).unwrap();
+    }
+    force(&mut bench);
+    let reads = |bench: &mut Bench| match bench.call(Op::Status).unwrap() {
+        Answer::Status(status) => (status.device_reads, status.log_pages),
+        other => panic!("{other:?}"),
+    };
+    bench.call(Op::DropCache).unwrap();
+    let (before, pages) = reads(&mut bench);
+    let (from, until) = (domains::Cursor::Start, None);
+    let next = Op::Next { table, from, until, direction: domains::Direction::Next, pairs_max: 200, bytes_max: 1 << 20 };
+    let Answer::Pairs { pairs, .. } = bench.call(next).unwrap() else { panic!("a batch of pairs") };
+    assert_eq!(pairs.len(), 200);
+    let (after, _) = reads(&mut bench);
+    assert!(pages < 40, "the records lie together: {pages} pages");
+    // The records are read in two batches, which may meet in one page.
+    assert!(after - before <= pages + 1, "{} reads for {pages} pages", after - before);
+}
