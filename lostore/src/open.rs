@@ -19,7 +19,7 @@ use domains::persistent::{self, Entropy, Report};
 use domains::ring_device::RingDevice;
 use domains::{Answer, Capabilities, Engine, Horizon, Op, PairRef};
 use segments::memory::MemoryDevice;
-use segments::{Completion, Device, DomainId, Page, Request, TableId, Tag};
+use segments::{Completion, Device, DomainId, PAGE_BYTES, Page, Request, TableId, Tag};
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -236,6 +236,12 @@ impl Options {
         if let Some(notice) = &choice.notice {
             static TOLD: Once = Once::new();
             TOLD.call_once(|| tracing::warn!("{notice}"));
+        }
+        let bytes = file.bytes().map_err(|error| refused(dir, error))?;
+        if bytes % PAGE_BYTES as u64 != 0 {
+            // Not even a format that was cut short leaves part of a page; whatever it is, it is not overwritten.
+            let why = format!("{} has {bytes} bytes, which is no whole number of pages", data.display());
+            return Err(domains::Error::NotAStore { why }.into());
         }
         let mut device = RingDevice::new(io, file).map_err(OpenError::Machine)?;
         if persistent::is_blank(&mut device)? {

@@ -138,3 +138,16 @@ fn a_data_file_that_is_no_store_is_refused_and_left_alone() {
     assert_eq!(error.kind(), ErrorKind::Environment);
     assert_eq!(std::fs::metadata(dir.join(DATA_FILE)).unwrap().len(), before);
 }
+
+/// A file of less than a page was once taken for one that is empty, and formatted.
+#[test]
+fn a_small_file_of_somebody_elses_is_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join(DATA_FILE);
+    for content in [&b"hi"[..], &[7; 4096], &[7; 5000]] {
+        std::fs::write(&data, content).unwrap();
+        let error = Options::default().open_inline(dir.path()).unwrap_err();
+        assert!(matches!(error, Error::Domain(domains::Error::NotAStore { .. })), "{error}");
+        assert_eq!(std::fs::read(&data).unwrap(), content, "it is not written");
+    }
+}
