@@ -6,7 +6,7 @@ use crate::args::{Ping, Target};
 use crate::failure::{Exit, Failure, USAGE};
 use crate::output::{Format, Output, bytes_text, count_text};
 use crate::reach::{options, reach};
-use crate::tables::{document as table_document, kind_name};
+use crate::tables::document as table_document;
 use lostore::{EXPLANATIONS, Explanation, Status, TableStatus};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -104,7 +104,7 @@ fn table_row(table: &TableStatus) -> Vec<String> {
     let name = if table.info.name.is_empty() { "(catalog)" } else { &table.info.name };
     vec![
         name.to_owned(),
-        kind_name(table.info.spec.kind).to_owned(),
+        table.info.spec.kind.name().to_owned(),
         count_text(table.pairs),
         bytes_text(table.record_bytes),
         bytes_text(table.index_bytes),

@@ -40,8 +40,8 @@ fn list(store: &AnyStore, output: &mut Output) -> Result<(), Failure> {
                     vec![
                         info.name.clone(),
                         info.id.to_string(),
-                        kind_name(spec.kind).to_owned(),
-                        home_name(spec.home).to_owned(),
+                        spec.kind.name().to_owned(),
+                        spec.home.name().to_owned(),
                         or_bytes(&fields_text(&spec.key)),
                         or_bytes(&fields_text(&spec.record)),
                     ]
@@ -67,7 +67,7 @@ fn show(info: &TableInfo, output: &mut Output) -> Result<(), Failure> {
     let spec = &info.spec;
     output.line(&format!("table   {} (id {})", info.name, info.id))?;
     output.line(&format!("type    {}", spec.type_name))?;
-    output.line(&format!("kind    {}, {}", kind_name(spec.kind), home_name(spec.home)))?;
+    output.line(&format!("kind    {}, {}", spec.kind.name(), spec.home.name()))?;
     output.line(&format!("key     {}", or_bytes(&fields_text(&spec.key))))?;
     output.line(&format!("record  {}", or_bytes(&fields_text(&spec.record))))?;
     if spec.pairs_hint > 0 {
@@ -83,28 +83,12 @@ pub(crate) fn document(info: &TableInfo) -> Value {
         "table": info.name,
         "id": info.id.0,
         "type": spec.type_name,
-        "kind": kind_name(spec.kind),
-        "home": home_name(spec.home),
+        "kind": spec.kind.name(),
+        "home": spec.home.name(),
         "key": fields_text(&spec.key),
         "record": fields_text(&spec.record),
         "pairs_hint": spec.pairs_hint,
     })
-}
-
-/// The word for a kind, as `create` takes it.
-pub(crate) fn kind_name(kind: TableKind) -> &'static str {
-    match kind {
-        TableKind::Hash => "hash",
-        TableKind::Ordered => "ordered",
-        TableKind::Sack => "sack",
-    }
-}
-
-fn home_name(home: TableHome) -> &'static str {
-    match home {
-        TableHome::Persistent => "persistent",
-        TableHome::Volatile => "volatile",
-    }
 }
 
 fn or_bytes(fields: &str) -> String {

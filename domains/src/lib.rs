@@ -24,3 +24,4 @@ pub use seam::{
     Answer, Capabilities, Committed, Cursor, Direction, Domain, Driven, Followed, Horizon, Level, Op, OpId, Pair,
     PairRef, Persistence, Seen, Status, TableInfo, TableStatus, Tick, Versions,
 };
+pub use translate::field_out;

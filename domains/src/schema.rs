@@ -32,6 +32,29 @@ pub enum TableHome {
     Volatile,
 }
 
+impl TableKind {
+    /// The word for it, as commands and messages have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::Ordered => "ordered",
+            Self::Sack => "sack",
+        }
+    }
+}
+
+impl TableHome {
+    /// The word for it, as commands and messages have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Persistent => "persistent",
+            Self::Volatile => "volatile",
+        }
+    }
+}
+
 /// What a field holds. Numbers are never reused.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum FieldType {

@@ -100,7 +100,9 @@ fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
     })
 }
 
-fn field_out(field: &Field) -> wire::Field<'_> {
+/// A field of a spec as the protocol has it: client and server say it alike.
+#[must_use]
+pub fn field_out(field: &Field) -> wire::Field<'_> {
     let field_type = match &field.field_type {
         FieldType::Unsigned(bits) => wire::FieldType::Unsigned(*bits),
         FieldType::Signed(bits) => wire::FieldType::Signed(*bits),

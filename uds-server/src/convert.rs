@@ -256,24 +256,11 @@ fn info_out(info: &TableInfo) -> Option<wire::TableInfo<'_>> {
             TableHome::Persistent => wire::TableHome::Persistent,
             TableHome::Volatile => wire::TableHome::Volatile,
         },
-        key: List::new(info.spec.key.iter().map(field_out).collect())?,
-        record: List::new(info.spec.record.iter().map(field_out).collect())?,
+        key: List::new(info.spec.key.iter().map(domains::field_out).collect())?,
+        record: List::new(info.spec.record.iter().map(domains::field_out).collect())?,
         pairs_hint: info.spec.pairs_hint,
     };
     Some(wire::TableInfo { id: info.id.0, name: &info.name, spec })
-}
-
-fn field_out(field: &Field) -> wire::Field<'_> {
-    let field_type = match &field.field_type {
-        FieldType::Unsigned(bits) => wire::FieldType::Unsigned(*bits),
-        FieldType::Signed(bits) => wire::FieldType::Signed(*bits),
-        FieldType::Bool => wire::FieldType::Bool,
-        FieldType::Bytes => wire::FieldType::Bytes,
-        FieldType::Text => wire::FieldType::Text,
-        FieldType::Pointer { table } => wire::FieldType::Pointer { table },
-        FieldType::Other(name) => wire::FieldType::Other(name),
-    };
-    wire::Field { name: &field.name, field_type }
 }
 
 pub(crate) fn pair_out(pair: &Pair) -> wire::Pair<'_> {

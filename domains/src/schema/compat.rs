@@ -5,7 +5,7 @@
 //!
 //! What it does not do: it does not look at records, and does not know whether an appended field has a default.
 
-use super::{Field, FieldType, TableHome, TableKind, TableSpec};
+use super::{Field, FieldType, TableSpec};
 
 /// The field that differs, and how. Reads as `field '{field}' {why}`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,8 +21,8 @@ pub struct Incompatibility {
 /// # Errors
 /// When a program of type `wanted` would misread the table's pairs.
 pub fn merge(stored: &TableSpec, wanted: &TableSpec) -> Result<TableSpec, Incompatibility> {
-    check_same("kind", kind_name(stored.kind), kind_name(wanted.kind))?;
-    check_same("home", home_name(stored.home), home_name(wanted.home))?;
+    check_same("kind", stored.kind.name(), wanted.kind.name())?;
+    check_same("home", stored.home.name(), wanted.home.name())?;
     check_key(stored, wanted)?;
     for (ours, theirs) in stored.record.iter().zip(&wanted.record) {
         check_field(ours, theirs)?;
@@ -69,21 +69,6 @@ fn check_same(property: &str, stored: &str, wanted: &str) -> Result<(), Incompat
         return Ok(());
     }
     Err(Incompatibility { field: property.into(), why: format!("is {wanted}, but of the stored table {stored}") })
-}
-
-fn kind_name(kind: TableKind) -> &'static str {
-    match kind {
-        TableKind::Hash => "hash",
-        TableKind::Ordered => "ordered",
-        TableKind::Sack => "sack",
-    }
-}
-
-fn home_name(home: TableHome) -> &'static str {
-    match home {
-        TableHome::Persistent => "persistent",
-        TableHome::Volatile => "volatile",
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use super::*;
+use crate::schema::{TableHome, TableKind};
 
 fn field(name: &str, field_type: FieldType) -> Field {
     Field { name: name.into(), field_type }
