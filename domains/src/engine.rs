@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::seam::{Answer, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
 use find::{Known, Located};
 use ops::{Machine, Need, Running, Step};
+use segments::mutants::{Mutant, planted};
 use segments::{Completion, EpochId, Place, Request, TableId, Tag};
 use std::collections::{BTreeMap, VecDeque};
 use txn::epoch::{Action, FlushTicket};
@@ -186,6 +187,9 @@ impl Engine {
                     self.flushes.insert(self.flushes_asked, ticket);
                     self.core.counters.device_flushes += 1;
                     self.requests.push((tag(TagClass::Flush, self.flushes_asked), Request::Flush));
+                    if planted(Mutant::AcknowledgesAtIssue) {
+                        self.core.flushed(ticket, Ok(()));
+                    }
                 }
                 // With one shard nobody else is to be woken.
                 Action::Wake { .. } => {}
@@ -303,7 +307,9 @@ impl Driven for Engine {
             2 => self.core.log_completed(rest, completion.result),
             3 => {
                 let ticket = self.flushes.remove(&rest).expect("a completion belongs to a flush");
-                self.core.flushed(ticket, completion.result);
+                if !planted(Mutant::AcknowledgesAtIssue) {
+                    self.core.flushed(ticket, completion.result);
+                }
             }
             other => unreachable!("no request has a tag of class {other}"),
         }

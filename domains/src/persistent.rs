@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
 use segments::blocking::Blocking;
+use segments::mutants::{Mutant, planted};
 use segments::superblock::{
     CopyFound, SUPERBLOCK_COPY_PAGES, SUPERBLOCK_PAGES, Superblock, SuperblockError, update_order,
 };
@@ -124,9 +125,20 @@ fn write_superblock(device: &mut Blocking<'_>, superblock: &Superblock) -> Resul
     for pair in update_order(superblock.sequence) {
         let writes = pair.map(|copy| (PageNo(u64::from(copy) * SUPERBLOCK_COPY_PAGES), superblock.encode(copy)));
         device.write_each(writes.into())?;
-        device.flush()?;
+        if !planted(Mutant::ServesBeforeRecord) {
+            flush(device)?;
+        }
     }
     Ok(())
+}
+
+/// Makes what was written durable. A failure is final: what a second try would say of it proves nothing.
+fn flush(device: &mut Blocking<'_>) -> Result<(), DeviceError> {
+    let flushed = device.flush();
+    if planted(Mutant::RecoversOnFailedFlush) && matches!(flushed, Err(DeviceError::Io { .. })) {
+        return Ok(());
+    }
+    flushed
 }
 
 fn failed(doing: &str, error: DeviceError) -> Error {

@@ -17,6 +17,7 @@ pub mod large;
 pub mod limits;
 pub mod log;
 pub mod memory;
+pub mod mutants;
 pub mod page;
 pub mod place;
 pub mod record;

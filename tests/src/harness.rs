@@ -34,6 +34,8 @@ pub struct Options {
     pub minimal: bool,
     /// An error in the first life, for going through all of them.
     pub fault: Option<Fault>,
+    /// Whether a killed process leaves a cache that shows failed writes.
+    pub buffered: bool,
     /// The last recovery is crashed when it has made so many requests, for going through all of them.
     pub crash_recovery_at: Option<u64>,
 }
@@ -54,6 +56,7 @@ impl Default for Options {
             nested: true,
             faults: true,
             minimal: true,
+            buffered: false,
             fault: None,
             crash_recovery_at: None,
         }

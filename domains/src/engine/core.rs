@@ -15,6 +15,7 @@ use crate::schema::TableHome;
 use crate::seam::{Capabilities, Horizon, Tick};
 use segments::log::room::RoomNeed;
 use segments::log::writer::{LogWriter, Room};
+use segments::mutants::{Mutant, planted};
 use segments::record::{self, Record, RecordKind};
 use segments::{DeviceError, EpochId, Frames, Incarnation, Ordinal, Place, Request, Version};
 use std::sync::Arc;
@@ -124,6 +125,9 @@ impl Core {
         let Epochs::Persistent(epochs) = &mut self.epochs else {
             unreachable!("a volatile domain has no persistent table")
         };
+        if planted(Mutant::KeepsEpoch) && self.joined.counter() > 0 && self.joined.next() == epochs.open() {
+            return self.joined;
+        }
         self.joined = epochs.join(now.nanos);
         self.joined
     }
@@ -165,6 +169,9 @@ impl Core {
     pub(crate) fn close_epoch(&mut self, epoch: EpochId, members: u32) {
         self.log_mut().close(epoch, members);
         self.with_epochs(|epochs| epochs.closed(epoch));
+        if planted(Mutant::FlushesBeforeWritten) {
+            self.with_epochs(|epochs| epochs.written(epoch));
+        }
     }
 
     /// Everything up to `horizon` is persistent.
@@ -190,6 +197,8 @@ impl Core {
     }
 
     pub(crate) fn flushed(&mut self, ticket: FlushTicket, result: Result<(), DeviceError>) {
+        let believes = planted(Mutant::BelievesFailedFlush) && matches!(result, Err(DeviceError::Io { .. }));
+        let result = if believes { Ok(()) } else { result };
         if let Err(error) = result {
             self.poison(format!("a flush failed: {error}"));
         }

@@ -20,6 +20,7 @@ use segments::blocking::Blocking;
 use segments::log::LogIdentity;
 use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, RunEnd, ScanError, Seen};
 use segments::log::writer::{LogConfig, LogWriter};
+use segments::mutants::{Mutant, planted};
 use segments::page::domain_mark;
 use segments::segment::Geometry;
 use segments::superblock::{Choice, Features, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page};
@@ -35,9 +36,17 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
     let mut scan = Scan::new(&old, Replay::new(core_for(config, &old), &old));
     let cut = scan.run(&mut device, &old.cuts)?;
 
-    device.flush().map_err(|error| failed("the flush before the recovery record", error))?;
+    if !planted(Mutant::RecoversWithoutFlush) {
+        super::flush(&mut device).map_err(|error| failed("the flush before the recovery record", error))?;
+    }
     repair_copies(&mut device, &choice).map_err(|error| failed("repairing the superblock's copies", error))?;
     let mut new = old.with_recovery(cut, 1).map_err(|error| Error::CorruptStore { why: error.to_string() })?;
+    if planted(Mutant::RecordsNoCut) {
+        new.cuts = old.cuts.clone();
+    }
+    if planted(Mutant::KeepsIncarnation) && old.incarnation.0 > 0 {
+        (new.cuts, new.incarnation) = (old.cuts.clone(), old.incarnation);
+    }
     new.retain_cuts(|incarnation| scan.incarnations.contains(&incarnation));
     write_superblock(&mut device, &new).map_err(|error| failed("writing the recovery record", error))?;
 
@@ -69,7 +78,7 @@ fn repair_copies(device: &mut Blocking<'_>, choice: &Choice) -> Result<(), Devic
     }
     let writes = stale.into_iter().map(|copy| (copy_page(copy), choice.superblock.encode(copy)));
     device.write_each(writes.collect())?;
-    device.flush()
+    super::flush(device)
 }
 
 fn read_superblock(device: &mut Blocking<'_>) -> Result<Choice, Error> {
@@ -113,12 +122,18 @@ fn begin(mut core: Core, config: &Config, new: &Superblock, device_pages: u64) -
         segment_pages: new.segment_pages,
         tail_pages: config.tail_pages,
         zero_pages: config.zero_pages,
-        segments: Geometry::new(new.segment_pages).segments_in(device_pages),
+        segments: first_new_segment(new, device_pages),
         pages_max: config.space_pages_max,
         horizon: EpochId::base(new.incarnation),
     });
     core.begin(new.incarnation, log);
     Engine::new(core)
+}
+
+/// Behind all that the device has, where no earlier incarnation wrote or still writes.
+fn first_new_segment(new: &Superblock, device_pages: u64) -> u32 {
+    let segments = Geometry::new(new.segment_pages).segments_in(device_pages);
+    if planted(Mutant::ReusesSegment) { segments.saturating_sub(1) } else { segments }
 }
 
 /// The scan of every log that still counts.

@@ -12,6 +12,7 @@ use crate::device::DeviceError;
 use crate::frame::{Frames, PAGE_BYTES};
 use crate::ids::{DomainId, EpochId, PageNo, SegmentId};
 use crate::large;
+use crate::mutants::{Mutant, planted};
 use crate::page::{
     self, PAGE_HEADER_BYTES, PAGE_PAYLOAD_BYTES, PageError, PageHeader, PageKind, domain_mark, stored_checksum,
 };
@@ -296,7 +297,7 @@ impl Follow<'_> {
                 }
                 Err(why) => {
                     self.ended.get_or_insert(why);
-                    self.after_the_end(device, &parsed, see)?;
+                    self.after_the_end(device, &parsed, page, at, see)?;
                 }
             }
         }
@@ -305,7 +306,7 @@ impl Follow<'_> {
 
     /// Whether a page continues the chain.
     fn judge(&self, parsed: &Result<PageHeader, PageError>, at: PageNo) -> Result<PageHeader, String> {
-        if let Some(why) = &self.ended {
+        if let Some(why) = self.ended.as_ref().filter(|_| !planted(Mutant::ReadsWithoutChain)) {
             return Err(why.clone());
         }
         let header = match parsed {
@@ -316,10 +317,14 @@ impl Follow<'_> {
             return Err(format!("page {at} belongs to {:?} of {:?}", header.log, header.incarnation));
         }
         let index = u64::from(header.index);
-        if self.found.run.start().plus(index) != at || header.seq != self.chain.next_seq {
+        let in_sequence = header.seq == self.chain.next_seq
+            || header.seq > self.chain.next_seq
+                && (planted(Mutant::ReadsWithoutChain) || planted(Mutant::IgnoresSequence));
+        if self.found.run.start().plus(index) != at || !in_sequence {
             return Err(format!("page {at} has sequence number {}, not {}", header.seq, self.chain.next_seq));
         }
-        if header.previous != self.chain.previous {
+        let anywhere = planted(Mutant::ReadsWithoutChain) || planted(Mutant::IgnoresPrevious);
+        if header.previous != self.chain.previous && !anywhere {
             return Err(format!("page {at} follows another page than the one before it"));
         }
         Ok(header)
@@ -336,6 +341,8 @@ impl Follow<'_> {
         &mut self,
         device: &mut Blocking<'_>,
         parsed: &Result<PageHeader, PageError>,
+        page: &[u8; PAGE_BYTES],
+        at: PageNo,
         see: See<'_>,
     ) -> Result<(), ScanError> {
         let Ok(header) = parsed else { return Ok(()) };
@@ -344,6 +351,10 @@ impl Follow<'_> {
             return Ok(());
         }
         self.pages_after += 1;
+        if planted(Mutant::ClosesWithoutChain) && header.kind == PageKind::Log {
+            self.large = None;
+            self.records(device, header, page, at, see)?;
+        }
         see(device, Seen::Horizon(header.horizon))
     }
 

@@ -20,6 +20,10 @@ pub(super) enum Mood {
     Only { change: usize },
     /// What completed before this change is there, it is torn, the rest is missing.
     Prefix { change: usize },
+    /// What completed before this change is missing, all from it on is there: the newest without what it builds on.
+    Suffix { change: usize },
+    /// Each change is wholly there or wholly missing: by chance, but the same for all of its pages.
+    Whole { salt: u64 },
 }
 
 impl Mood {
@@ -27,12 +31,14 @@ impl Mood {
         if changes == 0 {
             return Self::Minimal;
         }
-        match rng.below(16) {
+        match rng.below(20) {
             0 => Self::Minimal,
             1 | 2 => Self::Complete,
             3 | 4 => Self::AllBut { change: rng.index(changes) },
             5 | 6 => Self::Only { change: rng.index(changes) },
             7 | 8 => Self::Prefix { change: rng.index(changes) },
+            9 | 10 => Self::Suffix { change: rng.index(changes) },
+            11 | 12 => Self::Whole { salt: rng.next_u64() },
             _ => Self::Mixed { keep: rng.between(1, 8), drop: rng.between(1, 8), tear: rng.below(4) },
         }
     }
@@ -51,7 +57,9 @@ impl Mood {
             Self::Only { change } if position == change => Fate::Keep,
             Self::Prefix { change } if position == change => *rng.pick(&[Fate::Tear, Fate::Keep, Fate::Drop]),
             Self::Prefix { change } if position > change => Fate::Drop,
-            Self::AllBut { .. } | Self::Prefix { .. } => Fate::Keep,
+            Self::Suffix { change } if position < change => Fate::Drop,
+            Self::Whole { salt } if Rng::new(salt ^ position as u64).chance(1, 2) => Fate::Drop,
+            Self::AllBut { .. } | Self::Prefix { .. } | Self::Suffix { .. } | Self::Whole { .. } => Fate::Keep,
             Self::Only { .. } => Fate::Drop,
         }
     }

@@ -88,6 +88,9 @@ impl<'e, E: Engine> World<'e, E> {
         self.stats.crashes += 1;
         if end == End::Kill && !device.is_gone() {
             self.stats.kills += 1;
+            if self.options.buffered {
+                device.set_buffered();
+            }
             return device.kill(&mut self.rng);
         }
         self.stats.power_failures += 1;
@@ -110,10 +113,11 @@ impl<'e, E: Engine> World<'e, E> {
             if let Some(requests) = crash_at.take() {
                 device.crash_after(requests);
             }
-            let faulty = may_crash && self.options.faults && self.rng.chance(1, 16);
+            let faulty = may_crash && self.options.faults && self.rng.chance(1, 10);
             if faulty {
-                let kind = *self.rng.pick(&FaultKind::ALL);
-                let nth = self.rng.below(self.recovery_requests + 2);
+                let kind = *self.rng.pick(&[FaultKind::Read, FaultKind::Write, FaultKind::Flush, FaultKind::Flush]);
+                let most = if kind == FaultKind::Read { self.recovery_requests + 2 } else { RECORD_REQUESTS / 2 };
+                let nth = self.rng.below(most);
                 device.set_faults(Faults::plan(&[Fault::medium(kind, nth, self.rng.chance(1, 2))]));
             }
             let before = device.counts().requests;
@@ -126,9 +130,8 @@ impl<'e, E: Engine> World<'e, E> {
             }
             device.crash_never();
             self.stats.faults += device.faults_given();
-            if device.faults_given() > 0 {
-                // A recovery that met an error has failed, or could do without; either way it is done again on a sound device.
-                drop(opened);
+            if device.faults_given() > 0 && opened.is_err() {
+                // It is done again on a sound device. One that says it could do without what failed must serve like any other.
                 interrupted += 1;
                 self.stats.in_recovery += 1;
                 let end = if self.rng.chance(1, 2) { End::Kill } else { End::Power };

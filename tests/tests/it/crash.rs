@@ -3,6 +3,8 @@
 //! A failing seed is played again, alone, with `LOSTORE_SIM_SEED=n cargo test -p tests crash`. `LOSTORE_SIM_CRASHES=n` asks for more
 //! crashes than the default.
 
+mod mutants;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

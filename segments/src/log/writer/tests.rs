@@ -261,3 +261,21 @@ fn a_header_without_records_does_not_hold_up_a_large_set() {
     need.add(1, 20 * PAGE_PAYLOAD_BYTES, false);
     wait_for_room(&mut log, &mut device, &need);
 }
+
+/// A page that is right in itself, has the right number and lies in the right place, but was written behind another page than the
+/// one that is there: what a second life of one incarnation would leave. Nothing but the checksum of the page before tells.
+#[test]
+fn a_page_that_follows_another_page_ends_the_log() {
+    let write = |value: usize| {
+        let mut device = MemoryDevice::new(crate::superblock::SUPERBLOCK_PAGES);
+        let written = write_sets(&vec![vec![(8, value)], vec![(8, 100)], vec![(8, 100)]], 16, &mut device);
+        (device, written)
+    };
+    let ((mut ours, written), (mut others, _)) = (write(200), write(300));
+    assert_eq!(read_back(&mut ours, 16, false).0.len(), 3);
+    let second = written[1].1.page();
+    let page = Blocking::new(&mut others).read(second, 1).unwrap();
+    assert!(page::parse(page.page(0), SALT).is_ok());
+    Blocking::new(&mut ours).write_each(vec![(second, page)]).unwrap();
+    assert_eq!(read_back(&mut ours, 16, false).0, [written[0].1], "the log ends before the page that does not follow");
+}
