@@ -148,14 +148,14 @@ impl Error {
             Self::Disconnected { .. } => 120,
             Self::Stopped => 121,
             Self::Record { error, .. } => match error {
-                RecordError::Key { .. } => 501,
-                RecordError::Envelope(_) => 502,
-                RecordError::Field { why: EnvelopeError::Unwritable { .. }, .. } => 505,
-                RecordError::Field { .. } => 503,
-                RecordError::Missing { .. } => 504,
+                RecordError::Key { .. } => 701,
+                RecordError::Envelope(_) => 702,
+                RecordError::Field { why: EnvelopeError::Unwritable { .. }, .. } => 705,
+                RecordError::Field { .. } => 703,
+                RecordError::Missing { .. } => 704,
             },
-            Self::OutcomeUnknown { .. } => 506,
-            Self::WrongAnswer { .. } => 507,
+            Self::OutcomeUnknown { .. } => 706,
+            Self::WrongAnswer { .. } => 707,
         }
     }
 

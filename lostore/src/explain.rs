@@ -1,7 +1,7 @@
 //! What each error code means and what to do about it: the text behind `lostore explain LSnnnn`.
 //!
 //! Contract: every code that an error of the store can have is here once; a code is never reused. Codes: 01xx environment, 02xx
-//! tables, 03xx transactions, 04xx damage, 05xx types and records, 06xx the command line.
+//! tables, 03xx transactions, 04xx damage, 05xx the protocol, 06xx the command line, 07xx types and records.
 
 use domains::ErrorKind;
 
@@ -114,35 +114,42 @@ pub const EXPLANATIONS: &[Explanation] = &[
     ),
     says(
         501,
-        "a key's bytes are not of the table's type",
-        "the pair was written through another type or as raw bytes; `lostore get -o hex` shows it",
+        "the bytes that were sent are not a frame of the protocol",
+        "connect with a client of lostore's to a socket of lostore's",
     ),
     says(
         502,
-        "a record is not an envelope of fields",
-        "the pair was written as raw bytes or by a later format; `lostore get -o hex` shows it",
+        "a frame is above the limit",
+        "send a large commit through an interactive transaction, piece by piece; an update on its own always fits",
     ),
-    says(
-        503,
-        "a field's bytes are not of its type",
-        "the field's Rust type was changed, which the catalog cannot see; change it back, or append a new field",
-    ),
-    says(504, "a record lacks a field", "it was written before the field was appended: give the field #[default]"),
-    says(
-        505,
-        "a field's type cannot be written",
-        "sequences must know their length; maps and sequences of the standard library do",
-    ),
-    says(
-        506,
-        "the store was opened anew after the commit, and the notice had not come",
-        "read what the transaction wrote to see whether it survived",
-    ),
+    says(503, "a request's body is malformed; nothing was done", "use a client and server of versions that meet"),
+    says(504, "the server does not know the request", "use a server as new as the client"),
+    says(505, "a connection begins with one hello, and has only one", "say hello first, once"),
+    says(506, "client and server have no protocol version in common", "update the older of the two"),
     says(
         507,
-        "an operation was answered with something that does not answer it",
-        "use a client and server of the same release",
+        "the request's deadline passed before it was begun; nothing was done",
+        "send less at a time, or give it longer",
     ),
+    says(508, "the request was cancelled", "send it again if it is wanted after all"),
+    says(
+        509,
+        "the transaction is not open: it was committed, aborted, or idle for too long",
+        "begin it anew and send all of it",
+    ),
+    says(
+        510,
+        "a connection's open transactions are as many or as large as they may be",
+        "end one first, or use another connection",
+    ),
+    says(511, "the answer is larger than a frame", "ask for less at a time"),
+    says(512, "the client has not read its earlier replies", "read them, then ask again"),
+    says(513, "a request's correlation id is 0", "number requests from 1"),
+    says(514, "the server is stopping; nothing was done", "connect again later"),
+    says(515, "the connection stood still for too long and was ended", "connect again, and finish what is begun"),
+    says(516, "the commits of one batch have more than 65,536 parts together", "send them in several batches"),
+    says(517, "the server serves its owner and root only", "run the client as the server's user"),
+    says(518, "the server has as many connections as it may", "close one first"),
     says(
         601,
         "the command line names something that is not so, or in a form that cannot be read",
@@ -160,6 +167,37 @@ pub const EXPLANATIONS: &[Explanation] = &[
     ),
     says(604, "a check of the demo failed", "the list above says which; please report it together with the output"),
     says(605, "a file or stream on the caller's side cannot be read or written", "check the path and its permissions"),
+    says(
+        701,
+        "a key's bytes are not of the table's type",
+        "the pair was written through another type or as raw bytes; `lostore get -o hex` shows it",
+    ),
+    says(
+        702,
+        "a record is not an envelope of fields",
+        "the pair was written as raw bytes or by a later format; `lostore get -o hex` shows it",
+    ),
+    says(
+        703,
+        "a field's bytes are not of its type",
+        "the field's Rust type was changed, which the catalog cannot see; change it back, or append a new field",
+    ),
+    says(704, "a record lacks a field", "it was written before the field was appended: give the field #[default]"),
+    says(
+        705,
+        "a field's type cannot be written",
+        "sequences must know their length; maps and sequences of the standard library do",
+    ),
+    says(
+        706,
+        "the store was opened anew after the commit, and the notice had not come",
+        "read what the transaction wrote to see whether it survived",
+    ),
+    says(
+        707,
+        "an operation was answered with something that does not answer it",
+        "use a client and server of the same release",
+    ),
 ];
 
 /// What a code means, when it is one.

@@ -194,7 +194,7 @@ fn a_commit_of_a_life_before_is_not_called_persistent() {
     let ticket = inodes.insert(inode(1)).unwrap();
     store.backend().reopen();
     assert!(!ticket.is_persistent());
-    assert_eq!(ticket.persistent().unwrap_err().code(), 506);
+    assert_eq!(ticket.persistent().unwrap_err().code(), 706);
 }
 
 #[test]

@@ -221,7 +221,7 @@ fn bytes_that_are_no_record_are_an_error_that_names_the_table() {
     let raw = store.open_raw("inode").unwrap();
     let key = 7_u64.to_le_bytes().iter().rev().copied().collect::<Vec<_>>();
     for (value, code) in
-        [(&b""[..], 502), (b"\x07", 502), (b"\x01\x01\x01\x07", 504), (b"\x01\x02\x01\x80\x01\x00", 503)]
+        [(&b""[..], 702), (b"\x07", 702), (b"\x01\x01\x01\x07", 704), (b"\x01\x02\x01\x80\x01\x00", 703)]
     {
         raw.upsert(&key, value, PutOptions::default()).unwrap();
         let error = inodes.get(7).unwrap_err();
@@ -231,7 +231,7 @@ fn bytes_that_are_no_record_are_an_error_that_names_the_table() {
     }
     raw.upsert(b"short", b"\x01\x00", PutOptions::default()).unwrap();
     let errors: Vec<_> = inodes.iter().filter_map(Result::err).map(|error| error.code()).collect();
-    assert_eq!(errors, [503, 501], "an iteration goes on behind a pair that cannot be read");
+    assert_eq!(errors, [703, 701], "an iteration goes on behind a pair that cannot be read");
 }
 
 #[test]
@@ -273,6 +273,6 @@ fn a_record_that_cannot_be_written_is_the_callers_mistake() {
     let (store, ..) = open();
     let holders = store.table::<Holder>("holder").unwrap();
     let error = holders.insert(Holder { id: 1, odd: Odd }).unwrap_err();
-    assert_eq!((error.code(), error.kind()), (505, ErrorKind::Invalid));
+    assert_eq!((error.code(), error.kind()), (705, ErrorKind::Invalid));
     assert!(matches!(error, Error::Record { .. }));
 }
