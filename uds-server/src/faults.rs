@@ -13,14 +13,19 @@ pub(crate) fn fault(code: u16) -> Outcome<'static> {
             fault_kind::INVALID,
             "the frame is above the limit; send a large commit through an interactive transaction",
         ),
-        codes::MALFORMED => (fault_kind::INVALID, "the request's body is malformed; nothing was done"),
+        codes::MALFORMED => (
+            fault_kind::INVALID,
+            "the request's body is malformed, nothing was done; use a client and server of versions that meet",
+        ),
         codes::UNKNOWN_VERB => (fault_kind::UNSUPPORTED, "this server does not know the request; use a newer server"),
         codes::HELLO_EXPECTED => (fault_kind::INVALID, "a connection begins with one hello, and has only one"),
         codes::NO_COMMON_VERSION => {
             (fault_kind::UNSUPPORTED, "client and server have no protocol version in common; update one")
         }
         codes::DEADLINE => (fault_kind::FULL, "the request's deadline passed before it was begun; nothing was done"),
-        codes::CANCELLED => (fault_kind::CONFLICT, "the request was cancelled"),
+        codes::CANCELLED => {
+            (fault_kind::CONFLICT, "the request was cancelled, nothing was done; send it again if it is wanted")
+        }
         codes::NO_SUCH_TRANSACTION => (
             fault_kind::NOT_FOUND,
             "the transaction is not open: it was committed, aborted, or idle for too long; begin it anew",
@@ -30,9 +35,9 @@ pub(crate) fn fault(code: u16) -> Outcome<'static> {
         }
         codes::REPLY_TOO_LARGE => (fault_kind::INVALID, "the answer is larger than a frame; ask for less at a time"),
         codes::SLOW_READER => (fault_kind::FULL, "earlier replies have not been read; read them, then ask again"),
-        codes::BAD_ID => (fault_kind::INVALID, "a request's correlation id is not 0"),
+        codes::BAD_ID => (fault_kind::INVALID, "a request's correlation id is not 0; number requests from 1"),
         codes::STOPPING => (fault_kind::ENVIRONMENT, "the server is stopping; nothing was done; connect again later"),
-        codes::TIMED_OUT => (fault_kind::ENVIRONMENT, "the connection stood still for too long"),
+        codes::TIMED_OUT => (fault_kind::ENVIRONMENT, "the connection stood still for too long; connect again"),
         codes::TOO_MANY_PARTS => (fault_kind::INVALID, "the commits of one batch have at most 65,536 parts together"),
         codes::ACCESS_DENIED => {
             (fault_kind::ENVIRONMENT, "this server serves its owner and root only; run the client as the server's user")

@@ -170,7 +170,7 @@ impl SocketFront {
             }
             Ok(_) => {
                 if let Some(session) = self.sessions.get_mut(connection) {
-                    session.end_of_input();
+                    session.end_of_input(desk.horizon());
                 }
             }
             Err(_) => self.cut(at),

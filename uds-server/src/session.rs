@@ -121,9 +121,14 @@ impl Session {
         self.proceed(world);
     }
 
-    /// The peer will send no more. What it had begun is answered, in case it still reads.
-    pub(crate) fn end_of_input(&mut self) {
-        self.end();
+    /// The peer will send no more. What it had begun is answered, in case it still reads; and it is told of a frame without an end.
+    pub(crate) fn end_of_input(&mut self, horizon: Horizon) {
+        let inside = self.life != Life::Ending && !self.reader.is_empty() && self.stalled.is_none();
+        if inside {
+            self.fail(0, codes::MALFORMED, horizon);
+        } else {
+            self.end();
+        }
     }
 
     /// The connection is not served: the peer is told why.

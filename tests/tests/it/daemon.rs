@@ -1,86 +1,14 @@
 //! The real daemon as a process of its own: killed a hundred times under load, and fed what no client sends.
-//!
-//! The daemon is this very test binary, started again with a variable set, in which the test [`be_the_daemon`] runs the command
-//! line. So plain `cargo test` needs no other binary to be there.
 
+use crate::process::Daemon;
 use lostore::schema::{TableHome, TableKind};
-use lostore::{AnyBackend, EpochId, Incarnation, Options, PutOptions, RawTable, Store, plain_spec};
-use serde_json::Value;
+use lostore::{AnyBackend, EpochId, PutOptions, RawTable, plain_spec};
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 use tests::rng::Rng;
-
-/// Set in the process that is to be a daemon: the directory to serve.
-const SERVE: &str = "LOSTORE_TEST_SERVE";
-
-/// Not a test of its own: the daemon of the others.
-#[test]
-fn be_the_daemon() {
-    let Ok(dir) = std::env::var(SERVE) else { return };
-    let line = ["lostore", "serve", &dir, "-o", "json", "--segment", "1M"];
-    let code = cli::run(line.map(Into::into));
-    std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
-}
-
-/// A daemon, killed when it is dropped.
-struct Daemon {
-    child: Child,
-    dir: PathBuf,
-    ready: Value,
-}
-
-impl Daemon {
-    fn start(dir: &Path) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "daemon::be_the_daemon", "--nocapture"])
-            .env(SERVE, dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        // The test harness says its own things first.
-        let ready = stdout.lines().map_while(Result::ok).find_map(|line| {
-            let document = &line[line.find('{')?..];
-            serde_json::from_str(document).ok()
-        });
-        let ready = ready.expect("the daemon tells when it is ready");
-        Self { child, dir: dir.to_owned(), ready }
-    }
-
-    fn connect(&self) -> Store<AnyBackend> {
-        let remote = Options::default().connect(&self.socket()).unwrap();
-        Store::new(AnyBackend::Remote(remote))
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.dir.join(lostore::open::SOCKET_FILE)
-    }
-
-    /// The cut that its recovery found.
-    fn cut(&self) -> EpochId {
-        let (incarnation, counter) = self.ready["recovery"]["cut"].as_str().unwrap().split_once('.').unwrap();
-        EpochId::new(Incarnation(incarnation.parse().unwrap()), counter.parse().unwrap())
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// What one client sent in one life of the daemon, in order, with the epoch of each that was answered.
 struct Oracle {

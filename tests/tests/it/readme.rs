@@ -1,36 +1,16 @@
 //! The README's five minutes in the shell, run as they stand there.
 //!
-//! Each line is run by this very test binary, started again as the command; so what is tested is the text that a reader sees.
+//! What is tested is the text that a reader sees.
 //! (The program in Rust is a documentation test of the crate `lostore`.)
 
+use crate::process;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
-
-/// Set in the process that is to be the command: its arguments, separated by [`BETWEEN`].
-const ARGUMENTS: &str = "LOSTORE_TEST_ARGUMENTS";
-/// Between two arguments: a character that none of them has.
-const BETWEEN: char = '\u{1f}';
-
-/// Not a test of its own: the command of the other.
-#[test]
-fn be_the_command() {
-    let Ok(arguments) = std::env::var(ARGUMENTS) else { return };
-    let code = cli::run(arguments.split(BETWEEN).map(Into::into));
-    std::process::exit(if code == ExitCode::SUCCESS { 0 } else { 1 });
-}
+use std::process::{Child, Command};
 
 fn start(line: &str, directory: &Path) -> Child {
-    let arguments: Vec<&str> = line.split_whitespace().map(|word| word.trim_matches('\'')).collect();
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "readme::be_the_command", "--nocapture"])
-        .env(ARGUMENTS, arguments.join(&BETWEEN.to_string()))
-        .current_dir(directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap()
+    let arguments: Vec<&str> = line.split_whitespace().skip(1).map(|word| word.trim_matches('\'')).collect();
+    process::lostore(&arguments).current_dir(directory).spawn().unwrap()
 }
 
 #[test]

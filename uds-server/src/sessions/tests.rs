@@ -333,7 +333,7 @@ fn a_disconnect_at_every_byte_of_a_transaction_leaves_nothing() {
             let client = bench.client();
             bench.send(&client, &bytes[..end]);
             if half {
-                bench.sessions.get_mut(client.connection).unwrap().end_of_input();
+                bench.sessions.get_mut(client.connection).unwrap().end_of_input(domains::Horizon::default());
                 assert!(!bench.wants(&client));
             } else {
                 bench.sessions.close(client.connection);
