@@ -88,6 +88,8 @@ pub struct Stats {
     pub faults: u64,
     /// Lookups and pairs judged.
     pub reads: u64,
+    /// Times that everything was brought to rest on a sound device.
+    pub rests: u64,
     /// Lives that ended poisoned.
     pub poisoned: u64,
     /// Hash of everything.
@@ -108,6 +110,7 @@ impl Stats {
         self.refused += other.refused;
         self.faults += other.faults;
         self.reads += other.reads;
+        self.rests += other.rests;
         self.poisoned += other.poisoned;
         self.trace = self.trace.rotate_left(1) ^ other.trace;
     }

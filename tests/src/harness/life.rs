@@ -3,13 +3,16 @@
 use super::Engine;
 use super::gather::{STEPS_STUCK, check_order, content_of};
 use super::world::World;
-use crate::device::SimDevice;
+use crate::device::{Faults, SimDevice};
 use crate::model::{Found, Key, Known, Model, TableChange, Violation, name_of, violation};
 use crate::workload::Action;
 use domains::schema::TableKind;
 use domains::{Answer, Cursor, Direction, Domain, Driven, Error, ErrorKind, Op, OpId, Pair, TableSpec, Tick};
 use segments::{Completion, Device, EpochId, TableId};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Steps of work before the last rest of a seed.
+const LAST_STEPS: u64 = 30;
 
 /// How a life ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,6 +57,8 @@ pub(super) struct Life<'w, 'e, E: Engine> {
     wake: Option<Tick>,
     minimal_left: u32,
     poisoned: bool,
+    /// Errors that the device gave before its faults ended.
+    faulted: u64,
 }
 
 impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
@@ -61,12 +66,26 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         let flying_max = *world.rng.pick(&[1, 2, 4, 8, 32]);
         let minimal_left = if world.options.minimal && world.rng.chance(1, 8) { 3 } else { 0 };
         let flying = BTreeMap::new();
-        Self { world, domain, device, flying, next_op: 0, flying_max, wake: None, minimal_left, poisoned: false }
+        let (wake, poisoned, faulted) = (None, false, 0);
+        Self { world, domain, device, flying, next_op: 0, flying_max, wake, minimal_left, poisoned, faulted }
     }
 
     /// Works until the power fails, the steps are used up, or everything has been brought to rest.
-    pub(super) fn live(mut self) -> Result<End, Violation> {
+    pub(super) fn live(&mut self) -> Result<End, Violation> {
         let steps = self.world.rng.below(self.world.options.steps_max);
+        self.live_for(steps)
+    }
+
+    /// Works on a sound device and comes to rest: what a store must be able to do whatever was done to it before.
+    pub(super) fn come_to_rest(mut self) -> Result<(), Violation> {
+        self.device.crash_never();
+        for _ in 0..LAST_STEPS {
+            self.step()?;
+        }
+        self.rest()
+    }
+
+    fn live_for(&mut self, steps: u64) -> Result<End, Violation> {
         let rng = &mut self.world.rng;
         let in_order = rng.chance(1, 8);
         if !in_order && rng.chance(1, 2) {
@@ -135,14 +154,20 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         }
     }
 
-    /// Without further requests everything is answered, everything committed becomes persistent, and then nothing is in flight.
+    /// Without further faults and requests everything is answered and everything committed becomes persistent, unless the
+    /// domain says that it is poisoned. A last force asks it.
     fn rest(&mut self) -> Result<(), Violation> {
+        let given = self.device.faults_given();
+        self.faulted += given;
+        self.world.stats.faults += given;
+        self.device.set_faults(Faults::none());
+        self.submit(Flying::Await(self.world.model.last_epoch()), Op::Force);
+        self.world.stats.rests += 1;
         let last = |life: &Self| life.world.model.last_epoch();
         for _ in 0..STEPS_STUCK {
             self.turn()?;
             let persistent = self.domain.horizon().persistent >= last(self);
-            let excused = self.poisoned || self.device.faults_given() > 0;
-            if self.flying.is_empty() && (persistent || excused) {
+            if self.flying.is_empty() && (persistent || self.poisoned) {
                 return Ok(());
             }
             let mut done = Vec::new();
@@ -321,7 +346,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
     }
 
     fn judge_error(&mut self, op: u64, flying: &Flying, error: Error) -> Result<(), Violation> {
-        let faulty = self.device.faults_given() > 0 || self.device.is_gone();
+        let faulty = self.faulted + self.device.faults_given() > 0 || self.device.is_gone();
         if let Error::CompareFailed { failures } = &error {
             let sent = self.world.model.refused(op);
             self.world.stats.refused += 1;

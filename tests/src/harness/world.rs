@@ -70,6 +70,8 @@ impl<'e, E: Engine> World<'e, E> {
                 left.set_faults(self.options.fault.map_or_else(Faults::none, |fault| Faults::plan(&[fault])));
             }
             if number == lives {
+                left.set_faults(Faults::none());
+                Life::new(&mut self, &mut domain, &mut left).come_to_rest()?;
                 self.trace.note(left.trace().value());
                 break;
             }
