@@ -9,7 +9,7 @@ use crate::error::Error;
 use segments::blocking::Blocking;
 use segments::mutants::{Mutant, planted};
 use segments::superblock::{
-    CopyFound, SUPERBLOCK_COPY_PAGES, SUPERBLOCK_PAGES, Superblock, SuperblockError, update_order,
+    CopyFound, SUPERBLOCK_COPY_PAGES, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page, update_order,
 };
 use segments::{Device, DeviceError, DomainId, EpochId, Frames, Incarnation, PageNo};
 
@@ -65,9 +65,12 @@ pub fn format(device: &mut dyn Device, config: &Config, entropy: Entropy) -> Res
         return Err(Error::Limit { what: "the pages of a segment (at least)", value, limit });
     }
     let mut device = Blocking::new(device);
-    device.grow(SUPERBLOCK_PAGES).map_err(|error| failed("growing the device", error))?;
+    let ground = ground_of(&mut device)?;
+    if ground == Ground::Taken {
+        return Err(Error::NotAStore { why: "it holds something, which a format would destroy".to_owned() });
+    }
     let superblock = Superblock::formatted(entropy.domain, entropy.salt, entropy.hash_key, config.segment_pages, 1);
-    write_superblock(&mut device, &superblock).map_err(|error| failed("writing the superblock", error))
+    write_first(&mut device, &superblock, ground).map_err(|error| failed("formatting the device", error))
 }
 
 /// Opens a formatted device: recovers, and begins the next incarnation.
@@ -84,25 +87,66 @@ pub fn open(device: &mut dyn Device, config: &Config) -> Result<(Engine, Report)
 /// # Errors
 /// When the device fails.
 pub fn is_blank(device: &mut dyn Device) -> Result<bool, Error> {
-    let mut device = Blocking::new(device);
+    Ok(ground_of(&mut Blocking::new(device))? != Ground::Taken)
+}
+
+/// What a device is to a format.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ground {
+    /// Nothing is there, or but one page, where a format makes its mark.
+    Blank,
+    /// A format was cut short behind its mark: no two copies agree, and no segment was ever made.
+    Begun,
+    /// Something that is not ours to overwrite.
+    Taken,
+}
+
+/// The copy whose first page is a format's mark.
+const MARK_COPY: u8 = 3;
+
+fn ground_of(device: &mut Blocking<'_>) -> Result<Ground, Error> {
     if device.pages() == 0 {
-        return Ok(true);
+        return Ok(Ground::Blank);
     }
-    if device.pages() > SUPERBLOCK_PAGES {
-        return Ok(false);
+    if device.pages() != SUPERBLOCK_PAGES {
+        return Ok(Ground::Taken);
     }
-    if device.pages() < SUPERBLOCK_PAGES {
-        return Ok(false);
-    }
-    // Without a quorum and without a segment nothing was ever stored: a format that was cut short.
-    let copies = read_copies(&mut device)?;
+    let copies = read_copies(device)?;
+    let marked = |copy: usize, page: usize| copy == usize::from(MARK_COPY) && page == 0;
+    let is_blank = |(copy, frames): (usize, &Option<Frames>)| {
+        let Some(frames) = frames else { return false };
+        (0..frames.pages()).all(|page| marked(copy, page) || frames.page(page).iter().all(|byte| *byte == 0))
+    };
+    // The mark alone may be anything: it was on its way when the power failed.
+    let untouched = copies.iter().enumerate().all(is_blank);
     Ok(match Superblock::choose(copies.each_ref().map(|copy| copy.as_ref().map(Frames::bytes))) {
-        Err(SuperblockError::Empty) => true,
-        Err(SuperblockError::NoQuorum { found }) => {
-            found.iter().all(|copy| !matches!(copy, CopyFound::Foreign | CopyFound::Unreadable))
+        Err(SuperblockError::NoQuorum { found }) if found.contains(&CopyFound::Unreadable) => Ground::Taken,
+        Err(SuperblockError::NoQuorum { found })
+            if matches!(found[usize::from(MARK_COPY)], CopyFound::Valid { .. }) =>
+        {
+            Ground::Begun
         }
-        Ok(_) | Err(_) => false,
+        Err(_) if untouched => Ground::Blank,
+        Ok(_) | Err(_) => Ground::Taken,
     })
+}
+
+/// Writes the first superblock so that a power failure at any moment leaves what [`ground_of`] knows again, whatever it makes of
+/// the sectors under way: first the mark, one page alone; then, while that vouches for all of them, the other copies; then its own.
+fn write_first(device: &mut Blocking<'_>, superblock: &Superblock, ground: Ground) -> Result<(), DeviceError> {
+    let copy = |copy: u8| (copy_page(copy), superblock.encode(copy));
+    device.grow(SUPERBLOCK_PAGES)?;
+    if ground == Ground::Blank {
+        let (at, whole) = copy(MARK_COPY);
+        let mut mark = Frames::zeroed(1);
+        mark.page_mut(0).copy_from_slice(whole.page(0));
+        device.write_each(vec![(at, mark)])?;
+        device.flush()?;
+    }
+    device.write_each((0..MARK_COPY).map(copy).collect())?;
+    device.flush()?;
+    device.write_each(vec![copy(MARK_COPY)])?;
+    device.flush()
 }
 
 /// The four copies; nothing stands for one that lies on bad sectors, which is what the others are there for.

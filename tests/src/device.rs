@@ -10,6 +10,7 @@
 
 mod faults;
 mod mood;
+mod states;
 #[cfg(test)]
 mod tests;
 

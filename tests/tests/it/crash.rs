@@ -3,6 +3,7 @@
 //! A failing seed is played again, alone, with `LOSTORE_SIM_SEED=n cargo test -p tests crash`. `LOSTORE_SIM_CRASHES=n` asks for more
 //! crashes than the default.
 
+mod format;
 mod mutants;
 
 use std::sync::Mutex;
@@ -58,6 +59,7 @@ fn what_was_announced_survives_any_crash() {
     assert!(stats.crashes >= wanted, "{stats:?}");
     assert!(stats.in_recovery * 10 > stats.crashes && stats.kills * 20 > stats.crashes, "{stats:?}");
     assert!(stats.minimal_checks * 30 > stats.crashes && stats.commits_lost * 10 > stats.crashes, "{stats:?}");
+    assert!(stats.rests * 20 > stats.crashes, "{stats:?}");
     assert!(stats.poisoned * 1_000 > stats.crashes, "{stats:?}");
 }
 
