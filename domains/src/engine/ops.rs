@@ -76,8 +76,8 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
             let domain = core.capabilities().name;
             return Err(Error::Unsupported { domain, what: "notices of persistence" });
         }
-        Op::Await { epoch } => Machine::Await(Await { epoch, forced: true }),
-        Op::Force => Machine::Await(Await { epoch: core.joined, forced: false }),
+        Op::Await { epoch } => Machine::Await(Await { epoch: Some(epoch) }),
+        Op::Force => Machine::Await(Await { epoch: None }),
         Op::Reserve { table, count } => ready(Answer::Reserved(core.reserve(table, count)?)),
         Op::CreateTable { .. } | Op::OpenTable { .. } | Op::RenameTable { .. } | Op::DestroyTable { .. } => {
             catalog_machine(core, op)?
@@ -142,7 +142,7 @@ impl Machine {
                     Err(error) => Step::Done(Err(error)),
                 },
             },
-            Self::Await(wait) => wait.step(core, now),
+            Self::Await(wait) => wait.step(core, now, behind),
             Self::Ready(answer) => Step::Done(Ok(core::mem::replace(answer, Answer::Done))),
         }
     }
@@ -162,9 +162,14 @@ impl Machine {
         }
     }
 
-    /// Whether it is a commit with changes that are not applied yet.
+    /// Whether it has its turn among the commits still before it: a commit with changes that are not applied yet, or a force
+    /// that is to cover those before it.
     pub(crate) fn waits_to_apply(&self) -> bool {
-        matches!(self, Self::Commit(commit) if commit.waits_to_apply())
+        match self {
+            Self::Commit(commit) => commit.waits_to_apply(),
+            Self::Await(wait) => wait.epoch.is_none(),
+            Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Ready(_) => false,
+        }
     }
 }
 
@@ -264,30 +269,36 @@ pub(crate) fn pointer_key(table: TableId, field: u16, record: &[u8]) -> Result<O
 /// Waits for an epoch to be persistent.
 #[derive(Debug)]
 pub(crate) struct Await {
-    epoch: EpochId,
-    /// Whether the force that a force operation asks for has been asked.
-    forced: bool,
+    /// Which; of a force nothing until all commits that came before it are applied, then the last that one of them joined.
+    epoch: Option<EpochId>,
 }
 
 impl Await {
-    fn step(&mut self, core: &mut Core, now: Tick) -> Step {
+    fn step(&mut self, core: &mut Core, now: Tick, behind: bool) -> Step {
+        let epoch = match self.epoch {
+            Some(epoch) => epoch,
+            None => {
+                // What those before it wait for may itself wait for an epoch to end, so it is asked for here too.
+                core.force(now);
+                if behind && core.poisoned.is_none() {
+                    return Step::Wait(Need::Turn);
+                }
+                *self.epoch.insert(core.joined)
+            }
+        };
         let horizon = core.horizon();
-        if self.epoch <= horizon.persistent {
+        if epoch <= horizon.persistent {
             return Step::Done(Ok(Answer::Persistent(horizon)));
         }
         if let Err(error) = core.check_poison() {
             return Step::Done(Err(error));
         }
         // An epoch that no commit has joined yet may never be left: whoever waits for it made it up.
-        if self.epoch > core.joined {
+        if epoch > core.joined {
             let limit = core.joined.0;
-            return Step::Done(Err(Error::Limit { what: "the epoch", value: self.epoch.0, limit }));
+            return Step::Done(Err(Error::Limit { what: "the epoch", value: epoch.0, limit }));
         }
-        if !self.forced {
-            self.forced = true;
-            core.force(now);
-        }
-        Step::Wait(Need::Persistent(self.epoch))
+        Step::Wait(Need::Persistent(epoch))
     }
 }
 

@@ -402,3 +402,34 @@ fn the_bytes_of_a_tables_records_outlive_an_open() {
         assert!(if exact { after == before } else { after >= before && after < before * 3 / 2 }, "{before} {after}");
     }
 }
+
+/// A commit that must read what it compares is applied after a force that came right behind it, and yet is covered by it.
+#[test]
+fn a_force_covers_every_commit_that_came_before_it() {
+    let mut bench = Bench::new(tiny());
+    let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+    let first = bench.put(table, b"a", b"1");
+    bench.force();
+    bench.call(Op::DropCache).unwrap();
+    let mut set = CommitSet::new();
+    set.compare(table, b"a", Expect::At(first.versions.as_slice()[0])).unwrap();
+    set.upsert(table, b"a", b"2", PutOptions::default()).unwrap();
+    // Without the commit of another key nothing would be open for the force to end.
+    let mut other = CommitSet::new();
+    other.upsert(table, b"b", b"1", PutOptions::default()).unwrap();
+    bench.engine.submit(OpId(900), Op::Commit { set: other, level: Level::Committed }, bench.now);
+    bench.engine.submit(OpId(901), Op::Commit { set, level: Level::Committed }, bench.now);
+    bench.engine.submit(OpId(902), Op::Force, bench.now);
+    bench.now.nanos += 100_000;
+    bench.engine.turn(bench.now);
+    let mut answers = Vec::new();
+    for _ in 0..100 {
+        bench.run();
+        bench.engine.take_answers(&mut answers);
+    }
+    answers.sort_by_key(|(id, _)| *id);
+    let [_, (_, Ok(Answer::Committed(committed))), (_, Ok(Answer::Persistent(horizon)))] = &answers[..] else {
+        panic!("{answers:?}")
+    };
+    assert!(committed.epoch <= horizon.persistent, "{committed:?} is not covered by {horizon:?}");
+}
