@@ -1,7 +1,8 @@
 //! Errors of a domain: facts inside, one of few kinds outside, a stable code each.
 //!
-//! Every error says whether the effect happened: all kinds but [`ErrorKind::Poisoned`] mean *not applied*; a poisoned commit
-//! was applied in memory and may or may not survive the next open.
+//! Every error says whether the effect happened: all mean *not applied* but the one of a commit that was waiting for its
+//! persistence when the domain was poisoned ([`Error::is_applied`]). That one is visible, and survives the next open if its
+//! epoch does.
 
 use segments::{DeviceError, EpochId, TableId, Version};
 use thiserror::Error as ThisError;
@@ -163,13 +164,16 @@ pub enum Error {
     },
     /// A log write or flush has failed: what is not yet persistent may not survive.
     #[error(
-        "the domain is read-only since a log write or flush failed ({why}); epoch {epoch} may not survive; reopen it"
+        "the domain is read-only since a log write or flush failed ({why}); {} of epoch {epoch} may not survive; reopen it",
+        if *applied { "this commit was applied and as one" } else { "this was not applied, and what is visible" }
     )]
     Poisoned {
         /// What failed.
         why: String,
-        /// The first epoch in doubt.
+        /// The first epoch in doubt; of a commit that was applied, its own: it survives if that is at most the next open's cut.
         epoch: EpochId,
+        /// Whether the operation is a commit that was applied before.
+        applied: bool,
     },
     /// The device is not a lostore device.
     #[error("this is not a lostore store: {why}")]
@@ -227,6 +231,20 @@ impl Error {
     pub(crate) fn in_table(self, table: TableId) -> Self {
         if let Self::CorruptRecord { page, why, .. } = self {
             return Self::CorruptRecord { table, page, why };
+        }
+        self
+    }
+
+    /// Whether the effect happened in spite of the error.
+    #[must_use]
+    pub fn is_applied(&self) -> bool {
+        matches!(self, Self::Poisoned { applied: true, .. })
+    }
+
+    /// The same error, of a commit that was applied in this epoch.
+    pub(crate) fn of_applied(self, of: EpochId) -> Self {
+        if let Self::Poisoned { why, .. } = self {
+            return Self::Poisoned { why, epoch: of, applied: true };
         }
         self
     }

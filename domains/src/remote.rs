@@ -41,6 +41,8 @@ pub enum Refusal {
         code: u16,
         /// What to do about it.
         kind: ErrorKind,
+        /// Whether the effect happened in spite of it.
+        applied: bool,
         /// What and why.
         message: String,
     },
@@ -447,7 +449,8 @@ fn refusal(subject: Subject, fault: &Fault<'_>) -> Refusal {
     match error {
         Some(error) => Refusal::Domain(error),
         None => {
-            Refusal::Fault { code: fault.code, kind: translate::kind_in(fault.kind), message: fault.message.to_owned() }
+            let (code, kind) = (fault.code, translate::kind_in(fault.kind));
+            Refusal::Fault { code, kind, applied: fault.applied, message: fault.message.to_owned() }
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Error {
         code: u16,
         /// What to do about it.
         kind: ErrorKind,
+        /// Whether the effect happened in spite of it.
+        applied: bool,
         /// What and why.
         message: String,
     },
@@ -66,6 +68,18 @@ pub enum Error {
         /// What was asked.
         asked: &'static str,
     },
+}
+
+/// What became of an operation that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fate {
+    /// It did not happen and will not.
+    NotApplied,
+    /// It happened and is visible; the store could not make it persistent. It survives if its epoch is at most the cut of the
+    /// next open.
+    Applied,
+    /// It may have happened. Connect again and read what it would have written.
+    Unknown,
 }
 
 /// Why a store could not be opened or reached.
@@ -181,6 +195,20 @@ impl Error {
         match explain(self.code()) {
             Some(explanation) => explanation.help,
             None => kind_help(self.kind()),
+        }
+    }
+
+    /// Whether the operation happened in spite of the error.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        match self {
+            Self::Domain(error) if error.is_applied() => Fate::Applied,
+            Self::Remote { applied: true, .. } => Fate::Applied,
+            Self::Disconnected { maybe_applied: true, .. } => Fate::Unknown,
+            Self::Stopped | Self::OutcomeUnknown { .. } | Self::WrongAnswer { .. } => Fate::Unknown,
+            Self::Domain(_) | Self::Remote { .. } | Self::Open(_) | Self::Disconnected { .. } | Self::Record { .. } => {
+                Fate::NotApplied
+            }
         }
     }
 

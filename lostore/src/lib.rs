@@ -44,7 +44,7 @@ mod txn;
 pub use crate::address::Address;
 pub use crate::backend::Backend;
 pub use crate::batch::Batch;
-pub use crate::error::{Error, OpenError};
+pub use crate::error::{Error, Fate, OpenError};
 pub use crate::explain::{EXPLANATIONS, Explanation, explain, kind_help};
 pub use crate::inline::Inline;
 pub use crate::iter::{Iter, RawIter};

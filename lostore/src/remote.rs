@@ -463,7 +463,7 @@ impl Drop for Owner {
 fn error_of(refusal: Refusal) -> Error {
     match refusal {
         Refusal::Domain(error) => Error::Domain(error),
-        Refusal::Fault { code, kind, message } => Error::Remote { code, kind, message },
+        Refusal::Fault { code, kind, applied, message } => Error::Remote { code, kind, applied, message },
         Refusal::Lost { why, maybe_applied } => Error::Disconnected { why, maybe_applied },
     }
 }

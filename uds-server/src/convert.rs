@@ -174,7 +174,7 @@ fn fault_out<'a>(error: &Error, message: &'a str) -> Fault<'a> {
         ErrorKind::Poisoned => fault_kind::POISONED,
         ErrorKind::Environment => fault_kind::ENVIRONMENT,
     };
-    let applied = error.kind() == ErrorKind::Poisoned;
+    let applied = error.is_applied();
     let failures = List::new(failures).expect("a set has at most 65,536 parts");
     Fault { code: error.code(), kind, applied, message, failures }
 }

@@ -125,7 +125,7 @@ impl Commit {
             let horizon = core.horizon();
             if committed.epoch > horizon.persistent {
                 return match core.check_poison() {
-                    Err(error) => Step::Done(Err(error)),
+                    Err(error) => Step::Done(Err(error.of_applied(committed.epoch))),
                     Ok(()) => Step::Wait(Need::Persistent(committed.epoch)),
                 };
             }

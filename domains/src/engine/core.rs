@@ -218,7 +218,7 @@ impl Core {
             Epochs::Persistent(epochs) => epochs.first_in_doubt().unwrap_or_else(|| epochs.persistent().next()),
             Epochs::Volatile => EpochId::default(),
         };
-        Err(Error::Poisoned { why: why.clone(), epoch })
+        Err(Error::Poisoned { why: why.clone(), epoch, applied: false })
     }
 
     pub(crate) fn room(&mut self, need: &RoomNeed) -> Room {

@@ -166,7 +166,7 @@ fn errors_are_rebuilt_and_large_values_come_through_the_tail() {
     assert_eq!(got.next(), Some(Err(Refusal::Domain(Error::NoSuchTable { name: name.clone() }))));
     assert_eq!(got.next(), Some(Err(Refusal::Domain(Error::TableExists { name }))));
     assert_eq!(got.next(), Some(Err(Refusal::Domain(Error::TableGone { table: TableId(9) }))));
-    let told = Refusal::Fault { code: 999, kind: ErrorKind::Conflict, message: "as told".into() };
+    let told = Refusal::Fault { code: 999, kind: ErrorKind::Conflict, applied: false, message: "as told".into() };
     assert_eq!(got.next(), Some(Err(told)));
     let Some(Ok(Answer::Pair(Some(pair)))) = got.next() else { panic!("no pair") };
     assert_eq!((pair.value, pair.version.ordinal.0, pair.expires_ms, pair.compressed), (value, 4, Some(9), true));

@@ -38,6 +38,6 @@ fn every_code_is_explained_and_given_once() {
 
 #[test]
 fn unknown_codes_have_the_help_of_their_kind() {
-    let error = crate::Error::Remote { code: 999, kind: ErrorKind::Full, message: "later".into() };
+    let error = crate::Error::Remote { code: 999, kind: ErrorKind::Full, applied: false, message: "later".into() };
     assert_eq!(error.help(), kind_help(ErrorKind::Full));
 }

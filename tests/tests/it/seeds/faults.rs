@@ -4,7 +4,7 @@ use super::{Wanted, bench, check, commit, create, force, get, put, status};
 use crate::bench::{Bench, tiny};
 use domains::config::Config;
 use domains::schema::{TableHome, TableKind};
-use domains::{Engine, ErrorKind, Level, Op};
+use domains::{Engine, Error, ErrorKind, Level, Op};
 use segments::memory::MemoryDevice;
 use segments::{Completion, Device, DeviceError, Request, Tag};
 use txn::{CommitSet, PutOptions};
@@ -138,13 +138,19 @@ fn a_failed_write_or_flush_poisons_and_nothing_noticed_is_lost() {
         set.upsert(table, b"in doubt", b"v", PutOptions::default()).unwrap();
         let error = commit(&mut bench, set, Level::Persistent).unwrap_err();
         assert_eq!((error.code(), error.kind()), (304, ErrorKind::Poisoned), "{error}");
+        assert!(matches!(error, Error::Poisoned { applied: true, epoch, .. } if epoch >= doubtful), "{error}");
         for _ in 0..3 {
             bench.turn();
         }
         // The device is well again, but what this incarnation wrote cannot be trusted any more.
         (bench.device.writes, bench.device.flushes) = (false, false);
-        assert_eq!(put(&mut bench, table, b"new", b"v").unwrap_err().code(), 304);
-        assert_eq!(bench.call(Op::Await { epoch: doubtful }).unwrap_err().code(), 304);
+        for refused in [put(&mut bench, table, b"new", b"v").unwrap_err(), {
+            bench.call(Op::Await { epoch: doubtful }).unwrap_err()
+        }] {
+            assert_eq!((refused.code(), refused.is_applied()), (304, false), "{refused}");
+        }
+        assert!(get(&mut bench, table, b"new").unwrap().is_none(), "what is said not to be applied is not");
+        assert!(get(&mut bench, table, b"in doubt").unwrap().is_some(), "what is said to be applied is visible");
         assert!(bench.call(Op::Await { epoch: last.unwrap() }).is_ok(), "what was persistent is");
         assert_eq!(bench.call(Op::DestroyTable { name: "t".to_owned() }).unwrap_err().code(), 304);
         assert!(status(&mut bench).poisoned.is_some());

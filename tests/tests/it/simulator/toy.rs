@@ -295,7 +295,9 @@ impl ToyDomain {
 
     fn check_poison(&self) -> Result<(), Error> {
         match self.log {
-            Log::Poisoned => Err(Error::Poisoned { why: "a failed request".to_owned(), epoch: self.epoch }),
+            Log::Poisoned => {
+                Err(Error::Poisoned { why: "a failed request".to_owned(), epoch: self.epoch, applied: false })
+            }
             Log::Idle | Log::Writing { .. } | Log::Flushing { .. } => Ok(()),
         }
     }
@@ -412,7 +414,11 @@ impl ToyDomain {
 
     fn poison(&mut self) {
         self.log = Log::Poisoned;
-        let error = Error::Poisoned { why: "a failed request".to_owned(), epoch: self.horizon.persistent.next() };
+        let error = Error::Poisoned {
+            why: "a failed request".to_owned(),
+            epoch: self.horizon.persistent.next(),
+            applied: true,
+        };
         for (id, _, _) in std::mem::take(&mut self.waiting) {
             self.answers.push((id, Err(error.clone())));
         }
