@@ -150,6 +150,7 @@ pub const EXPLANATIONS: &[Explanation] = &[
     says(516, "the commits of one batch have more than 65,536 parts together", "send them in several batches"),
     says(517, "the server serves its owner and root only", "run the client as the server's user"),
     says(518, "the server has as many connections as it may", "close one first"),
+    says(519, "a request has the correlation id of one that is not answered yet", "give each request a number of its own"),
     says(
         601,
         "the command line names something that is not so, or in a form that cannot be read",

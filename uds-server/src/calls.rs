@@ -4,6 +4,7 @@
 //! only then, so a [`Ticket`] names one call from its operation's start to its answer and never another. A cancelled call is
 //! answered at once, but keeps its place and its credits until the domain is done with it.
 
+use std::collections::BTreeSet;
 use wire::Element;
 
 /// Which operation of which call an answer belongs to. `None`: nobody waits for it.
@@ -31,8 +32,10 @@ pub(crate) struct Call {
     pub(crate) id: u64,
     /// Whether it is answered as a batch.
     pub(crate) batch: bool,
-    /// Whether the client has been told that it is cancelled.
+    /// Whether it is cancelled: the outcomes that come are thrown away.
     pub(crate) cancelled: bool,
+    /// Whether its reply is written, though the domain may not be done with it: only of one that was cancelled.
+    pub(crate) told: bool,
     /// What it counts towards the bytes of requests in flight.
     pub(crate) bytes: usize,
     ops: Vec<Place>,
@@ -74,6 +77,8 @@ impl Call {
 pub(crate) struct Calls {
     places: Vec<Option<Call>>,
     free: Vec<u32>,
+    /// The clients' names of those that have no reply yet.
+    ids: BTreeSet<u64>,
     ops: usize,
     bytes: usize,
 }
@@ -96,7 +101,9 @@ impl Calls {
     /// Begins a call of so many operations.
     pub(crate) fn begin(&mut self, id: u64, batch: bool, ops: usize, bytes: usize) -> u32 {
         let places = (0..ops).map(|_| Place::Waiting(Purpose::default())).collect();
-        let call = Call { id, batch, cancelled: false, bytes, ops: places, waiting: ops, gathered: 0 };
+        let call = Call { id, batch, cancelled: false, told: false, bytes, ops: places, waiting: ops, gathered: 0 };
+        let new = self.ids.insert(id);
+        assert!(new, "the session refuses {id}, which has no reply yet");
         self.ops += ops;
         self.bytes += bytes;
         if let Some(at) = self.free.pop() {
@@ -145,23 +152,39 @@ impl Calls {
         call.waiting == 0
     }
 
+    /// Whether a request of this id has no reply yet.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.ids.contains(&id)
+    }
+
+    /// A cancelled call's reply is written: its id may be used again, its place not before the domain is done with it.
+    pub(crate) fn tell(&mut self, at: u32) {
+        let call = self.call_mut(at);
+        assert!(call.cancelled && !call.told, "a cancelled call is told so once");
+        call.told = true;
+        let id = call.id;
+        self.ids.remove(&id);
+    }
+
     /// Gives a complete call's place and credits back.
     pub(crate) fn finish(&mut self, at: u32) -> Call {
         let call = self.places[at as usize].take().expect("a complete call is finished once");
         assert!(call.is_complete(), "call {at} has operations without an outcome");
         self.free.push(at);
+        if !call.told {
+            self.ids.remove(&call.id);
+        }
         self.ops -= call.len();
         self.bytes -= call.bytes;
         call
     }
 
-    /// Marks the call of this id as cancelled, if it is there, waits and changes nothing.
-    pub(crate) fn cancel(&mut self, id: u64) -> bool {
-        let found = self.places.iter_mut().flatten().find(|call| call.id == id && !call.cancelled && call.only_reads());
-        if let Some(call) = found {
-            call.cancelled = true;
-            return true;
-        }
-        false
+    /// Marks the call of this id as cancelled, if it is there, waits and changes nothing; says where it is.
+    pub(crate) fn cancel(&mut self, id: u64) -> Option<u32> {
+        let wanted = |call: &Call| call.id == id && !call.cancelled && call.only_reads();
+        let at = self.places.iter().position(|place| place.as_ref().is_some_and(wanted))?;
+        let at = u32::try_from(at).expect("credits bound the calls");
+        self.call_mut(at).cancelled = true;
+        Some(at)
     }
 }

@@ -36,6 +36,10 @@ pub(crate) fn fault(code: u16) -> Outcome<'static> {
         codes::REPLY_TOO_LARGE => (fault_kind::INVALID, "the answer is larger than a frame; ask for less at a time"),
         codes::SLOW_READER => (fault_kind::FULL, "earlier replies have not been read; read them, then ask again"),
         codes::BAD_ID => (fault_kind::INVALID, "a request's correlation id is not 0; number requests from 1"),
+        codes::DUPLICATE_ID => (
+            fault_kind::INVALID,
+            "a request has the correlation id of one that is not answered yet; give each a number of its own",
+        ),
         codes::STOPPING => (fault_kind::ENVIRONMENT, "the server is stopping; nothing was done; connect again later"),
         codes::TIMED_OUT => (fault_kind::ENVIRONMENT, "the connection stood still for too long; connect again"),
         codes::TOO_MANY_PARTS => (fault_kind::INVALID, "the commits of one batch have at most 65,536 parts together"),

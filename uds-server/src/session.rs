@@ -278,14 +278,19 @@ impl Session {
         }
     }
 
-    /// A call is complete: its reply is written now, or in its turn.
+    /// A call is complete or cancelled: its reply is written now, or in its turn.
     fn reply_to(&mut self, at: u32, horizon: Horizon) {
+        if self.calls.call(at).told {
+            drop(self.calls.finish(at));
+            return;
+        }
         if !self.in_order {
             self.write_reply(at, horizon);
             return;
         }
         while let Some(&first) = self.order.front() {
-            if !self.calls.call(first).is_complete() {
+            let call = self.calls.call(first);
+            if !call.is_complete() && !call.cancelled {
                 return;
             }
             self.order.pop_front();
@@ -294,10 +299,17 @@ impl Session {
     }
 
     fn write_reply(&mut self, at: u32, horizon: Horizon) {
-        let call = self.calls.finish(at);
+        let call = self.calls.call(at);
         if call.cancelled {
+            let (id, complete) = (call.id, call.is_complete());
+            self.calls.tell(at);
+            self.reply_at_once(id, fault(codes::CANCELLED), horizon);
+            if complete {
+                drop(self.calls.finish(at));
+            }
             return;
         }
+        let call = self.calls.finish(at);
         let (id, batch) = (call.id, call.batch);
         let outcomes = call.into_outcomes();
         let horizon = horizon_out(horizon);

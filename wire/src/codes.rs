@@ -57,3 +57,5 @@ pub const TOO_MANY_PARTS: u16 = 516;
 pub const ACCESS_DENIED: u16 = 517;
 /// The server has as many connections as it may; the connection ends.
 pub const CONNECTIONS_FULL: u16 = 518;
+/// The correlation id is that of a request without an answer, so no answer could be told from the other; the connection ends.
+pub const DUPLICATE_ID: u16 = 519;

@@ -28,6 +28,8 @@ impl Session {
         if let Some(code) = self.refusal(frame, kind, world) {
             match code {
                 codes::HELLO_EXPECTED => self.fail(header.id, code, world.horizon),
+                // Under its own number it would be taken for the answer to the other.
+                codes::DUPLICATE_ID => self.fail(0, code, world.horizon),
                 _ => self.reply_at_once(header.id, fault(code), world.horizon),
             }
             return true;
@@ -55,6 +57,8 @@ impl Session {
             Some(Kind::Request | Kind::Batch) if header.flags == 0 => {
                 if header.id == 0 {
                     Some(codes::BAD_ID)
+                } else if self.calls.has(header.id) {
+                    Some(codes::DUPLICATE_ID)
                 } else if self.stopping {
                     Some(codes::STOPPING)
                 } else if header.deadline_ms != 0 && deadline.nanos <= world.now.nanos {
@@ -240,9 +244,10 @@ impl Session {
 
     fn cancel(&mut self, place: Place, id: u64, world: &World<'_>) {
         let found = self.calls.cancel(id);
-        if found {
-            self.reply_at_once(id, fault(codes::CANCELLED), world.horizon);
+        if let Some(at) = found {
+            // Where replies come in order, so does this one; what stands behind it need not wait for the domain any more.
+            self.reply_to(at, world.horizon);
         }
-        self.say(place, Answer::Cancelled(found), world);
+        self.say(place, Answer::Cancelled(found.is_some()), world);
     }
 }

@@ -410,6 +410,61 @@ fn waits_can_be_cancelled_and_commits_cannot() {
     assert_eq!(bench.sessions.in_flight(), 1, "the domain still has the wait");
 }
 
+/// Where replies come in order, a cancel is no exception: it only takes the wait out of the way of those behind.
+#[test]
+fn a_cancel_keeps_the_order_where_order_was_asked() {
+    let mut bench = Bench::new(Limits::default());
+    let mut client = bench.silent();
+    client.writer.hello(1, &Hello { in_order: true, ..hello(None) }).unwrap();
+    bench.talk(&mut client);
+    bench.domain.hold = true;
+    client.writer.request(1, 0, lookup(b"a")).unwrap();
+    client.writer.request(2, 0, wire::Op::Await { epoch: u64::MAX >> 1 }).unwrap();
+    client.writer.request(3, 0, wire::Op::Ping).unwrap();
+    client.writer.request(4, 0, wire::Op::Cancel { id: 2 }).unwrap();
+    client.writer.request(5, 0, wire::Op::Cancel { id: 2 }).unwrap();
+    assert_eq!(bench.talk(&mut client), [], "the first is not answered yet");
+    bench.release();
+    let cancelled = |id, yes| Seen::Reply(id, Ok(format!("Cancelled({yes})")));
+    let expected = [
+        Seen::Reply(1, Ok("absent".into())),
+        Seen::Reply(2, Err(codes::CANCELLED)),
+        Seen::Reply(3, done()),
+        cancelled(4, true),
+        cancelled(5, false),
+    ];
+    assert_eq!(bench.read(&mut client), expected);
+    assert_eq!(bench.sessions.in_flight(), 1, "the domain still has the wait");
+    // Its id is free, its credit is not; the late answer goes to nobody.
+    bench.domain.hold = false;
+    client.writer.request(2, 0, wire::Op::Ping).unwrap();
+    assert_eq!(bench.talk(&mut client), [Seen::Reply(2, done())]);
+    bench.domain.persistent = (1 << 40) - 1;
+    bench.domain.awaits.iter_mut().for_each(|(_, epoch)| *epoch = EpochId::new(Incarnation(2), 1));
+    bench.answers();
+    assert_eq!(bench.read(&mut client), []);
+    assert_eq!(bench.sessions.in_flight(), 0);
+}
+
+#[test]
+fn an_id_that_is_in_use_ends_the_connection_and_is_nobodys_answer() {
+    for id in [7, 8] {
+        let mut bench = Bench::new(Limits::default());
+        let mut client = bench.client();
+        bench.domain.hold = true;
+        client.writer.request(7, 0, commit(vec![put(b"a", b"1")])).unwrap();
+        client.writer.batch(8, 0, &[Element::op(lookup(b"a"))]).unwrap();
+        client.writer.request(id, 0, commit(vec![put(b"b", b"1")])).unwrap();
+        assert_eq!(bench.talk(&mut client), [Seen::Reply(0, Err(codes::DUPLICATE_ID))]);
+        assert!(!bench.ends(&client) && !bench.wants(&client));
+        bench.release();
+        let seen = bench.read(&mut client);
+        assert!(matches!(&seen[..], [Seen::Reply(7, Ok(_)), Seen::Batch(8, _)]), "{seen:?}");
+        assert!(bench.ends(&client));
+        assert_eq!(bench.domain.pairs.len(), 1, "the second of the two has not happened");
+    }
+}
+
 #[test]
 fn a_stop_answers_what_was_begun_and_begins_nothing() {
     let mut bench = Bench::new(Limits::default());
