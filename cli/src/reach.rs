@@ -25,9 +25,7 @@ pub(crate) fn reach(target: &Target) -> Result<AnyStore, Failure> {
         match options.connect(&socket) {
             Ok(remote) => return Ok(Store::new(AnyBackend::Remote(remote))),
             // Its server was killed: the socket is only a name, or the kernel is still taking it down, and resets who connects.
-            Err(error @ Error::Open(OpenError::NoServer { .. } | OpenError::Protocol { .. })) => {
-                unreached = Some(error)
-            }
+            Err(error @ Error::Open(OpenError::NoServer { .. })) => unreached = Some(error),
             Err(error) => return Err(error.into()),
         }
     }

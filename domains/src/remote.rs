@@ -71,11 +71,29 @@ pub struct Greeting {
     pub cut: Cut,
 }
 
+/// What ended a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The stream ended, by whichever side.
+    Ended,
+    /// What came is not the protocol's.
+    Broken,
+    /// The server refused the connection as a whole.
+    Refused {
+        /// The fault's stable code.
+        code: u16,
+        /// What to do about it.
+        kind: ErrorKind,
+    },
+}
+
 /// The connection cannot go on.
 #[derive(Clone, PartialEq, Eq, Debug, ThisError)]
 #[error("{why}")]
 pub struct Lost {
-    /// Why.
+    /// What ended it.
+    pub cause: Cause,
+    /// Why, in words.
     pub why: String,
 }
 
@@ -177,7 +195,7 @@ impl Client {
     /// # Errors
     /// When the connection is lost or too much waits already: the operation has not happened and will not.
     pub fn submit(&mut self, id: OpId, op: Op) -> Result<(), Refusal> {
-        if let Some(Lost { why }) = &self.lost {
+        if let Some(Lost { why, .. }) = &self.lost {
             return Err(Refusal::Lost { why: why.clone(), maybe_applied: false });
         }
         let bytes = op_bytes(&op);
@@ -230,23 +248,27 @@ impl Client {
         let mut reader = std::mem::replace(&mut self.reader, FrameReader::new(0));
         let read = self.read_frames(&mut reader);
         self.reader = reader;
-        read.inspect_err(|lost| self.end(&lost.why))
+        read.inspect_err(|lost| self.lose(lost.clone()))
     }
 
     /// The connection has ended: everything without an answer gets one.
     pub fn end(&mut self, why: &str) {
+        self.lose(Lost { cause: Cause::Ended, why: why.to_owned() });
+    }
+
+    fn lose(&mut self, lost: Lost) {
         if self.lost.is_some() {
             return;
         }
-        self.lost = Some(Lost { why: why.to_owned() });
+        let Lost { why, .. } = &*self.lost.insert(lost);
         for (_, asked) in std::mem::take(&mut self.frames) {
             for Asked { id, changes, .. } in asked {
-                let refusal = Refusal::Lost { why: why.to_owned(), maybe_applied: changes };
+                let refusal = Refusal::Lost { why: why.clone(), maybe_applied: changes };
                 self.answers.push((id, Err(refusal)));
             }
         }
         for (id, _) in std::mem::take(&mut self.waiting) {
-            self.answers.push((id, Err(Refusal::Lost { why: why.to_owned(), maybe_applied: false })));
+            self.answers.push((id, Err(Refusal::Lost { why: why.clone(), maybe_applied: false })));
         }
         self.flying = 0;
     }
@@ -386,7 +408,10 @@ impl Client {
         if self.greeting.is_none() || id == 0 {
             // Refused before or outside of any request: the text says why, and the connection ends.
             return match reply.outcome {
-                Outcome::Err(fault) => Err(lost(fault.message)),
+                Outcome::Err(fault) => {
+                    let cause = Cause::Refused { code: fault.code, kind: translate::kind_in(fault.kind) };
+                    Err(Lost { cause, why: fault.message.to_owned() })
+                }
                 Outcome::Ok(_) => Err(lost("it answered what was not asked")),
             };
         }
@@ -419,9 +444,7 @@ impl Client {
         });
         let (result, end) = match read {
             Ok(result) => (result, Ok(())),
-            Err(Lost { why }) => {
-                (Err(Refusal::Lost { why: why.clone(), maybe_applied: asked.changes }), Err(Lost { why }))
-            }
+            Err(lost) => (Err(Refusal::Lost { why: lost.why.clone(), maybe_applied: asked.changes }), Err(lost)),
         };
         self.answers.push((asked.id, result));
         end
@@ -528,7 +551,7 @@ fn short(name: &str) -> &str {
 }
 
 fn lost(why: &str) -> Lost {
-    Lost { why: format!("the server does not keep to the protocol: {why}") }
+    Lost { cause: Cause::Broken, why: format!("the server does not keep to the protocol: {why}") }
 }
 
 fn malformed(error: wire::DecodeError) -> Lost {

@@ -66,7 +66,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "the directory or a file in it may not be written",
         "give this user the right to write there, or choose another directory",
     ),
-    says(135, "nobody listens at the socket", "start a server with `lostore serve`, or check the path"),
+    says(
+        135,
+        "nobody answers at the socket",
+        "try again if a server is just starting or stopping; else start one with `lostore serve`, or check the path",
+    ),
     says(
         136,
         "the peer does not speak this version of the protocol",
@@ -150,7 +154,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
     says(516, "the commits of one batch have more than 65,536 parts together", "send them in several batches"),
     says(517, "the server serves its owner and root only", "run the client as the server's user"),
     says(518, "the server has as many connections as it may", "close one first"),
-    says(519, "a request has the correlation id of one that is not answered yet", "give each request a number of its own"),
+    says(
+        519,
+        "a request has the correlation id of one that is not answered yet",
+        "give each request a number of its own",
+    ),
     says(
         601,
         "the command line names something that is not so, or in a form that cannot be read",

@@ -39,6 +39,7 @@ mod store;
 mod sync;
 mod table;
 mod ticket;
+mod turns;
 mod txn;
 
 pub use crate::address::Address;

@@ -1,31 +1,27 @@
 //! A store in another process: the protocol's client over a Unix socket, as a [`Backend`].
 //!
 //! Contract: operations that were started travel together at the next wait or poll of any of them, or when a handle flushes.
-//! Each is answered once. Whoever waits reads the socket itself while nobody else does (the leader); the others sleep and are
-//! handed their answers, and the leadership when the leader has its own. Futures are served by a thread that starts at the
-//! first need and reads only while a future waits. When the connection ends everything answers [`Error::Disconnected`] with
+//! Each is answered once. Who reads the socket is the affair of the turns (`turns`); the thread that they need for futures starts
+//! with the first future that waits. When the connection ends everything answers [`Error::Disconnected`] with
 //! whether the operation may have been applied; connecting again is the caller's decision. The last handle to go waits a
 //! bounded time for what was started.
 //!
-//! Invariants: nobody reads the socket who has not set `reading`; the socket is never waited for while the lock is held, so a
-//! started operation never blocks on the peer.
+//! Invariant: the socket is never waited for while the turns' lock is held, so a started operation never blocks on the peer.
 
 #![expect(clippy::disallowed_methods, reason = "this is where a client's clock and its reading thread are")]
 
 use crate::backend::Backend;
 use crate::error::{Error, OpenError};
 use crate::shard::SharedHorizon;
-use crate::slots::Slots;
-use domains::remote::{Client, Greeting, Refusal};
+use crate::turns::{Line, Polled, Turns};
+use domains::remote::{Cause, Client, Greeting, Lost, Refusal};
 use domains::{Answer, Capabilities, Horizon, Op, OpId};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Poll, Waker};
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 use uring::socket::Stream;
 use uring::{Bell, Doorbell};
@@ -77,37 +73,24 @@ struct Owner {
 }
 
 struct Link {
+    greeting: Greeting,
+    turns: Turns<Socket>,
+}
+
+/// The connection's socket, as the turns use it.
+struct Socket {
     stream: Stream,
     spin: Duration,
-    greeting: Greeting,
     horizon: SharedHorizon,
-    state: Mutex<State>,
-    /// Wakes a sleeping leader that does not know that there is something to send.
+    /// Wakes a resting leader that does not know that there is something to send.
     bell: Bell,
     doorbell: Doorbell,
 }
 
-struct State {
+/// What goes through the socket.
+struct Talk {
     client: Client,
-    places: Slots<Place>,
-    reading: bool,
-    /// The sleeping leader waits for room in the socket too.
-    wants_room: bool,
-    /// Threads that sleep until they have an answer or the leadership.
-    sleepers: VecDeque<(OpId, Thread)>,
-    /// Operations whose waker is set; the thread reads while there are any.
-    tasks: usize,
-    reader: Option<Thread>,
-    over: bool,
     buffer: Vec<u8>,
-    answers: Vec<(OpId, Result<Answer, Refusal>)>,
-}
-
-#[derive(Debug)]
-enum Place {
-    Asked(Option<Waker>),
-    Detached,
-    Answered(Result<Answer, Refusal>),
 }
 
 impl Remote {
@@ -129,22 +112,23 @@ impl Remote {
     /// Speaks over a stream that is connected already.
     ///
     /// # Errors
-    /// [`OpenError::Protocol`] when the peer does not speak it.
+    /// [`OpenError::NoServer`] when the peer ends the connection or says nothing before it has welcomed this client: trying again
+    /// may help. [`OpenError::Protocol`] when it says something else. [`Error::Remote`] when the server refuses the connection.
     pub fn over(stream: Stream, path: PathBuf, options: &ConnectOptions) -> Result<Self, Error> {
         let mut client = Client::new(&options.client_name, options.known);
         let mut buffer = vec![0; READ_BYTES];
-        let refuse = |why: String| Error::Open(OpenError::Protocol { path: path.clone(), why });
         let end = Instant::now() + WELCOME;
         while client.greeting().is_none() {
             send(&stream, &mut client);
             receive(&stream, &mut client, &mut buffer);
             if let Some(lost) = client.lost() {
-                return Err(refuse(lost.why.clone()));
+                return Err(not_welcomed(path, lost));
             }
             if client.greeting().is_none() {
                 let left = end.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    return Err(refuse("it did not answer the hello in ten seconds".to_owned()));
+                    let why = "it did not answer the hello in ten seconds".to_owned();
+                    return Err(OpenError::NoServer { path, why }.into());
                 }
                 rest(&stream, None, !client.output().is_empty(), Some(left));
             }
@@ -153,20 +137,9 @@ impl Remote {
         let horizon = SharedHorizon::default();
         horizon.store(client.horizon());
         let greeting = client.greeting().expect("it was just awaited").clone();
-        let state = State {
-            client,
-            places: Slots::new(),
-            reading: false,
-            wants_room: false,
-            sleepers: VecDeque::new(),
-            tasks: 0,
-            reader: None,
-            over: false,
-            buffer,
-            answers: Vec::new(),
-        };
-        let (bell, state) = (doorbell.bell(), Mutex::new(state));
-        let link = Link { stream, spin: options.spin, greeting, horizon, state, bell, doorbell };
+        let bell = doorbell.bell();
+        let socket = Socket { stream, spin: options.spin, horizon, bell, doorbell };
+        let link = Link { greeting, turns: Turns::new(socket, Talk { client, buffer }) };
         Ok(Self { owner: Arc::new(Owner { link: Arc::new(link) }) })
     }
 
@@ -182,43 +155,33 @@ impl Backend for Remote {
 
     fn start(&self, op: Op) -> Result<RemotePending, Error> {
         let link = &self.owner.link;
-        let mut state = link.lock();
-        let id = state.places.insert(Place::Asked(None));
-        if let Err(refusal) = state.client.submit(id, op) {
-            state.places.remove(id);
-            return Err(error_of(refusal));
-        }
+        let id = link.turns.ask(|talk, id| talk.client.submit(id, op)).map_err(error_of)?;
         Ok(RemotePending { link: Arc::clone(link), id: Some(id) })
     }
 
     fn poll(&self, pending: &mut RemotePending, waker: Option<&Waker>) -> Poll<Result<Answer, Error>> {
         let link = &self.owner.link;
         let id = pending.id.expect("the answer was taken before");
-        let mut state = link.lock();
-        link.flush(&mut state);
-        if !state.reading {
-            link.read_now(&mut state);
-        }
-        if let Some(answer) = state.take(id) {
-            pending.id = None;
-            return Poll::Ready(answer);
-        }
-        if let Some(waker) = waker {
-            state.wait_as_task(id, waker.clone());
-            link.call_reader(&mut state);
+        match link.turns.poll(id, waker) {
+            Polled::Ready(answer) => {
+                pending.id = None;
+                return Poll::Ready(answer.map_err(error_of));
+            }
+            Polled::NeedsReader => link.start_reader(),
+            Polled::Pending => {}
         }
         Poll::Pending
     }
 
     fn wait(&self, mut pending: RemotePending) -> Result<Answer, Error> {
         let id = pending.id.expect("the answer was taken before");
-        let answer = self.owner.link.wait_for(id);
+        let answer = self.owner.link.turns.wait(id);
         pending.id = None;
-        answer
+        answer.map_err(error_of)
     }
 
     fn horizon(&self) -> Horizon {
-        self.owner.link.horizon.load()
+        self.owner.link.turns.line().horizon.load()
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -227,205 +190,71 @@ impl Backend for Remote {
 }
 
 impl Link {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nothing panics while it holds a connection's state")
-    }
-
-    /// Sends what the socket takes now.
-    fn flush(&self, state: &mut State) {
-        state.client.pack();
-        send(&self.stream, &mut state.client);
-        self.deliver(state);
-        if !state.client.output().is_empty() && state.reading && !state.wants_room {
-            self.bell.ring();
-        }
-    }
-
-    /// Takes what the socket has now.
-    fn read_now(&self, state: &mut State) {
-        let State { client, buffer, .. } = state;
-        receive(&self.stream, client, buffer);
-        self.deliver(state);
-        // Answers give credits back.
-        if state.client.unpacked() > 0 {
-            state.client.pack();
-            send(&self.stream, &mut state.client);
-        }
-    }
-
-    /// Hands answers to their places and wakes who waits for them.
-    fn deliver(&self, state: &mut State) {
-        self.horizon.store(state.client.horizon());
-        let mut answers = std::mem::take(&mut state.answers);
-        state.client.take_answers(&mut answers);
-        for (id, answer) in answers.drain(..) {
-            match state.places.get_mut(id) {
-                Some(place @ Place::Asked(_)) => {
-                    let before = std::mem::replace(place, Place::Answered(answer));
-                    if let Place::Asked(Some(waker)) = before {
-                        state.tasks -= 1;
-                        waker.wake();
-                    }
-                    state.sleepers.retain(|(sleeper, thread)| {
-                        if *sleeper == id {
-                            thread.unpark();
-                        }
-                        *sleeper != id
-                    });
-                }
-                Some(Place::Detached) => drop(state.places.remove(id)),
-                other => unreachable!("an answer for {id:?}, which is {other:?}"),
-            }
-        }
-        state.answers = answers;
-    }
-
-    /// Waits on the calling thread: as the leader while nobody reads, else asleep.
-    fn wait_for(&self, id: OpId) -> Result<Answer, Error> {
-        let mut state = self.lock();
-        // An answer that came with an earlier one needs nothing sent: what was started since goes with the next that must wait,
-        // in one frame and one call.
-        if state.client.unpacked() < UNSENT_MAX
-            && let Some(answer) = state.take(id)
-        {
-            return answer;
-        }
-        self.flush(&mut state);
-        loop {
-            if let Some(answer) = state.take(id) {
-                state.hand_over();
-                return answer;
-            }
-            if state.reading {
-                state.sleepers.push_back((id, std::thread::current()));
-                drop(state);
-                std::thread::park();
-                state = self.lock();
-                state.sleepers.retain(|(sleeper, _)| *sleeper != id);
-            } else {
-                state = self.lead(state, None);
-            }
-        }
-    }
-
-    /// One look at the socket as its only reader: polls for a while, then sleeps until there is something, or `most` is over.
-    fn lead<'a>(&'a self, mut state: MutexGuard<'a, State>, most: Option<Duration>) -> MutexGuard<'a, State> {
-        assert!(!state.reading, "the leader is the only reader");
-        let before = state.client.unanswered();
-        let start = Instant::now();
-        loop {
-            self.read_now(&mut state);
-            if state.client.unanswered() < before || state.client.lost().is_some() {
-                return state;
-            }
-            if start.elapsed() >= self.spin {
-                break;
-            }
-            state.reading = true;
-            drop(state);
-            std::hint::spin_loop();
-            state = self.lock();
-            state.reading = false;
-        }
-        state.reading = true;
-        state.wants_room = !state.client.output().is_empty();
-        let wants_room = state.wants_room;
-        drop(state);
-        rest(&self.stream, Some(&self.doorbell), wants_room, most);
-        state = self.lock();
-        state.reading = false;
-        state.wants_room = false;
-        send(&self.stream, &mut state.client);
-        self.read_now(&mut state);
-        state
-    }
-
-    /// Sees to it that somebody reads for the tasks.
-    fn call_reader(self: &Arc<Self>, state: &mut State) {
-        if let Some(thread) = &state.reader {
-            thread.unpark();
-            return;
-        }
+    fn start_reader(self: &Arc<Self>) {
         let link = Arc::clone(self);
         let reader = std::thread::Builder::new().name("lostore-reader".to_owned());
-        match reader.spawn(move || link.read_for_tasks()) {
-            Ok(handle) => state.reader = Some(handle.thread().clone()),
-            Err(error) => {
-                state.client.end(&format!("no thread could be started to read it: {error}"));
-                self.deliver(state);
-            }
-        }
-    }
-
-    /// The life of the reading thread.
-    fn read_for_tasks(&self) {
-        let mut state = self.lock();
-        while !state.over {
-            if state.tasks > 0 && !state.reading {
-                state = self.lead(state, None);
-                continue;
-            }
-            // What a blocked caller could read must not wait for the next task.
-            state.hand_over();
-            drop(state);
-            std::thread::park();
-            state = self.lock();
+        if let Err(error) = reader.spawn(move || link.turns.read_for_tasks()) {
+            self.turns.end(|talk| talk.client.end(&format!("no thread could be started to read it: {error}")));
         }
     }
 }
 
-impl State {
-    /// The answer, if it is there.
-    fn take(&mut self, id: OpId) -> Option<Result<Answer, Error>> {
-        if !matches!(self.places.get_mut(id), Some(Place::Answered(_))) {
-            return None;
-        }
-        match self.places.remove(id) {
-            Some(Place::Answered(answer)) => Some(answer.map_err(error_of)),
-            other => unreachable!("an answered operation turned into {other:?}"),
+impl Line for Socket {
+    type Talk = Talk;
+    type Answer = Result<Answer, Refusal>;
+
+    fn send(&self, talk: &mut Talk) {
+        talk.client.pack();
+        send(&self.stream, &mut talk.client);
+    }
+
+    fn receive(&self, talk: &mut Talk) {
+        receive(&self.stream, &mut talk.client, &mut talk.buffer);
+        // Answers give credits back.
+        if talk.client.unpacked() > 0 {
+            self.send(talk);
         }
     }
 
-    /// Leaves a waker.
-    fn wait_as_task(&mut self, id: OpId, waker: Waker) {
-        match self.places.get_mut(id) {
-            Some(Place::Asked(place)) => {
-                if place.replace(waker).is_none() {
-                    self.tasks += 1;
-                }
-            }
-            other => unreachable!("a pending operation {id:?} is {other:?}"),
-        }
+    fn take_answers(&self, talk: &mut Talk, answers: &mut Vec<(OpId, Self::Answer)>) {
+        // Before the answers: whoever has one reads a horizon that is at least as new.
+        self.horizon.store(talk.client.horizon());
+        talk.client.take_answers(answers);
     }
 
-    /// Wakes who could read next, if anybody waits.
-    fn hand_over(&mut self) {
-        if self.reading {
-            return;
-        }
-        if let Some((_, thread)) = self.sleepers.pop_front() {
-            thread.unpark();
-        } else if self.tasks > 0
-            && let Some(reader) = &self.reader
-        {
-            reader.unpark();
-        }
+    fn should_send(&self, talk: &Talk) -> bool {
+        talk.client.unpacked() >= UNSENT_MAX
+    }
+
+    fn is_full(&self, talk: &Talk) -> bool {
+        !talk.client.output().is_empty()
+    }
+
+    fn is_over(&self, talk: &Talk) -> bool {
+        talk.client.lost().is_some()
+    }
+
+    fn owes(&self, talk: &Talk) -> bool {
+        talk.client.unanswered() > 0
+    }
+
+    fn look_again(&self, since: &mut Option<Instant>) -> bool {
+        since.get_or_insert_with(Instant::now).elapsed() < self.spin
+    }
+
+    fn rest(&self, wants_room: bool, most: Option<Duration>) {
+        rest(&self.stream, Some(&self.doorbell), wants_room, most);
+    }
+
+    fn ring(&self) {
+        self.bell.ring();
     }
 }
 
 impl Drop for RemotePending {
     fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
-        let mut state = self.link.lock();
-        match state.places.get_mut(id) {
-            Some(place @ Place::Asked(_)) => {
-                if let Place::Asked(Some(_)) = std::mem::replace(place, Place::Detached) {
-                    state.tasks -= 1;
-                }
-                self.link.flush(&mut state);
-            }
-            Some(Place::Answered(_)) => drop(state.places.remove(id)),
-            other => unreachable!("a pending operation {id:?} is {other:?}"),
+        if let Some(id) = self.id.take() {
+            self.link.turns.detach(id);
         }
     }
 }
@@ -433,30 +262,21 @@ impl Drop for RemotePending {
 impl Drop for Owner {
     fn drop(&mut self) {
         let end = Instant::now() + FAREWELL;
-        let mut state = self.link.lock();
-        state.over = true;
-        // Only the reading thread can still be at it: a blocked caller would hold a handle.
-        while state.reading {
-            self.link.bell.ring();
-            drop(state);
-            std::thread::yield_now();
-            state = self.link.lock();
-        }
-        self.link.flush(&mut state);
-        while state.client.unanswered() > 0 && state.client.lost().is_none() {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            state = self.link.lead(state, Some(left));
-        }
-        state.client.end("the last handle is gone");
-        self.link.deliver(&mut state);
+        let left = || Some(end.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero());
+        self.link.turns.farewell(left, |talk| talk.client.end("the last handle is gone"));
         // Whoever reads now finds the end.
-        let _ = self.link.stream.shutdown(std::net::Shutdown::Both);
-        if let Some(reader) = &state.reader {
-            reader.unpark();
-        }
+        let _ = self.link.turns.line().stream.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// Why there is no connection, when it was lost before the welcome.
+fn not_welcomed(path: PathBuf, lost: &Lost) -> Error {
+    let why = lost.why.clone();
+    match lost.cause {
+        Cause::Ended => OpenError::NoServer { path, why }.into(),
+        Cause::Broken => OpenError::Protocol { path, why }.into(),
+        Cause::Refused { code: wire::codes::NO_COMMON_VERSION, .. } => OpenError::Protocol { path, why }.into(),
+        Cause::Refused { code, kind } => Error::Remote { code, kind, applied: false, message: why },
     }
 }
 

@@ -10,13 +10,17 @@
 mod sound {
     pub(crate) mod sync {
         pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
-        pub(crate) use loom::sync::{Arc, Mutex};
+        pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
         pub(crate) use loom::thread::{Thread, current, park, yield_now as relax};
     }
     #[path = "answer.rs"]
     pub(crate) mod answer;
     #[path = "inbox.rs"]
     pub(crate) mod inbox;
+    #[path = "slots.rs"]
+    pub(crate) mod slots;
+    #[path = "turns.rs"]
+    pub(crate) mod turns;
 }
 
 /// The fence between "I sleep" and the second look, and between a message and the look at the sleeper, is missing.
@@ -78,9 +82,10 @@ mod torn_close {
 mod no_unpark {
     pub(crate) mod sync {
         pub(crate) use loom::sync::atomic::{AtomicBool, Ordering};
-        pub(crate) use loom::sync::{Arc, Mutex};
-        pub(crate) use loom::thread::{current as loom_current, park};
+        pub(crate) use loom::sync::{Arc, Mutex, MutexGuard};
+        pub(crate) use loom::thread::{current as loom_current, park, yield_now as relax};
 
+        #[derive(Clone)]
         pub(crate) struct Thread(loom::thread::Thread);
 
         impl Thread {
@@ -95,7 +100,14 @@ mod no_unpark {
     }
     #[path = "answer.rs"]
     pub(crate) mod answer;
+    #[path = "slots.rs"]
+    pub(crate) mod slots;
+    #[path = "turns.rs"]
+    pub(crate) mod turns;
 }
+
+#[path = "loom/turns.rs"]
+mod turns;
 
 fn explore(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();

@@ -9,6 +9,7 @@ use domains::Level;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Thread;
 use wire::{Element, FrameReader, FrameWriter, Kind, Outcome};
 
 /// A server of one connection with one table in a map, at the other end of a socket pair. The key `hang up` ends it.
@@ -262,4 +263,65 @@ fn a_peer_that_is_no_server_is_refused() {
     assert!(matches!(refused, Err(Error::Open(OpenError::Protocol { .. }))), "{refused:?}");
     let missing = Remote::connect(Path::new("/nonexistent/socket"), &ConnectOptions::default());
     assert!(matches!(missing, Err(Error::Open(OpenError::NoServer { .. }))));
+}
+
+/// A peer that reads the hello, says this, and closes.
+fn met_by(says: impl FnOnce(&mut FrameWriter) + Send, reads: bool) -> Error {
+    let (one, mut two) = Stream::pair().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut hello = [0; 4096];
+            // What is closed with unread bytes in it is a reset for its peer.
+            if reads {
+                assert!(two.read(&mut hello).unwrap() > 0);
+            }
+            let mut writer = FrameWriter::new(wire::limits::REPLY_FRAME_BYTES_MAX);
+            says(&mut writer);
+            two.write_all(writer.bytes()).unwrap();
+        });
+        Remote::over(one, PathBuf::from("pair"), &ConnectOptions::default()).unwrap_err()
+    })
+}
+
+#[test]
+fn who_is_not_welcomed_is_told_whether_to_try_again() {
+    let fault = |code| {
+        move |writer: &mut FrameWriter| {
+            let (kind, failures) = (wire::codes::fault_kind::FULL, wire::List::default());
+            let fault = wire::Fault { code, kind, applied: false, message: "no", failures };
+            let horizon = wire::Horizon { incarnation: 1, persistent: 1 << 40 };
+            writer.reply(0, horizon, Outcome::Err(fault)).unwrap();
+        }
+    };
+    for reads in [true, false] {
+        let gone = met_by(|_| {}, reads);
+        assert!(matches!(gone, Error::Open(OpenError::NoServer { .. })), "{gone:?}");
+    }
+    let other = met_by(fault(wire::codes::NO_COMMON_VERSION), true);
+    assert!(matches!(other, Error::Open(OpenError::Protocol { .. })), "{other:?}");
+    let full = met_by(fault(wire::codes::CONNECTIONS_FULL), true);
+    assert!(matches!(full, Error::Remote { code: 518, kind: domains::ErrorKind::Full, .. }), "{full:?}");
+}
+
+/// Starts an operation from within its wake, on whatever thread that is.
+struct Asks(Remote, std::sync::mpsc::Sender<bool>);
+
+impl std::task::Wake for Asks {
+    fn wake(self: Arc<Self>) {
+        let _ = self.1.send(self.0.start(get(b"a")).is_ok());
+    }
+}
+
+#[test]
+fn a_waker_may_use_the_connection() {
+    against(8, Duration::ZERO, |remote| {
+        let (tell, told) = std::sync::mpsc::channel();
+        let waker = Waker::from(Arc::new(Asks(remote.clone(), tell)));
+        let mut pending = remote.start(get(b"a")).unwrap();
+        // Polled until it waits for the reader; an answer that is there at once wakes nobody.
+        while remote.poll(&mut pending, Some(&waker)).is_ready() {
+            pending = remote.start(get(b"a")).unwrap();
+        }
+        assert_eq!(told.recv_timeout(Duration::from_secs(20)), Ok(true), "the wake got through");
+    });
 }
