@@ -4,7 +4,8 @@
 //! Bytes: the key is the table's name, the record 4 bytes of table id (little-endian) and the spec's own encoding. The key of
 //! one zero byte, which no name can be, holds the next id to be given: ids are never given twice.
 //!
-//! Invariant: a table is in `tables` exactly when its pair is in table 0.
+//! Invariants: a table is in `tables` exactly when its pair is in table 0; the id of a table is told to nobody before its
+//! creation is persistent, for an id whose table was lost in a crash is given again.
 
 use super::commit::{After, Commit};
 use super::core::Core;
@@ -14,7 +15,7 @@ use crate::error::Error;
 use crate::schema::limits::{KEY_FIELDS_MAX, RECORD_FIELDS_MAX};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
 use crate::seam::{Answer, Level, TableInfo};
-use segments::TableId;
+use segments::{EpochId, TableId};
 use std::collections::BTreeMap;
 use txn::{CommitSet, PutOptions};
 
@@ -50,7 +51,7 @@ impl Catalog {
             pairs_hint: 0,
         };
         let info = TableInfo { id: CATALOG, name: String::new(), spec };
-        let tables = BTreeMap::from([(CATALOG, Table::new(info, fingerprint_bits))]);
+        let tables = BTreeMap::from([(CATALOG, Table::new(info, fingerprint_bits, EpochId::default()))]);
         Self { tables, names: BTreeMap::new(), next_id: 1, fingerprint_bits, changes: 0 }
     }
 
@@ -72,8 +73,8 @@ impl Catalog {
     }
 
     /// Every table of the user's, by name.
-    pub(crate) fn list(&self) -> Vec<TableInfo> {
-        self.names.values().map(|id| self.tables[id].info.clone()).collect()
+    fn named(&self) -> impl Iterator<Item = &Table> {
+        self.names.values().map(|id| &self.tables[id])
     }
 
     /// Every table, the catalog first.
@@ -81,8 +82,8 @@ impl Catalog {
         self.tables.values()
     }
 
-    /// Takes a change of table 0 over: a table that came, went, got another name or more fields.
-    pub(crate) fn changed(&mut self, key: &[u8], record: Option<&[u8]>) -> Result<(), &'static str> {
+    /// Takes a change of table 0 in this epoch over: a table that came, went, got another name or more fields.
+    pub(crate) fn changed(&mut self, key: &[u8], record: Option<&[u8]>, epoch: EpochId) -> Result<(), &'static str> {
         self.changes += 1;
         if key == NEXT_ID_KEY {
             let bytes = record.and_then(|record| record.try_into().ok()).ok_or("the next table id is not a number")?;
@@ -91,7 +92,7 @@ impl Catalog {
         }
         let name = std::str::from_utf8(key).map_err(|_| "a table's name is not text")?;
         match record {
-            Some(record) => self.put(name, record),
+            Some(record) => self.put(name, record, epoch),
             None => {
                 self.drop_name(name);
                 Ok(())
@@ -99,7 +100,7 @@ impl Catalog {
         }
     }
 
-    fn put(&mut self, name: &str, record: &[u8]) -> Result<(), &'static str> {
+    fn put(&mut self, name: &str, record: &[u8], epoch: EpochId) -> Result<(), &'static str> {
         let (id, spec) = decode(record)?;
         self.names.insert(name.to_owned(), id);
         if let Some(table) = self.tables.get_mut(&id) {
@@ -107,7 +108,7 @@ impl Catalog {
             table.info.spec = spec;
         } else {
             let info = TableInfo { id, name: name.to_owned(), spec };
-            self.tables.insert(id, Table::new(info, self.fingerprint_bits));
+            self.tables.insert(id, Table::new(info, self.fingerprint_bits, epoch));
         }
         Ok(())
     }
@@ -135,7 +136,7 @@ fn decode(record: &[u8]) -> Result<(TableId, TableSpec), &'static str> {
 
 impl Core {
     /// Lets a commit's change of table 0 take effect.
-    pub(crate) fn catalog_changed(&mut self, key: &[u8], record: Option<&[u8]>) {
+    pub(crate) fn catalog_changed(&mut self, key: &[u8], record: Option<&[u8]>, epoch: EpochId) {
         let dropped = match record {
             Some(_) => None,
             None => std::str::from_utf8(key).ok().and_then(|name| self.catalog.by_name(name)),
@@ -148,7 +149,23 @@ impl Core {
                 }
             }
         }
-        self.catalog.changed(key, record).expect("a commit of the engine's own is well formed");
+        self.catalog.changed(key, record, epoch).expect("a commit of the engine's own is well formed");
+    }
+
+    /// Every table of the user's whose id may be told, by name.
+    pub(crate) fn tables_told(&self) -> Vec<TableInfo> {
+        self.catalog.named().filter(|table| self.is_told(table)).map(|table| table.info.clone()).collect()
+    }
+
+    /// Whether the id of this table may be told.
+    pub(crate) fn is_told(&self, table: &Table) -> bool {
+        self.is_persistent(table.created)
+    }
+
+    /// The epoch to wait for before the id of the table of this name may be told.
+    pub(crate) fn untold(&self, name: &str) -> Option<EpochId> {
+        let table = self.catalog.table(self.catalog.by_name(name)?)?;
+        (!self.is_told(table)).then_some(table.created)
     }
 
     pub(crate) fn create_table(&mut self, name: String, spec: TableSpec) -> Result<Machine, Error> {

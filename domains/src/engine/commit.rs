@@ -281,7 +281,7 @@ impl Commit {
             let record = Record { kind, table: part.table, version, key: part.key, value, expires_ms, compressed };
             core.put(&record, old);
             if part.table == CATALOG {
-                core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value));
+                core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value), epoch);
             }
             versions.push(version);
         }

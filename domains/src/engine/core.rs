@@ -112,6 +112,15 @@ impl Core {
         }
     }
 
+    /// Whether no crash undoes what was committed in this epoch of the present incarnation; where nothing is ever persistent there
+    /// is none to wait for.
+    pub(crate) fn is_persistent(&self, epoch: EpochId) -> bool {
+        match &self.epochs {
+            Epochs::Persistent(epochs) => epoch <= epochs.persistent(),
+            Epochs::Volatile => true,
+        }
+    }
+
     /// The epoch that commits join now.
     pub(crate) fn epoch_open(&self) -> EpochId {
         match &self.epochs {

@@ -56,6 +56,7 @@ pub(crate) enum Machine {
     Next(Box<Next>),
     Commit(Box<Commit>),
     Await(Await),
+    Untold(Untold),
     /// Answered without waiting.
     Ready(Box<Answer>),
 }
@@ -82,7 +83,7 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::CreateTable { .. } | Op::OpenTable { .. } | Op::RenameTable { .. } | Op::DestroyTable { .. } => {
             catalog_machine(core, op)?
         }
-        Op::ListTables => ready(Answer::Tables(core.catalog.list())),
+        Op::ListTables => ready(Answer::Tables(core.tables_told())),
         Op::Status => ready(Answer::Status(Box::new(status::of(core)))),
         Op::DropCache => {
             core.records.cache.clear();
@@ -97,6 +98,11 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
 /// The machine of an operation on tables. Its commit is made from what the catalog says now, and anew when that has changed
 /// before it could be applied.
 fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
+    if let Op::OpenTable { name, .. } = &op
+        && let Some(epoch) = core.untold(name)
+    {
+        return Ok(Machine::Untold(Untold { op, epoch }));
+    }
     let made_of = op.clone();
     let mut machine = match op {
         Op::CreateTable { name, spec } => core.create_table(name, spec)?,
@@ -134,16 +140,29 @@ impl Machine {
             Self::Next(next) => next.step(core, now),
             Self::Commit(commit) => match commit.take_stale(core) {
                 None => commit.step(core, now, behind),
-                Some(op) => match catalog_machine(core, op) {
-                    Ok(machine) => {
-                        *self = machine;
-                        self.step(core, now, behind)
-                    }
-                    Err(error) => Step::Done(Err(error)),
-                },
+                Some(op) => self.begin_anew(op, core, now, behind),
             },
             Self::Await(wait) => wait.step(core, now, behind),
+            Self::Untold(untold) if core.is_persistent(untold.epoch) => {
+                let op = untold.op.clone();
+                self.begin_anew(op, core, now, behind)
+            }
+            Self::Untold(untold) => match core.check_poison() {
+                Ok(()) => Step::Wait(Need::Persistent(untold.epoch)),
+                Err(error) => Step::Done(Err(error)),
+            },
             Self::Ready(answer) => Step::Done(Ok(core::mem::replace(answer, Answer::Done))),
+        }
+    }
+
+    /// Makes it the machine of an operation on tables, from what the catalog says now.
+    fn begin_anew(&mut self, op: Op, core: &mut Core, now: Tick, behind: bool) -> Step {
+        match catalog_machine(core, op) {
+            Ok(machine) => {
+                *self = machine;
+                self.step(core, now, behind)
+            }
+            Err(error) => Step::Done(Err(error)),
         }
     }
 
@@ -154,7 +173,7 @@ impl Machine {
             Self::Follow(follow) => (&mut follow.known, &mut follow.failed),
             Self::Next(next) => (&mut next.known, &mut next.failed),
             Self::Commit(commit) => (&mut commit.known, &mut commit.failed),
-            Self::Await(_) | Self::Ready(_) => unreachable!("only operations on pairs read"),
+            Self::Await(_) | Self::Untold(_) | Self::Ready(_) => unreachable!("only operations on pairs read"),
         };
         match admitted {
             Ok(record) => known.add(place, record),
@@ -168,7 +187,7 @@ impl Machine {
         match self {
             Self::Commit(commit) => commit.waits_to_apply(),
             Self::Await(wait) => wait.epoch.is_none(),
-            Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Ready(_) => false,
+            Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Untold(_) | Self::Ready(_) => false,
         }
     }
 }
@@ -300,6 +319,13 @@ impl Await {
         }
         Step::Wait(Need::Persistent(epoch))
     }
+}
+
+/// An open of a table whose creation is not persistent yet. It begins anew when it is.
+#[derive(Debug)]
+pub(crate) struct Untold {
+    op: Op,
+    epoch: EpochId,
 }
 
 /// What a commit that is an operation of its own answers in the end.

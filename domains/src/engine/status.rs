@@ -5,7 +5,7 @@ use crate::seam::{Status, TableStatus};
 
 /// How the engine is.
 pub(crate) fn of(core: &Core) -> Status {
-    let tables = core.catalog.tables().map(|table| TableStatus {
+    let tables = core.catalog.tables().filter(|table| core.is_told(table)).map(|table| TableStatus {
         info: table.info.clone(),
         pairs: table.pairs(),
         index_bytes: table.index_bytes(),

@@ -3,6 +3,7 @@
 use crate::index::{Address, HashConfig, HashIndex, HashOrder, Loc, OrderedIndex, SackIndex};
 use crate::schema::{TableHome, TableKind};
 use crate::seam::{Direction, TableInfo};
+use segments::EpochId;
 use std::ops::{Bound, ControlFlow};
 
 /// The index of a table, by its kind.
@@ -23,16 +24,18 @@ pub(crate) struct Table {
     pub(crate) record_bytes: u64,
     /// Whether any record was ever put with an expiry: then presence is known only from the record itself.
     pub(crate) expires: bool,
+    /// The epoch of the commit that made it. Its id is told when that is persistent: lost in a crash, it is given again.
+    pub(crate) created: EpochId,
 }
 
 impl Table {
-    pub(crate) fn new(info: TableInfo, fingerprint_bits: u8) -> Self {
+    pub(crate) fn new(info: TableInfo, fingerprint_bits: u8, created: EpochId) -> Self {
         let index = match info.spec.kind {
             TableKind::Hash => Index::Hash(HashIndex::new(fingerprint_bits)),
             TableKind::Ordered => Index::Ordered(OrderedIndex::new()),
             TableKind::Sack => Index::Sack(SackIndex::new()),
         };
-        Self { info, index, record_bytes: 0, expires: false }
+        Self { info, index, record_bytes: 0, expires: false, created }
     }
 
     pub(crate) fn home(&self) -> TableHome {

@@ -234,7 +234,7 @@ impl Replay {
                 Some(decoded.0.value)
             }
         };
-        self.core.catalog.changed(key, value).map_err(|why| damaged(change.place, why))
+        self.core.catalog.changed(key, value, change.epoch).map_err(|why| damaged(change.place, why))
     }
 }
 
