@@ -175,6 +175,16 @@ pub enum Error {
         /// Whether the operation is a commit that was applied before.
         applied: bool,
     },
+    /// The epoch was not persistent when its incarnation ended.
+    #[error(
+        "epoch {epoch} is lost: it was not yet persistent when incarnation {} ended, so what its commits wrote is gone; \
+         read again and decide anew",
+        epoch.incarnation().0
+    )]
+    EpochLost {
+        /// The epoch.
+        epoch: EpochId,
+    },
     /// The device is not a lostore device.
     #[error("this is not a lostore store: {why}")]
     NotAStore {
@@ -186,6 +196,14 @@ pub enum Error {
     UnknownFeatures {
         /// The unknown bits.
         mask: u64,
+    },
+    /// The store has been opened as often as its format can count.
+    #[error(
+        "the store has been opened {limit} times after a change, and its format counts no further; nothing in it is lost"
+    )]
+    OpensSpent {
+        /// How often it can be.
+        limit: u64,
     },
     /// The superblock, or the log below an announced epoch, is damaged.
     #[error("the store is damaged: {why}")]
@@ -209,6 +227,7 @@ impl Error {
             Self::NoSpace { .. } => 104,
             Self::Busy => 105,
             Self::Unsupported { .. } => 106,
+            Self::OpensSpent { .. } => 107,
             Self::NoSuchTable { .. } => 201,
             Self::TableGone { .. } => 202,
             Self::TableExists { .. } => 203,
@@ -221,6 +240,7 @@ impl Error {
             Self::Set(_) => 302,
             Self::CompareFailed { .. } => 303,
             Self::Poisoned { .. } => 304,
+            Self::EpochLost { .. } => 305,
             Self::CorruptRecord { .. } => 401,
             Self::ReadFailed { .. } => 402,
             Self::CorruptStore { .. } => 403,
@@ -260,13 +280,15 @@ impl Error {
             | Self::Limit { .. }
             | Self::Set(_)
             | Self::Incompatible { .. } => ErrorKind::Invalid,
-            Self::CompareFailed { .. } | Self::TableExists { .. } => ErrorKind::Conflict,
+            Self::CompareFailed { .. } | Self::TableExists { .. } | Self::EpochLost { .. } => ErrorKind::Conflict,
             Self::NoSuchTable { .. } | Self::TableGone { .. } => ErrorKind::NotFound,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::NoSpace { .. } | Self::Busy => ErrorKind::Full,
             Self::CorruptRecord { .. } | Self::ReadFailed { .. } | Self::CorruptStore { .. } => ErrorKind::Corrupt,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
-            Self::NotAStore { .. } | Self::UnknownFeatures { .. } | Self::Closing => ErrorKind::Environment,
+            Self::NotAStore { .. } | Self::UnknownFeatures { .. } | Self::OpensSpent { .. } | Self::Closing => {
+                ErrorKind::Environment
+            }
         }
     }
 }

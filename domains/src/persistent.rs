@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
 use segments::blocking::Blocking;
+use segments::cuts::Cuts;
 use segments::mutants::{Mutant, planted};
 use segments::superblock::{
     CopyFound, SUPERBLOCK_COPY_PAGES, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page, update_order,
@@ -36,8 +37,8 @@ pub struct Report {
     pub incarnation: Incarnation,
     /// The last persistent epoch of the incarnation before: its cut.
     pub cut: EpochId,
-    /// Cuts of all earlier incarnations that wrote anything.
-    pub cuts: Vec<(Incarnation, EpochId)>,
+    /// The cuts of all earlier incarnations.
+    pub cuts: Cuts,
     /// Pages read.
     pub pages_read: u64,
     /// Runs of segments looked at.

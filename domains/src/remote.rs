@@ -111,6 +111,7 @@ enum Subject {
     Nothing,
     Table(TableId),
     Name { is: String, to_be: Option<String> },
+    Epoch(EpochId),
 }
 
 /// A connection's state.
@@ -465,6 +466,7 @@ fn refusal(subject: Subject, fault: &Fault<'_>) -> Refusal {
         (201, Subject::Name { is: name, .. }) => Some(Error::NoSuchTable { name }),
         (202, Subject::Table(table)) => Some(Error::TableGone { table }),
         (203, Subject::Name { is, to_be }) => Some(Error::TableExists { name: to_be.unwrap_or(is) }),
+        (305, Subject::Epoch(epoch)) => Some(Error::EpochLost { epoch }),
         (103, _) => Some(Error::Closing),
         (105, _) => Some(Error::Busy),
         (_, _) => None,
@@ -488,9 +490,8 @@ fn asked(id: OpId, op: &Op) -> Asked {
             name(is, None)
         }
         Op::RenameTable { from, to } => name(from, Some(to)),
-        Op::Commit { .. } | Op::Await { .. } | Op::Force | Op::ListTables | Op::Status | Op::DropCache => {
-            Subject::Nothing
-        }
+        Op::Await { epoch } => Subject::Epoch(*epoch),
+        Op::Commit { .. } | Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
     };
     let changes = matches!(
         op,

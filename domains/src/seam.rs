@@ -107,7 +107,8 @@ pub enum Op {
         /// How many (at most 1024).
         count: u32,
     },
-    /// Answers when the epoch is persistent: [`Answer::Persistent`].
+    /// Answers when the epoch is persistent: [`Answer::Persistent`]. One of an earlier incarnation is or never will be
+    /// ([`Error::EpochLost`]).
     Await {
         /// The epoch, as a commit returned it.
         epoch: EpochId,

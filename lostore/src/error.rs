@@ -4,7 +4,6 @@ use crate::explain::{explain, kind_help};
 use crate::record::RecordError;
 use domains::schema::envelope::EnvelopeError;
 use domains::{ErrorKind, Failure};
-use segments::{EpochId, Incarnation};
 use std::path::PathBuf;
 use thiserror::Error as ThisError;
 
@@ -51,16 +50,6 @@ pub enum Error {
         table: String,
         /// The field, and what is wrong.
         error: RecordError,
-    },
-    /// The domain has been opened anew since the commit: whether its epoch survived is not known here.
-    #[error(
-        "the commit of epoch {epoch} was made before the store's present life {now}; read what it wrote to see if it survived"
-    )]
-    OutcomeUnknown {
-        /// The commit's epoch.
-        epoch: EpochId,
-        /// The incarnation that answers now.
-        now: Incarnation,
     },
     /// The backend answered something else than was asked.
     #[error("{asked} was answered with something else; the server and this program do not belong together")]
@@ -168,7 +157,6 @@ impl Error {
                 RecordError::Field { .. } => 703,
                 RecordError::Missing { .. } => 704,
             },
-            Self::OutcomeUnknown { .. } => 706,
             Self::WrongAnswer { .. } => 707,
         }
     }
@@ -185,7 +173,6 @@ impl Error {
                 ErrorKind::Invalid
             }
             Self::Record { .. } | Self::WrongAnswer { .. } => ErrorKind::Corrupt,
-            Self::OutcomeUnknown { .. } => ErrorKind::Conflict,
         }
     }
 
@@ -205,7 +192,7 @@ impl Error {
             Self::Domain(error) if error.is_applied() => Fate::Applied,
             Self::Remote { applied: true, .. } => Fate::Applied,
             Self::Disconnected { maybe_applied: true, .. } => Fate::Unknown,
-            Self::Stopped | Self::OutcomeUnknown { .. } | Self::WrongAnswer { .. } => Fate::Unknown,
+            Self::Stopped | Self::WrongAnswer { .. } => Fate::Unknown,
             Self::Domain(_) | Self::Remote { .. } | Self::Open(_) | Self::Disconnected { .. } | Self::Record { .. } => {
                 Fate::NotApplied
             }
@@ -223,7 +210,6 @@ impl Error {
             | Self::Disconnected { .. }
             | Self::Stopped
             | Self::Record { .. }
-            | Self::OutcomeUnknown { .. }
             | Self::WrongAnswer { .. } => &[],
         }
     }

@@ -40,6 +40,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "this kind of domain does not promise what was asked",
         "ask for it on a domain that does, or open the transaction without it",
     ),
+    says(
+        107,
+        "the store has been opened as often as its format can count",
+        "nothing in it is lost; make a new store and fill it from a backup or from the programs that wrote this one",
+    ),
     says(110, "the kernel refused io_uring", "the message names the limit or setting; or run with --io posix"),
     says(111, "another process has the store open", "stop that process, or connect to its socket instead"),
     says(112, "a Unix socket's path has at most 107 bytes", "use a shorter path"),
@@ -104,6 +109,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         304,
         "a log write or flush has failed; the domain is read-only",
         "reopen the store; epochs that were announced survive, later ones may not",
+    ),
+    says(
+        305,
+        "the epoch was not yet persistent when the store ended its life: what its commits wrote is gone",
+        "read again and decide anew",
     ),
     says(
         401,
@@ -196,11 +206,6 @@ pub const EXPLANATIONS: &[Explanation] = &[
         705,
         "a field's type cannot be written",
         "sequences must know their length; maps and sequences of the standard library do",
-    ),
-    says(
-        706,
-        "the store was opened anew after the commit, and the notice had not come",
-        "read what the transaction wrote to see whether it survived",
     ),
     says(
         707,

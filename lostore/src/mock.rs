@@ -35,6 +35,8 @@ struct State {
     incarnation: Incarnation,
     epochs: u64,
     persistent: u64,
+    /// What survived of the lives before.
+    cut: EpochId,
     tables: BTreeMap<TableId, (TableInfo, BTreeMap<Vec<u8>, Pair>)>,
     ids: u32,
     ordinals: u64,
@@ -57,6 +59,7 @@ impl Default for MapBackend {
             incarnation: Incarnation(1),
             epochs: 0,
             persistent: 0,
+            cut: EpochId::default(),
             tables: BTreeMap::new(),
             ids: 0,
             ordinals: 0,
@@ -93,6 +96,7 @@ impl MapBackend {
     /// Everything committed so far is lost or kept, and the store begins another life.
     pub fn reopen(&self) {
         let mut state = self.state.borrow_mut();
+        state.cut = state.horizon().persistent;
         state.incarnation = state.incarnation.next();
         state.epochs = 0;
         state.persistent = 0;
@@ -159,6 +163,8 @@ impl State {
             Op::Await { epoch } => {
                 if epoch.incarnation() == self.incarnation {
                     self.persistent = self.persistent.max(epoch.counter());
+                } else if epoch > self.cut {
+                    return Err(domains::Error::EpochLost { epoch });
                 }
                 Ok(Answer::Persistent(self.horizon()))
             }

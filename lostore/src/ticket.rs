@@ -55,7 +55,8 @@ impl<B: Backend> Ticket<B> {
     /// Waits until it survives a power failure. A transaction that updated volatile tables only never will: that is said at once.
     ///
     /// # Errors
-    /// When a device write has failed, or the store was opened anew since.
+    /// When a device write has failed, or the store was opened anew since and the transaction had not been persistent
+    /// ([`EpochLost`](domains::Error::EpochLost)).
     pub fn persistent(mut self) -> Result<Persistence, Error> {
         if let Some(known) = self.known() {
             return Ok(known);
@@ -81,10 +82,10 @@ impl<B: Backend> Ticket<B> {
     }
 
     fn judge(&self, horizon: Horizon) -> Result<Persistence, Error> {
-        match covers(horizon, self.epoch()) {
-            Some(true) => Ok(Persistence::Persistent),
-            Some(false) => Err(Error::WrongAnswer { asked: "an await" }),
-            None => Err(Error::OutcomeUnknown { epoch: self.epoch(), now: horizon.incarnation }),
+        // Of an epoch of a life before the answer is that it survived, with the horizon of now, which is always later.
+        match horizon.persistent >= self.epoch() {
+            true => Ok(Persistence::Persistent),
+            false => Err(Error::WrongAnswer { asked: "an await" }),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod blocking;
 pub mod checksum;
+pub mod cuts;
 pub mod device;
 mod field;
 pub mod frame;

@@ -14,7 +14,7 @@ pub mod scan;
 pub mod tail;
 pub mod writer;
 
-use crate::ids::{DomainId, Incarnation, ShardId};
+use crate::ids::{DomainId, EpochId, Incarnation, ShardId};
 
 /// Whose log it is: what every page of it must say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,4 +27,6 @@ pub struct LogIdentity {
     pub incarnation: Incarnation,
     /// Which of that incarnation's logs.
     pub log: ShardId,
+    /// The cut before that incarnation, if any earlier one left anything.
+    pub cut_before: Option<EpochId>,
 }

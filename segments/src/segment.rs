@@ -15,8 +15,10 @@ use crate::page::{self, PageError, PageHeader, PageKind};
 use crate::superblock::SUPERBLOCK_PAGES;
 use thiserror::Error;
 
-/// Bytes of a segment header, in the payload of its page.
+/// Bytes of a segment header that names no cut, in the payload of its page.
 pub const SEGMENT_HEADER_BYTES: usize = 48;
+/// Bytes of one that names a cut.
+const WITH_CUT_BYTES: usize = 56;
 
 const DOMAIN: Field = Field::new(0, 16, "domain");
 const SEGMENT: Field = Field::new(16, 4, "segment");
@@ -26,9 +28,12 @@ const INCARNATION: Field = Field::new(28, 4, "incarnation");
 const LOG: Field = Field::new(32, 1, "log");
 const ZERO: Field = Field::new(33, 7, "zero");
 const FIRST_SEQ: Field = Field::new(40, 8, "first_seq");
-pub(crate) const LAYOUT: [Field; 8] = [DOMAIN, SEGMENT, RUN, SEGMENT_PAGES, INCARNATION, LOG, ZERO, FIRST_SEQ];
+const CUT_BEFORE: Field = Field::new(48, 8, "cut_before");
+pub(crate) const LAYOUT: [Field; 9] =
+    [DOMAIN, SEGMENT, RUN, SEGMENT_PAGES, INCARNATION, LOG, ZERO, FIRST_SEQ, CUT_BEFORE];
 
-const _: () = assert!(tiled(&LAYOUT) == SEGMENT_HEADER_BYTES, "the fields are the header");
+const _: () = assert!(tiled(&LAYOUT) == WITH_CUT_BYTES, "the fields are the header");
+const _: () = assert!(CUT_BEFORE.at == SEGMENT_HEADER_BYTES, "without a cut it ends before that field");
 
 /// Where segments and their pages lie.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +58,8 @@ pub struct SegmentHeader {
     pub log: ShardId,
     /// The sequence number of this header's page.
     pub first_seq: u64,
+    /// The cut before this incarnation, if any earlier one left anything.
+    pub cut_before: Option<EpochId>,
 }
 
 /// Why a page is not a segment's header.
@@ -170,7 +177,8 @@ impl SegmentHeader {
     pub fn seal(&self, page: &mut [u8; PAGE_BYTES], previous: u32, horizon: EpochId, owner: TableId, salt: u32) -> u32 {
         assert!(self.run > 0 && self.segment_pages >= SEGMENT_PAGES_MIN, "a segment without room: {self:?}");
         let payload = page::payload_mut(page);
-        payload[..SEGMENT_HEADER_BYTES].fill(0);
+        let bytes = if self.cut_before.is_some() { WITH_CUT_BYTES } else { SEGMENT_HEADER_BYTES };
+        payload[..bytes].fill(0);
         DOMAIN.put(payload, self.domain.0.to_le_bytes());
         SEGMENT.put(payload, self.segment.0.to_le_bytes());
         RUN.put(payload, self.run.to_le_bytes());
@@ -178,10 +186,14 @@ impl SegmentHeader {
         INCARNATION.put(payload, self.incarnation.0.to_le_bytes());
         LOG.put(payload, [self.log.0]);
         FIRST_SEQ.put(payload, self.first_seq.to_le_bytes());
+        if let Some(cut) = self.cut_before {
+            assert!(is_before(cut, self.incarnation), "a cut that is not before: {self:?}");
+            CUT_BEFORE.put(payload, cut.0.to_le_bytes());
+        }
         let header = PageHeader {
             kind: PageKind::SegmentHeader,
             previous,
-            used: u16::try_from(SEGMENT_HEADER_BYTES).expect("48"),
+            used: u16::try_from(bytes).expect("48 or 56"),
             log: self.log,
             incarnation: self.incarnation,
             segment: self.segment,
@@ -205,9 +217,10 @@ impl SegmentHeader {
             return Err(SegmentError::Kind { found: outer.kind });
         }
         let payload = page::payload(page, &outer);
-        if payload.len() != SEGMENT_HEADER_BYTES {
+        if ![SEGMENT_HEADER_BYTES, WITH_CUT_BYTES].contains(&payload.len()) {
             return Err(SegmentError::Field { field: "used" });
         }
+        let names_cut = payload.len() == WITH_CUT_BYTES;
         let header = Self {
             domain: DomainId(DOMAIN.u128(payload)),
             segment: SegmentId(SEGMENT.u32(payload)),
@@ -216,6 +229,7 @@ impl SegmentHeader {
             incarnation: Incarnation(INCARNATION.u32(payload)),
             log: ShardId(LOG.u8(payload)),
             first_seq: FIRST_SEQ.u64(payload),
+            cut_before: names_cut.then(|| EpochId(CUT_BEFORE.u64(payload))),
         };
         let refused = [
             (DOMAIN, page::domain_mark(header.domain) != outer.domain),
@@ -226,12 +240,18 @@ impl SegmentHeader {
             (LOG, header.log != outer.log),
             (ZERO, !is_zero(ZERO.of(payload))),
             (FIRST_SEQ, header.first_seq != outer.seq),
+            (CUT_BEFORE, header.cut_before.is_some_and(|cut| !is_before(cut, header.incarnation))),
         ];
         match refused.into_iter().find(|(_, wrong)| *wrong) {
             Some((field, _)) => Err(SegmentError::Field { field: field.name }),
             None => Ok((header, outer)),
         }
     }
+}
+
+/// Whether it is an epoch of an earlier incarnation, and not the base of one, which is never a cut that is recorded.
+fn is_before(cut: EpochId, incarnation: Incarnation) -> bool {
+    cut.incarnation() < incarnation && cut.counter() > 0
 }
 
 #[cfg(test)]

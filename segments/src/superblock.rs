@@ -9,7 +9,7 @@
 
 use crate::field::is_zero;
 use crate::frame::{Frames, PAGE_BYTES};
-use crate::ids::{DomainId, EpochId, Incarnation, PageNo};
+use crate::ids::{DomainId, EpochId, INCARNATION_MAX, Incarnation, PageNo};
 use thiserror::Error;
 
 mod copy;
@@ -47,8 +47,10 @@ pub struct Features {
 }
 
 impl Features {
-    /// The features of this version. It has none beyond the base format.
-    pub const KNOWN: Self = Self { incompatible: 0, read_only_compatible: 0, compatible: 0 };
+    /// Headers of segments name the cut before their incarnation's.
+    pub const CUTS_IN_HEADERS: u64 = 1;
+    /// The features that this version knows.
+    pub const KNOWN: Self = Self { incompatible: Self::CUTS_IN_HEADERS, read_only_compatible: 0, compatible: 0 };
 }
 
 /// The content of a superblock.
@@ -70,7 +72,7 @@ pub struct Superblock {
     pub incarnation: Incarnation,
     /// How many logs the present incarnation writes.
     pub shards: u8,
-    /// Of each earlier incarnation with anything left on the device: its last epoch that survived. Ascending.
+    /// Of each earlier incarnation that left anything, or the latest of them: its last epoch that survived. Ascending.
     pub cuts: Vec<(Incarnation, EpochId)>,
 }
 
@@ -142,11 +144,17 @@ pub enum SuperblockError {
         /// Those bits.
         incompatible: u64,
     },
-    /// There is no room for another cut; those of incarnations without a segment may be dropped.
+    /// There is no room for another cut, and no segment names the oldest, so that it could make room.
     #[error("the superblock holds {max} cuts and has no room for another")]
     CutsFull {
         /// How many fit.
         max: usize,
+    },
+    /// The incarnations have been used up.
+    #[error("there have been {max} incarnations, and there can be no other")]
+    IncarnationsSpent {
+        /// How many there can be.
+        max: u32,
     },
 }
 
@@ -176,7 +184,7 @@ impl Superblock {
             salt,
             hash_key,
             segment_pages,
-            features: Features::KNOWN,
+            features: Features::default(),
             incarnation: Incarnation(0),
             shards,
             cuts: Vec::new(),
@@ -227,41 +235,43 @@ impl Superblock {
         Ok(Choice { superblock: superblock.clone(), good, read_only })
     }
 
-    /// Whether what carries this epoch counts: it is of the present incarnation, or survived the end of its own.
-    #[must_use]
-    pub fn valid(&self, epoch: EpochId) -> bool {
-        let incarnation = epoch.incarnation();
-        if incarnation == self.incarnation {
-            return true;
-        }
-        let at = self.cuts.binary_search_by_key(&incarnation, |(incarnation, _)| *incarnation);
-        at.is_ok_and(|at| epoch <= self.cuts[at].1)
-    }
-
     /// The superblock after a recovery that found `cut` to be the last epoch that survived: the next incarnation, with `shards`
-    /// logs.
+    /// logs. The oldest cut makes room for another if `is_named` says that segments name it.
     ///
     /// # Errors
-    /// [`SuperblockError::CutsFull`], until [`retain_cuts`](Self::retain_cuts) has made room.
+    /// [`SuperblockError::CutsFull`], [`SuperblockError::IncarnationsSpent`].
     ///
     /// # Panics
     /// If the cut is not an epoch of the incarnation that ended.
-    pub fn with_recovery(&self, cut: EpochId, shards: u8) -> Result<Self, SuperblockError> {
+    pub fn with_recovery(
+        &self,
+        cut: EpochId,
+        shards: u8,
+        is_named: impl FnOnce(EpochId) -> bool,
+    ) -> Result<Self, SuperblockError> {
         assert!(cut.incarnation() == self.incarnation, "cut {cut} is not of incarnation {}", self.incarnation);
-        if self.cuts.len() >= CUTS_MAX {
-            return Err(SuperblockError::CutsFull { max: CUTS_MAX });
+        if self.incarnation.0 >= INCARNATION_MAX {
+            return Err(SuperblockError::IncarnationsSpent { max: INCARNATION_MAX });
         }
         let mut next = self.clone();
         next.sequence += 1;
         next.incarnation = self.incarnation.next();
         next.shards = shards;
-        next.cuts.push((self.incarnation, cut));
+        // Without a cut nothing of an incarnation counts, and with one at its base neither.
+        next.cuts.retain(|(_, cut)| cut.counter() > 0);
+        if cut.counter() > 0 {
+            if next.cuts.len() >= CUTS_MAX {
+                if !is_named(next.cuts[0].1) {
+                    return Err(SuperblockError::CutsFull { max: CUTS_MAX });
+                }
+                next.cuts.remove(0);
+            }
+            next.cuts.push((self.incarnation, cut));
+        }
+        if !next.cuts.is_empty() {
+            next.features.incompatible |= Features::CUTS_IN_HEADERS;
+        }
         Ok(next)
-    }
-
-    /// Drops the cuts of incarnations that `has_segments` says have none left: nothing on the device asks for them any more.
-    pub fn retain_cuts(&mut self, mut has_segments: impl FnMut(Incarnation) -> bool) {
-        self.cuts.retain(|(incarnation, _)| has_segments(*incarnation));
     }
 }
 

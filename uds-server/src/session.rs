@@ -17,7 +17,8 @@ use crate::faults::fault;
 use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX};
 use crate::transactions::Transactions;
 use domains::{Answer, Capabilities, Error, Horizon, Persistence, Tick};
-use segments::{EpochId, Incarnation};
+use segments::EpochId;
+use segments::cuts::Cuts;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use wire::codes;
@@ -33,8 +34,8 @@ pub struct Facts {
     pub server_id: [u8; 16],
     /// What the domain can promise.
     pub capabilities: Capabilities,
-    /// The cuts of incarnations that have ended, as far as they are known.
-    pub cuts: Vec<(Incarnation, EpochId)>,
+    /// The cuts of incarnations that have ended.
+    pub cuts: Cuts,
     /// Bounds of a connection.
     pub limits: Limits,
 }

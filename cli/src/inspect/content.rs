@@ -52,6 +52,7 @@ pub(super) fn segment_header(header: &SegmentHeader) -> Vec<(&'static str, Value
         ("incarnation", header.incarnation.0.into()),
         ("log", header.log.0.into()),
         ("first_seq", header.first_seq.into()),
+        ("cut_before", header.cut_before.map_or(Value::Null, |cut| cut.to_string().into())),
     ]
 }
 

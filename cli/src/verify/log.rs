@@ -11,6 +11,7 @@ use crate::failure::Failure;
 use crate::progress;
 use domains::index::HashConfig;
 use segments::blocking::Blocking;
+use segments::cuts::Cuts;
 use segments::log::run::Run;
 use segments::page::{
     self, PAGE_HEADER_BYTES, PAGE_MAGIC, PageDamage, PageError, PageHeader, PageKind, domain_mark, stored_checksum,
@@ -19,7 +20,7 @@ use segments::record::{self, RecordHead, RecordKind};
 use segments::segment::{Geometry, SegmentHeader};
 use segments::superblock::Superblock;
 use segments::{EpochId, Frames, Incarnation, PAGE_BYTES, PageNo, Place, SegmentId, ShardId, TableId, large};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod summary;
 
@@ -72,6 +73,7 @@ pub(super) struct Walk<'r> {
     geometry: Geometry,
     mark: u64,
     hash: HashConfig,
+    cuts: Cuts,
     pairs: Pairs,
     report: &'r mut Report,
     bar: indicatif::ProgressBar,
@@ -84,7 +86,8 @@ impl<'r> Walk<'r> {
             geometry: Geometry::new(superblock.segment_pages),
             mark: domain_mark(superblock.domain),
             hash,
-            pairs: Pairs::new(superblock),
+            cuts: Cuts::none(superblock.incarnation),
+            pairs: Pairs::new(Cuts::none(superblock.incarnation)),
             report,
             bar: indicatif::ProgressBar::hidden(),
         }
@@ -107,6 +110,8 @@ impl<'r> Walk<'r> {
             self.report.segments += found.run.segments;
             logs.entry(owner).or_default().push(found);
         }
+        self.cuts = self.known_cuts(&logs);
+        self.pairs = Pairs::new(self.cuts.clone());
         let pages = logs.values().flatten().map(|found| found.run.pages()).sum();
         self.bar = progress::bar(pages, "pages");
         for ((incarnation, log), mut runs) in logs {
@@ -121,6 +126,17 @@ impl<'r> Walk<'r> {
         self.report.cut = cut;
         self.report.records_behind_cut = self.pairs.behind_cut;
         Ok(self.pairs)
+    }
+
+    /// The cuts of earlier incarnations; those that the superblock records alone, when the segments' headers contradict them.
+    fn known_cuts(&mut self, logs: &BTreeMap<Owner, Vec<Found>>) -> Cuts {
+        let headers = logs.values().flatten().filter_map(|found| found.header);
+        let named = headers.filter_map(|header| Some((header.incarnation, header.cut_before?))).collect();
+        Cuts::of(&self.superblock, &named).unwrap_or_else(|error| {
+            let (segment, page, tables) = (None, None, Vec::new());
+            self.report.find(Finding { kind: "cuts", segment, page, tables, what: error.to_string() });
+            Cuts::of(&self.superblock, &BTreeSet::new()).expect("what one superblock records ascends")
+        })
     }
 
     /// The run that begins with a segment, and whose it is; none for a segment without a page.
@@ -408,8 +424,7 @@ impl<'r> Walk<'r> {
         if walked.incarnation == self.superblock.incarnation {
             return walked.announced.max(cut.unwrap_or(base));
         }
-        let recorded = self.superblock.cuts.iter().find(|(incarnation, _)| *incarnation == walked.incarnation);
-        recorded.map_or(base, |(_, cut)| *cut)
+        self.cuts.cut_of(walked.incarnation).unwrap_or(base)
     }
 
     /// Tells damage from what a crash may leave.

@@ -5,7 +5,7 @@
 //! This is a second, simple way to the same answer as the engine's recovery, from the data alone and never from summaries.
 
 use domains::schema::TableSpec;
-use segments::superblock::Superblock;
+use segments::cuts::{Cuts, Fate};
 use segments::{EpochId, Incarnation, Place, TableId, Version};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -40,7 +40,7 @@ pub(crate) struct Live {
 /// All pairs, by table and key.
 #[derive(Debug)]
 pub(crate) struct Pairs {
-    superblock: Superblock,
+    cuts: Cuts,
     last: Incarnation,
     announced: EpochId,
     waiting: VecDeque<Seen>,
@@ -49,10 +49,10 @@ pub(crate) struct Pairs {
 }
 
 impl Pairs {
-    pub(crate) fn new(superblock: &Superblock) -> Self {
-        let last = superblock.incarnation;
+    pub(crate) fn new(cuts: Cuts) -> Self {
+        let last = cuts.present();
         Self {
-            superblock: superblock.clone(),
+            cuts,
             last,
             announced: EpochId::base(last),
             waiting: VecDeque::new(),
@@ -67,7 +67,7 @@ impl Pairs {
         if epoch.incarnation() == self.last {
             self.waiting.push_back(seen);
             self.settle();
-        } else if self.superblock.valid(epoch) {
+        } else if self.cuts.fate(epoch) == Fate::Survived {
             self.apply(seen);
         } else {
             self.behind_cut += 1;

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::index::{HashConfig, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Capabilities, Horizon, Tick};
+use segments::cuts::Cuts;
 use segments::log::room::RoomNeed;
 use segments::log::writer::{LogWriter, Room};
 use segments::mutants::{Mutant, planted};
@@ -47,6 +48,8 @@ pub(crate) struct Core {
     next_ordinal: u64,
     /// The last epoch that a commit joined.
     pub(crate) joined: EpochId,
+    /// What has become of the incarnations before.
+    pub(crate) cuts: Cuts,
 }
 
 /// Epochs as a domain has them: the protocol, or, where nothing is ever persistent, one epoch for good.
@@ -82,17 +85,20 @@ impl Core {
             poisoned: None,
             next_ordinal: 1,
             joined: EpochId::base(incarnation),
+            cuts: Cuts::none(incarnation),
             config,
         }
     }
 
-    /// Begins an incarnation that writes this log.
-    pub(crate) fn begin(&mut self, incarnation: Incarnation, log: LogWriter) {
+    /// Begins the incarnation after these cuts, which writes this log.
+    pub(crate) fn begin(&mut self, cuts: Cuts, log: LogWriter) {
+        let incarnation = cuts.present();
         let shared = Arc::new(Shared::new(incarnation));
         let epochs = ShardEpochs::new(shared, ONLY_SHARD, self.config.epoch_interval_nanos);
         self.epochs = Epochs::Persistent(Box::new(epochs));
         self.records.log = Some(log);
         self.joined = EpochId::base(incarnation);
+        self.cuts = cuts;
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::schema::FieldType;
 use crate::schema::envelope;
 use crate::seam::{Answer, Committed, Followed, Op, OpId, TableInfo, Tick};
+use segments::cuts::Fate;
 use segments::{EpochId, Place, TableId};
 use std::sync::Arc;
 
@@ -306,8 +307,12 @@ impl Await {
             }
         };
         let horizon = core.horizon();
-        if epoch <= horizon.persistent {
-            return Step::Done(Ok(Answer::Persistent(horizon)));
+        match core.cuts.fate(epoch) {
+            Fate::Lost => return Step::Done(Err(Error::EpochLost { epoch })),
+            Fate::Survived => return Step::Done(Ok(Answer::Persistent(horizon))),
+            Fate::Present if epoch <= horizon.persistent => return Step::Done(Ok(Answer::Persistent(horizon))),
+            // The last is refused below, as one that no commit has joined.
+            Fate::Present | Fate::Unborn => {}
         }
         if let Err(error) = core.check_poison() {
             return Step::Done(Err(error));

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::index::HashConfig;
 use crate::schema::TableHome;
 use segments::blocking::Blocking;
+use segments::cuts::Cuts;
 use segments::log::LogIdentity;
 use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, RunEnd, ScanError, Seen};
 use segments::log::writer::{LogConfig, LogWriter};
@@ -33,31 +34,36 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
     let mut device = Blocking::new(device);
     let choice = read_superblock(&mut device)?;
     let old = choice.superblock.clone();
-    let mut scan = Scan::new(&old, Replay::new(core_for(config, &old), &old));
-    let cut = scan.run(&mut device, &old.cuts)?;
+    let found = find_runs(&mut device, &old)?;
+    let named = cuts_named(&found);
+    let cuts = Cuts::of(&old, &named).map_err(|error| Error::CorruptStore { why: error.to_string() })?;
+    let mut scan = Scan::new(&old, Replay::new(core_for(config, &old), cuts.clone()));
+    let cut = scan.run(&mut device, found, &cuts)?;
 
     if !planted(Mutant::RecoversWithoutFlush) {
         super::flush(&mut device).map_err(|error| failed("the flush before the recovery record", error))?;
     }
     repair_copies(&mut device, &choice).map_err(|error| failed("repairing the superblock's copies", error))?;
-    let mut new = old.with_recovery(cut, 1).map_err(|error| Error::CorruptStore { why: error.to_string() })?;
+    let mut new = next_life(&old, cut, &named)?;
+    let mut cuts_now = cuts.clone().ended(cut);
     if planted(Mutant::RecordsNoCut) {
-        new.cuts = old.cuts.clone();
+        new.cuts.clone_from(&old.cuts);
+        cuts_now = cuts.clone().ended(EpochId::base(old.incarnation));
     }
     if planted(Mutant::KeepsIncarnation) && old.incarnation.0 > 0 {
         (new.cuts, new.incarnation) = (old.cuts.clone(), old.incarnation);
+        cuts_now = cuts;
     }
-    new.retain_cuts(|incarnation| scan.incarnations.contains(&incarnation));
     write_superblock(&mut device, &new).map_err(|error| failed("writing the recovery record", error))?;
 
     let (core, records_dropped) = scan.replay.finish();
-    let engine = begin(core, config, &new, device.pages());
+    let engine = begin(core, config, &new, device.pages(), cuts_now.clone());
     let tables = engine.core.catalog.tables().filter(|table| table.info.id.0 != 0);
     let report = Report {
         domain: new.domain,
         incarnation: new.incarnation,
         cut,
-        cuts: new.cuts.clone(),
+        cuts: cuts_now,
         pages_read: device.pages_read(),
         segments: scan.runs,
         summaries_used: scan.summaries_used,
@@ -67,6 +73,48 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
         end: if scan.ends.is_empty() { "it wrote nothing".to_owned() } else { scan.ends.join("; ") },
     };
     Ok((engine, report))
+}
+
+/// The superblock of the incarnation that begins now.
+pub(super) fn next_life(
+    old: &Superblock,
+    cut: EpochId,
+    named: &BTreeSet<(Incarnation, EpochId)>,
+) -> Result<Superblock, Error> {
+    let is_named = |oldest| named.iter().any(|(_, cut)| *cut == oldest);
+    old.with_recovery(cut, 1, is_named).map_err(|error| match error {
+        SuperblockError::CutsFull { max } => Error::OpensSpent { limit: max as u64 },
+        SuperblockError::IncarnationsSpent { max } => Error::OpensSpent { limit: u64::from(max) },
+        SuperblockError::Empty
+        | SuperblockError::NotAStore
+        | SuperblockError::NoQuorum { .. }
+        | SuperblockError::OtherFormat { .. }
+        | SuperblockError::UnknownFeatures { .. } => Error::CorruptStore { why: error.to_string() },
+    })
+}
+
+/// Every run of segments on the device.
+fn find_runs(device: &mut Blocking<'_>, superblock: &Superblock) -> Result<Vec<FoundRun>, Error> {
+    let found = scan::find_runs(device, &identity_of(superblock)).map_err(scan_failed)?;
+    let last = superblock.incarnation;
+    if let Some(run) = found.iter().find(|run| run.header.incarnation > last) {
+        let why = format!("segment {} is of {:?}, the superblock of {last:?}", run.run.segment, run.header.incarnation);
+        return Err(Error::CorruptStore { why });
+    }
+    Ok(found)
+}
+
+/// The cuts that headers name, each with the incarnation whose headers do.
+fn cuts_named(found: &[FoundRun]) -> BTreeSet<(Incarnation, EpochId)> {
+    found.iter().filter_map(|run| Some((run.header.incarnation, run.header.cut_before?))).collect()
+}
+
+fn identity_of(superblock: &Superblock) -> DeviceIdentity {
+    DeviceIdentity {
+        domain: superblock.domain,
+        salt: superblock.salt,
+        geometry: Geometry::new(superblock.segment_pages),
+    }
 }
 
 /// Makes all four copies whole again before two of them are overwritten: else a crash meanwhile could leave one of the old.
@@ -103,7 +151,7 @@ fn read_superblock(device: &mut Blocking<'_>) -> Result<Choice, Error> {
 }
 
 /// A core without a log yet, into which the old records are replayed.
-fn core_for(config: &Config, superblock: &Superblock) -> Core {
+pub(super) fn core_for(config: &Config, superblock: &Superblock) -> Core {
     let hash = HashConfig { key: superblock.hash_key, fingerprint_bits: config.fingerprint_bits };
     let catalog = Catalog::new(TableHome::Persistent, config.fingerprint_bits);
     let identity = PageIdentity {
@@ -115,8 +163,14 @@ fn core_for(config: &Config, superblock: &Superblock) -> Core {
 }
 
 /// Gives the replayed core its log and its epochs.
-fn begin(mut core: Core, config: &Config, new: &Superblock, device_pages: u64) -> Engine {
-    let identity = LogIdentity { domain: new.domain, salt: new.salt, incarnation: new.incarnation, log: ONLY_SHARD };
+pub(super) fn begin(mut core: Core, config: &Config, new: &Superblock, device_pages: u64, cuts: Cuts) -> Engine {
+    let identity = LogIdentity {
+        domain: new.domain,
+        salt: new.salt,
+        incarnation: new.incarnation,
+        log: ONLY_SHARD,
+        cut_before: cuts.last(),
+    };
     let log = LogWriter::new(LogConfig {
         identity,
         segment_pages: new.segment_pages,
@@ -126,7 +180,7 @@ fn begin(mut core: Core, config: &Config, new: &Superblock, device_pages: u64) -
         pages_max: config.space_pages_max,
         horizon: EpochId::base(new.incarnation),
     });
-    core.begin(new.incarnation, log);
+    core.begin(cuts, log);
     Engine::new(core)
 }
 
@@ -141,8 +195,6 @@ struct Scan {
     identity: DeviceIdentity,
     old: Incarnation,
     replay: Replay,
-    /// Incarnations that have a run on the device: only their cuts are still of use.
-    incarnations: BTreeSet<Incarnation>,
     closes: Vec<Close>,
     /// Persistent epoch of the last incarnation that a summary which was used vouches for: its closes are not looked at.
     vouched: EpochId,
@@ -167,14 +219,9 @@ impl Scan {
     fn new(superblock: &Superblock, replay: Replay) -> Self {
         let base = EpochId::base(superblock.incarnation);
         Self {
-            identity: DeviceIdentity {
-                domain: superblock.domain,
-                salt: superblock.salt,
-                geometry: Geometry::new(superblock.segment_pages),
-            },
+            identity: identity_of(superblock),
             old: superblock.incarnation,
             replay,
-            incarnations: BTreeSet::new(),
             closes: Vec::new(),
             vouched: base,
             announced: base,
@@ -187,18 +234,9 @@ impl Scan {
     }
 
     /// Follows every log, replays what counts, and finds the cut of the last incarnation.
-    fn run(&mut self, device: &mut Blocking<'_>, cuts: &[(Incarnation, EpochId)]) -> Result<EpochId, Error> {
-        let found = scan::find_runs(device, &self.identity).map_err(scan_failed)?;
+    fn run(&mut self, device: &mut Blocking<'_>, found: Vec<FoundRun>, cuts: &Cuts) -> Result<EpochId, Error> {
         let mut logs: BTreeMap<(Incarnation, ShardId), Vec<FoundRun>> = BTreeMap::new();
         for run in found {
-            if run.header.incarnation > self.old {
-                let why = format!(
-                    "segment {} is of {:?}, the superblock of {:?}",
-                    run.run.segment, run.header.incarnation, self.old
-                );
-                return Err(Error::CorruptStore { why });
-            }
-            self.incarnations.insert(run.header.incarnation);
             logs.entry((run.header.incarnation, run.header.log)).or_default().push(run);
         }
         for ((incarnation, _), mut runs) in logs {
@@ -223,10 +261,11 @@ impl Scan {
 
     /// What an earlier incarnation left was counted when it was recovered, and served since: its logs reach its cut for good. A
     /// chain that ends before is damage, of a page or of a whole run, and never the end of what was written.
-    fn check_earlier(&self, cuts: &[(Incarnation, EpochId)]) -> Result<(), Error> {
-        for (incarnation, cut) in cuts {
-            let (reached, base) = (self.reached.get(incarnation), EpochId::base(*incarnation));
-            if *cut > reached.map_or(base, |reached| reached.epoch.max(base)) {
+    fn check_earlier(&self, cuts: &Cuts) -> Result<(), Error> {
+        for cut in cuts.iter() {
+            let incarnation = cut.incarnation();
+            let (reached, base) = (self.reached.get(&incarnation), EpochId::base(incarnation));
+            if cut > reached.map_or(base, |reached| reached.epoch.max(base)) {
                 let end = reached.map_or("none of its segments is there", |reached| &reached.end);
                 let why = format!("{incarnation:?} was persistent up to {cut}, but its log ends before that ({end})");
                 return Err(Error::CorruptStore { why });

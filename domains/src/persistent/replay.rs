@@ -13,10 +13,10 @@ use crate::error::Error;
 use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
 use segments::blocking::Blocking;
+use segments::cuts::{Cuts, Fate};
 use segments::mutants::{Mutant, planted};
 use segments::record::{self, RecordHead, RecordKind};
 use segments::summary::{ItemKind, SummaryItem, SummaryKey};
-use segments::superblock::Superblock;
 use segments::{DeviceError, EpochId, Incarnation, PageNo, Place, TableId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ struct Change {
 /// Rebuilds a core from the records it is shown.
 pub(super) struct Replay {
     core: Core,
-    superblock: Superblock,
+    cuts: Cuts,
     last: Incarnation,
     announced: EpochId,
     waiting: VecDeque<Change>,
@@ -52,10 +52,10 @@ pub(super) struct Replay {
 }
 
 impl Replay {
-    pub(super) fn new(core: Core, superblock: &Superblock) -> Self {
-        let last = superblock.incarnation;
+    pub(super) fn new(core: Core, cuts: Cuts) -> Self {
+        let last = cuts.present();
         let announced = EpochId::base(last);
-        Self { core, superblock: superblock.clone(), last, announced, waiting: VecDeque::new(), dropped: 0 }
+        Self { core, cuts, last, announced, waiting: VecDeque::new(), dropped: 0 }
     }
 
     /// Whether a summary may stand for the data: it keeps hashes for keys, which will do only where a fingerprint is trusted.
@@ -139,7 +139,8 @@ impl Replay {
             self.waiting.push_back(change);
             return Ok(());
         }
-        if of_last || self.superblock.valid(change.epoch) || planted(Mutant::ReplaysPastCut) {
+        let survived = self.cuts.fate(change.epoch) == Fate::Survived;
+        if of_last || survived || planted(Mutant::ReplaysPastCut) {
             return self.apply(device, change);
         }
         Ok(())

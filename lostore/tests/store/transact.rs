@@ -189,12 +189,15 @@ fn a_dropped_pending_detaches() {
 }
 
 #[test]
-fn a_commit_of_a_life_before_is_not_called_persistent() {
+fn a_commit_of_a_life_before_survived_or_is_lost() {
     let (store, _dirents, inodes) = open();
-    let ticket = inodes.insert(inode(1)).unwrap();
+    let kept = inodes.insert(inode(1)).unwrap();
+    store.force().unwrap();
+    let lost = inodes.insert(inode(2)).unwrap();
     store.backend().reopen();
-    assert!(!ticket.is_persistent());
-    assert_eq!(ticket.persistent().unwrap_err().code(), 706);
+    assert!(!lost.is_persistent());
+    assert_eq!(lost.persistent().unwrap_err().code(), 305);
+    assert!(kept.persistent().is_ok());
 }
 
 #[test]

@@ -465,6 +465,7 @@ impl LogWriter {
             incarnation: identity.incarnation,
             log: identity.log,
             first_seq: run.first_seq,
+            cut_before: identity.cut_before,
         }
     }
 

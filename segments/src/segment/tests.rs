@@ -13,7 +13,12 @@ fn header() -> SegmentHeader {
         incarnation: Incarnation(9),
         log: ShardId(3),
         first_seq: 0x3132_3334_3536_3738,
+        cut_before: None,
     }
+}
+
+fn header_with_cut() -> SegmentHeader {
+    SegmentHeader { cut_before: Some(EpochId::new(Incarnation(8), 0x41_4243_4445)), ..header() }
 }
 
 fn page(header: &SegmentHeader) -> [u8; PAGE_BYTES] {
@@ -25,6 +30,7 @@ fn page(header: &SegmentHeader) -> [u8; PAGE_BYTES] {
 #[test]
 fn the_bytes_are_those_of_the_first_version() {
     golden::check("segment", include_str!("../golden/segment.hex"), &page(&header()));
+    golden::check("segment_cut", include_str!("../golden/segment_cut.hex"), &page(&header_with_cut()));
 }
 
 #[test]
@@ -32,6 +38,10 @@ fn header_and_page_agree() {
     let page = page(&header());
     let (read, outer) = SegmentHeader::parse(&page, SALT).expect("it was just sealed");
     assert_eq!(read, header());
+    assert_eq!(
+        SegmentHeader::parse(&self::page(&header_with_cut()), SALT).map(|(read, _)| read),
+        Ok(header_with_cut())
+    );
     assert_eq!((outer.previous, outer.seq, outer.index, outer.epoch.0), (0x0a0b_0c0d, header().first_seq, 0, 0));
     assert!(outer.lies_at(page::domain_mark(header().domain), header().segment, 0));
 }
@@ -53,6 +63,13 @@ fn a_header_that_contradicts_its_page_is_refused() {
         page::payload_mut(&mut page)[at] = if field == "run" || field == "segment_pages" { 0 } else { 0x77 };
         page::seal(&mut page, &outer, SALT);
         assert_eq!(SegmentHeader::parse(&page, SALT), Err(SegmentError::Field { field }), "byte {at}");
+    }
+    for cut in [EpochId::new(Incarnation(9), 1), EpochId::base(Incarnation(8))] {
+        let mut page = page(&header_with_cut());
+        let outer = page::parse(&page, SALT).expect("sealed");
+        page::payload_mut(&mut page)[48..56].copy_from_slice(&cut.0.to_le_bytes());
+        page::seal(&mut page, &outer, SALT);
+        assert_eq!(SegmentHeader::parse(&page, SALT), Err(SegmentError::Field { field: "cut_before" }), "{cut}");
     }
     let mut log = page(&header());
     let outer = page::parse(&log, SALT).expect("sealed");

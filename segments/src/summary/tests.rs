@@ -16,6 +16,7 @@ fn segment() -> SegmentHeader {
         incarnation: Incarnation(9),
         log: ShardId(3),
         first_seq: 1000,
+        cut_before: None,
     }
 }
 

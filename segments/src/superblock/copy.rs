@@ -21,7 +21,7 @@ pub const FORMAT_VERSION: u32 = 1;
 const FIXED_BYTES: usize = 128;
 /// Bytes of a cut: an epoch id, which names its incarnation.
 const CUT_BYTES: usize = 8;
-/// How many cuts a superblock holds: 65 408 bytes of 8.
+/// How many cuts a superblock holds: 65 408 bytes of 8. The oldest make room: headers of segments name them.
 pub const CUTS_MAX: usize = (SUPERBLOCK_COPY_BYTES - FIXED_BYTES) / CUT_BYTES;
 
 const MAGIC: Field = Field::new(0, 8, "magic");
@@ -64,7 +64,7 @@ pub(crate) const LAYOUT: [Field; 18] = [
 ];
 
 const _: () = assert!(tiled(&LAYOUT) == SUPERBLOCK_COPY_BYTES, "the fields are the copy");
-const _: () = assert!(CUTS_MAX == 8176, "8176 opens, if no cut is ever dropped");
+const _: () = assert!(CUTS_MAX == 8176, "as the format says");
 
 /// The bytes of a copy.
 pub(super) fn encode(superblock: &Superblock, copy: u8) -> Frames {

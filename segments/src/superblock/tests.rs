@@ -12,7 +12,7 @@ fn superblock(sequence: u64) -> Superblock {
         salt: 0x5a17_5a17,
         hash_key: *b"sixteen bytes of",
         segment_pages: 16_384,
-        features: Features { compatible: 0x80, ..Features::KNOWN },
+        features: Features { compatible: 0x80, ..Features::default() },
         incarnation: Incarnation(9),
         shards: 4,
         cuts: vec![cut(0, 0), cut(3, 77), cut(8, 0x41_4243_4445)],
@@ -249,40 +249,41 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
-fn what_counts_is_the_present_incarnation_and_what_is_up_to_a_cut() {
-    let superblock = superblock(5);
-    let epoch = |incarnation, counter| EpochId::new(Incarnation(incarnation), counter);
-    let counts = [(9, 0), (9, 1 << 39), (3, 1), (3, 77), (8, 0x41_4243_4445)];
-    let does_not = [(3, 78), (8, 0x41_4243_4446), (0, 1), (1, 1), (4, 1), (10, 1)];
-    assert!(counts.iter().all(|(incarnation, counter)| superblock.valid(epoch(*incarnation, *counter))));
-    assert!(!does_not.iter().any(|(incarnation, counter)| superblock.valid(epoch(*incarnation, *counter))));
-}
-
-#[test]
 fn a_recovery_adds_the_cut_and_begins_the_next_incarnation() {
     let first = Superblock::formatted(DomainId(1), 2, [3; 16], 64, 1);
-    let next = first.with_recovery(EpochId::base(Incarnation(0)), 3).expect("there is room");
+    let next = first.with_recovery(EpochId::base(Incarnation(0)), 3, |_| false).expect("there is room");
     assert_eq!((next.incarnation, next.sequence, next.shards), (Incarnation(1), 2, 3));
-    assert_eq!(next.cuts, [(Incarnation(0), EpochId::base(Incarnation(0)))]);
-    assert_eq!(choose(&image(&next)).map(|choice| choice.superblock), Ok(next));
+    assert_eq!((next.cuts.len(), next.features.incompatible), (0, 0), "it left nothing");
+    let cut = EpochId::new(Incarnation(1), 5);
+    let third = next.with_recovery(cut, 1, |_| false).expect("there is room");
+    assert_eq!((&third.cuts[..], third.features.incompatible), (&[(Incarnation(1), cut)][..], 1));
+    assert_eq!(choose(&image(&third)).map(|choice| choice.superblock), Ok(third));
 }
 
 #[test]
-fn the_cuts_fill_the_superblock_exactly_and_can_be_dropped() {
+fn the_oldest_cut_makes_room_only_if_a_segment_names_it() {
     let mut full = Superblock::formatted(DomainId(1), 2, [3; 16], 64, 1);
-    let mut opens = 0;
-    let error = loop {
-        match full.with_recovery(EpochId::new(full.incarnation, 5), 1) {
-            Ok(next) => full = next,
-            Err(error) => break error,
-        }
-        opens += 1;
-    };
-    assert_eq!((opens, error), (CUTS_MAX, SuperblockError::CutsFull { max: CUTS_MAX }));
+    full.incarnation = Incarnation(1);
+    let cut = |incarnation| EpochId::new(Incarnation(incarnation), 5);
+    for _ in 0..CUTS_MAX {
+        full = full.with_recovery(cut(full.incarnation.0), 1, |_| false).expect("there is room");
+    }
     assert_eq!(choose(&image(&full)).map(|choice| choice.superblock), Ok(full.clone()));
-    full.retain_cuts(|incarnation| incarnation.0 == 7);
-    assert_eq!(full.cuts, [(Incarnation(7), EpochId::new(Incarnation(7), 5))]);
-    assert!(full.with_recovery(EpochId::base(full.incarnation), 1).is_ok());
+    let present = full.incarnation.0;
+    let unnamed = full.with_recovery(cut(present), 1, |_| false);
+    assert_eq!(unnamed, Err(SuperblockError::CutsFull { max: CUTS_MAX }));
+    let next = full.with_recovery(cut(present), 1, |oldest| oldest == cut(1)).expect("the oldest goes");
+    assert_eq!((next.cuts.len(), next.cuts[0].1, next.cuts[CUTS_MAX - 1].1), (CUTS_MAX, cut(2), cut(present)));
+    let nothing = full.with_recovery(EpochId::base(full.incarnation), 1, |_| false).expect("it needs no room");
+    assert_eq!(nothing.cuts, full.cuts);
+}
+
+#[test]
+fn incarnations_end_with_an_error() {
+    let mut last = Superblock::formatted(DomainId(1), 2, [3; 16], 64, 1);
+    last.incarnation = Incarnation(INCARNATION_MAX);
+    let spent = last.with_recovery(EpochId::base(last.incarnation), 1, |_| true);
+    assert_eq!(spent, Err(SuperblockError::IncarnationsSpent { max: INCARNATION_MAX }));
 }
 
 proptest! {

@@ -87,7 +87,8 @@ impl Engine for Persistent {
 
     fn open(&self, device: &mut dyn Device, _now: Tick) -> Result<(Self::Domain, Opened), Error> {
         let (domain, report) = persistent::open(device, &self.config)?;
-        let cuts = report.cuts.iter().map(|(_, cut)| *cut).chain([report.cut]).collect();
+        let earlier = (0..report.cut.incarnation().0).map(Incarnation);
+        let cuts = earlier.filter_map(|ended| report.cuts.cut_of(ended)).chain([report.cut]).collect();
         Ok((Box::new(domain), Opened { incarnation: report.incarnation, cuts }))
     }
 

@@ -1,8 +1,9 @@
 //! The real daemon as a process of its own: killed a hundred times under load, and fed what no client sends.
 
 use crate::process::Daemon;
+use domains::{Answer, Op};
 use lostore::schema::{TableHome, TableKind};
-use lostore::{AnyBackend, EpochId, PutOptions, RawTable, plain_spec};
+use lostore::{AnyBackend, Backend, EpochId, Error, Incarnation, PutOptions, RawTable, plain_spec};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -161,4 +162,35 @@ fn bad_input_costs_only_its_own_connection() {
         assert_eq!(table.get(&key).unwrap().unwrap().value, b"still here");
     }
     assert_eq!(table.iter().count(), 60);
+}
+
+/// A commit of the daemon that was killed survived or is lost; the next one tells which, and knows what has not been yet.
+#[test]
+fn the_next_daemon_tells_what_became_of_an_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let first = Daemon::start(&path);
+    let table = first.connect().create_raw("t", plain_spec(TableKind::Hash, TableHome::Persistent)).unwrap();
+    let mut txn = table.store().txn();
+    txn.raw(&table).insert(b"a", b"1", PutOptions::default()).unwrap();
+    let ticket = txn.commit().unwrap();
+    let kept = ticket.epoch();
+    ticket.persistent().unwrap();
+    first.kill();
+
+    let next = Daemon::start(&path);
+    let (store, cut) = (next.connect(), next.cut());
+    assert!(cut >= kept, "{cut} {kept}");
+    let tells = |epoch| {
+        let pending = store.backend().start(Op::Await { epoch }).unwrap();
+        store.backend().wait(pending)
+    };
+    for survived in [kept, cut] {
+        assert!(matches!(tells(survived), Ok(Answer::Persistent(_))), "{survived}");
+    }
+    let lost = cut.next();
+    assert!(matches!(tells(lost), Err(Error::Domain(domains::Error::EpochLost { epoch })) if epoch == lost));
+    for unborn in [EpochId::new(Incarnation(2), 1000), EpochId::new(Incarnation(3), 1)] {
+        assert_eq!(tells(unborn).unwrap_err().code(), 301, "{unborn}");
+    }
 }

@@ -67,8 +67,7 @@ fn cut(facts: &Facts, horizon: Horizon, known: Option<Known>) -> Cut {
     if incarnation == horizon.incarnation {
         return Cut::Running;
     }
-    let found = facts.cuts.iter().find(|(ended, _)| *ended == incarnation);
-    found.map_or(Cut::Unknown, |(_, cut)| Cut::At(cut.0))
+    facts.cuts.cut_of(incarnation).map_or(Cut::Unknown, |cut| Cut::At(cut.0))
 }
 
 /// The client's name and version, without what would disturb a terminal or a log.

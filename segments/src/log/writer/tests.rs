@@ -13,7 +13,8 @@ const DOMAIN: DomainId = DomainId(5);
 const INCARNATION: Incarnation = Incarnation(3);
 
 fn config(segment_pages: u32) -> LogConfig {
-    let identity = LogIdentity { domain: DOMAIN, salt: SALT, incarnation: INCARNATION, log: ShardId(0) };
+    let identity =
+        LogIdentity { domain: DOMAIN, salt: SALT, incarnation: INCARNATION, log: ShardId(0), cut_before: None };
     LogConfig {
         identity,
         segment_pages,

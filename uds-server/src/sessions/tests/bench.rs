@@ -5,6 +5,7 @@ use crate::session::Facts;
 use crate::sessions::{Connection, Round, Sessions};
 use domains::{Answer, Error, Horizon, Op, Tick};
 use domains::{Capabilities, Committed, Domain, OpId, Pair, Persistence, Versions};
+use segments::cuts::Cuts;
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -152,7 +153,7 @@ pub(super) fn said(outcome: Outcome<'_>) -> Result<String, u16> {
 impl Bench {
     pub(super) fn new(limits: Limits) -> Self {
         let capabilities = Fake::default().capabilities();
-        let cuts = vec![(Incarnation(1), EpochId::new(Incarnation(1), 9))];
+        let cuts = Cuts::none(Incarnation(1)).ended(EpochId::new(Incarnation(1), 9));
         let facts = Facts { server_id: [7; 16], capabilities, cuts, limits };
         Self { sessions: Sessions::new(facts), domain: Fake::default(), now: Tick::default() }
     }
