@@ -1,5 +1,6 @@
 //! What an engine is told at open. Plain values; defaults suit a service on a small machine.
 
+use crate::error::Error;
 use segments::limits::SEGMENT_PAGES_DEFAULT;
 
 /// Settings of a persistent or volatile domain.
@@ -32,5 +33,22 @@ impl Default for Config {
             fingerprint_bits: 64,
             zero_pages: 1_024,
         }
+    }
+}
+
+/// The widest fingerprint: as many bits as an index compares.
+const FINGERPRINT_BITS_MAX: u8 = 64;
+
+impl Config {
+    /// Whether an engine can run with this.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] names the setting that is out of its bounds.
+    pub fn check(&self) -> Result<(), Error> {
+        if !(1..=FINGERPRINT_BITS_MAX).contains(&self.fingerprint_bits) {
+            let (value, limit) = (u64::from(self.fingerprint_bits), u64::from(FINGERPRINT_BITS_MAX));
+            return Err(Error::Limit { what: "the bits of a fingerprint (at least 1)", value, limit });
+        }
+        Ok(())
     }
 }

@@ -58,8 +58,9 @@ pub struct Report {
 /// Formats a device that has never been written.
 ///
 /// # Errors
-/// When the device holds anything, or fails.
+/// When a setting is out of its bounds, or the device holds anything, or fails.
 pub fn format(device: &mut dyn Device, config: &Config, entropy: Entropy) -> Result<(), Error> {
+    config.check()?;
     let limits = segments::limits::SEGMENT_PAGES_MIN;
     if config.segment_pages < limits {
         let (value, limit) = (u64::from(config.segment_pages), u64::from(limits));
@@ -77,9 +78,10 @@ pub fn format(device: &mut dyn Device, config: &Config, entropy: Entropy) -> Res
 /// Opens a formatted device: recovers, and begins the next incarnation.
 ///
 /// # Errors
-/// When the device is not a store, is damaged below an announced epoch, or fails. Nothing has been answered then, and another
+/// When a setting is out of its bounds, or the device is not a store, is damaged below an announced epoch, or fails. Nothing has been answered then, and another
 /// open starts from the same state.
 pub fn open(device: &mut dyn Device, config: &Config) -> Result<(Engine, Report), Error> {
+    config.check()?;
     recovery::recover(device, config)
 }
 

@@ -195,20 +195,22 @@ impl Options {
     }
 
     /// A volatile domain for the calling thread: empty, and never persistent.
-    #[must_use]
-    pub fn volatile_inline(&self) -> Inline {
-        let engine = domains::volatile::open(&self.config, entropy().hash_key);
-        Inline::new(engine, Box::new(MemoryDevice::new(0)))
+    ///
+    /// # Errors
+    /// When the settings are out of bounds.
+    pub fn volatile_inline(&self) -> Result<Inline, Error> {
+        let engine = domains::volatile::open(&self.config, entropy().hash_key)?;
+        Ok(Inline::new(engine, Box::new(MemoryDevice::new(0))))
     }
 
     /// As [`Self::volatile_inline`], on a thread of its own.
     ///
     /// # Errors
-    /// When no thread can be started.
+    /// When the settings are out of bounds, or no thread can be started.
     pub fn volatile(&self) -> Result<Shared, Error> {
         let config = self.config.clone();
         Shared::start(&self.shard, move || {
-            let engine = domains::volatile::open(&config, entropy().hash_key);
+            let engine = domains::volatile::open(&config, entropy().hash_key)?;
             Ok((engine, DevicePort::new(MemoryDevice::new(0)), NoFront::default()))
         })
     }

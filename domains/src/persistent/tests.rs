@@ -182,6 +182,24 @@ fn damage(device: &mut MemoryDevice, page: u64) {
     device.wait(&mut Vec::new());
 }
 
+/// A setting that comes from a file or a command line is answered, not asserted.
+#[test]
+fn a_fingerprint_of_no_bits_or_too_many_is_refused() {
+    let mut bench = Bench::new(tiny());
+    let entropy = Entropy { domain: DomainId(7), salt: 3, hash_key: [9; 16] };
+    for fingerprint_bits in [0, 65, 255] {
+        let config = Config { fingerprint_bits, ..tiny() };
+        let mut blank = MemoryDevice::new(0);
+        let errors = [
+            format(&mut blank, &config, entropy).unwrap_err(),
+            open(&mut bench.device, &config).unwrap_err(),
+            crate::volatile::open(&config, [1; 16]).unwrap_err(),
+        ];
+        assert!(errors.iter().all(|error| error.code() == 301), "{errors:?}");
+        assert_eq!(blank.pages(), 0, "nothing was written");
+    }
+}
+
 /// A log that was recovered once, and served, does not shrink: if it does, the open says so instead of serving what is left.
 #[test]
 fn damage_in_the_log_of_an_earlier_incarnation_is_no_end() {

@@ -81,7 +81,7 @@ fn memory_and_volatile_stores_need_no_directory() {
     let id = table(&store);
     assert_eq!(put(&store, id, b"k", Level::Persistent), Persistence::Persistent);
     assert!(has(&store, id, b"k"));
-    assert!(!options.volatile_inline().capabilities().persistence);
+    assert!(!options.volatile_inline().unwrap().capabilities().persistence);
 }
 
 #[track_caller]

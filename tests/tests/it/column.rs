@@ -86,7 +86,7 @@ pub(crate) const COLUMNS: &[Maker] = &[
 ];
 
 fn volatile() -> Bench {
-    Bench::new(domains::volatile::open(&tiny(), [0x5A; 16]), MemoryDevice::new(0))
+    Bench::new(domains::volatile::open(&tiny(), [0x5A; 16]).expect("the settings are in bounds"), MemoryDevice::new(0))
 }
 
 /// The persistent domain on a device in memory.
