@@ -24,7 +24,7 @@ pub(crate) mod table;
 
 use crate::error::Error;
 use crate::seam::{Answer, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
-use find::{Known, Located};
+use find::{Known, Located, Want};
 use ops::{Machine, Need, Running, Step};
 use segments::mutants::{Mutant, planted};
 use segments::{Completion, EpochId, Place, Request, TableId, Tag};
@@ -102,7 +102,16 @@ impl Engine {
     /// Whether nothing is running, unpersistent or with the device.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.core.is_settled() && self.free.len() == self.running.len()
+        self.core.is_settled() && self.core.leaving.is_empty() && self.free.len() == self.running.len()
+    }
+
+    /// Memory of the records that commits hold.
+    #[cfg(test)]
+    pub(crate) fn compared_bytes(&self) -> usize {
+        let machines = self.running.iter().flatten().map(|running| &running.machine);
+        let known =
+            machines.map(|machine| if let Machine::Commit(commit) = machine { commit.known.bytes() } else { 0 });
+        known.sum()
     }
 
     fn start(&mut self, id: OpId, machine: Machine, now: Tick) {
@@ -148,13 +157,16 @@ impl Engine {
                 }
             }
             Step::Wait(Need::Turn) => {}
+            Step::Wait(Need::Again) => self.ready.push_back(slot),
             Step::Wait(Need::Persistent(epoch)) => self.persistent.entry(epoch).or_default().push(slot),
         }
         self.running[slot as usize] = Some(running);
     }
 
+    /// Steps each operation that is ready once; one that wants another step is ready again in the next turn.
     fn step_ready(&mut self, now: Tick) {
-        while let Some(slot) = self.ready.pop_front() {
+        for _ in 0..self.ready.len() {
+            let slot = self.ready.pop_front().expect("nothing but this takes from what is ready");
             self.step(slot, now);
         }
     }
@@ -267,7 +279,8 @@ impl Domain for Engine {
         see: &mut dyn FnMut(Option<PairRef<'_>>),
     ) -> Result<Seen, Error> {
         let known = Known::default();
-        match self.core.locate(self.core.table(table)?, key, &known, true, now)? {
+        let table = self.core.table(table)?;
+        match self.core.locate(table, self.core.sought(table, key), &known, Want::Record, now)? {
             Located::Present { found, .. } => {
                 let found = found.expect("the record was asked for");
                 see(Some(PairRef { value: found.value(), version: found.version }));
@@ -284,6 +297,10 @@ impl Domain for Engine {
         self.tell_persistent();
         self.step_ready(now);
         self.step_commits(now);
+        let leaving = self.core.dismantle();
+        if leaving || !self.ready.is_empty() {
+            return Some(now);
+        }
         let wake = self.core.next_wake()?;
         Some(Tick { nanos: wake, unix_ms: now.unix_ms })
     }

@@ -2,7 +2,8 @@
 //!
 //! Contract:
 //! * operations submitted in one turn may be answered in any order; each is answered exactly once;
-//! * an operation that needs no device is answered at once, within `submit`;
+//! * an operation that needs no device is answered at once, within `submit`; but an iteration that has met thousands of expired
+//!   pairs and nothing else goes on in the turns that follow;
 //! * what a domain cannot promise ([`Capabilities`]) it refuses with [`ErrorKind::Unsupported`](crate::ErrorKind), never ignores;
 //! * a commit is one indivisible turn: every compare holds and every update is applied, or nothing is.
 
@@ -293,9 +294,10 @@ pub struct Status {
     pub poisoned: Option<String>,
     /// Its tables, the catalog included.
     pub tables: Vec<TableStatus>,
-    /// Segments of the device, and how many are free.
+    /// Segments of the device.
     pub segments: u32,
-    /// Free ones among them.
+    /// Of them, those that were taken ahead of the log and hold nothing yet. Segments that hold only dead records are not free:
+    /// they are not given back yet.
     pub segments_free: u32,
     /// Pages of the device.
     pub device_pages: u64,
@@ -368,7 +370,7 @@ pub trait Domain {
     /// Up to where it is persistent.
     fn horizon(&self) -> Horizon;
 
-    /// Starts an operation; whatever needs no device is answered within the call.
+    /// Starts an operation; what needs no device is answered within the call, long ways through expired pairs excepted.
     fn submit(&mut self, id: OpId, op: Op, now: Tick);
 
     /// Looks a key up and shows the pair in place, without an operation, when memory alone can answer.

@@ -196,7 +196,8 @@ impl<D: Driven, V: Device> Core<D, V> {
 
     /// Waits for whatever may bring the answer nearer, and says how to wait the next time.
     fn rest(&mut self, now: Tick, park: Park, waiting: &RefCell<Slots<Waiting>>) -> Park {
-        if park == Park::No {
+        // The engine wants another turn at once: it works in slices, and there is nothing to wait for.
+        if park == Park::No || self.is_due(now) {
             return park;
         }
         if self.device.in_flight() > 0 {

@@ -150,6 +150,23 @@ impl RecordHead<'_> {
             RecordKind::Pair | RecordKind::Tombstone => None,
         }
     }
+
+    /// The value out of the record's bytes, its checksum and the padding behind it checked.
+    ///
+    /// # Errors
+    /// If there are too few bytes, or they are not what was written.
+    pub fn check_value<'b>(&self, bytes: &'b [u8]) -> Result<&'b [u8], RecordError> {
+        let whole = part(bytes, self.record_bytes)?;
+        let (value, padding) = whole[self.value_at..].split_at(self.value_bytes);
+        let expected = checksum(0, value);
+        if self.value_crc != expected {
+            return Err(RecordError::ValueChecksum { expected, found: self.value_crc });
+        }
+        if !is_zero(padding) {
+            return Err(RecordError::Field { field: "padding" });
+        }
+        Ok(value)
+    }
 }
 
 impl RecordKind {
@@ -292,15 +309,7 @@ pub fn head(bytes: &[u8]) -> Result<RecordHead<'_>, RecordError> {
 /// If the bytes do not begin with a whole record that this version could have written.
 pub fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), RecordError> {
     let head = head(bytes)?;
-    let whole = part(bytes, head.record_bytes)?;
-    let (value, padding) = whole[head.value_at..].split_at(head.value_bytes);
-    let expected = checksum(0, value);
-    if head.value_crc != expected {
-        return Err(RecordError::ValueChecksum { expected, found: head.value_crc });
-    }
-    if !is_zero(padding) {
-        return Err(RecordError::Field { field: "padding" });
-    }
+    let value = head.check_value(bytes)?;
     let record = Record {
         kind: head.kind,
         table: head.table,

@@ -28,6 +28,9 @@ const NAME_BYTES_MAX: usize = 255;
 /// Most addresses of one reservation: a block that a client keeps.
 pub(crate) const RESERVE_MAX: u32 = 1024;
 
+/// Pairs of a destroyed table whose memory one turn gives back, or a part of the index more: about as many microseconds.
+const DISMANTLED_PAIRS_MIN: usize = 4_096;
+
 /// All tables, by id and by name.
 #[derive(Debug)]
 pub(crate) struct Catalog {
@@ -82,21 +85,24 @@ impl Catalog {
         self.tables.values()
     }
 
-    /// Takes a change of table 0 in this epoch over: a table that came, went, got another name or more fields.
-    pub(crate) fn changed(&mut self, key: &[u8], record: Option<&[u8]>, epoch: EpochId) -> Result<(), &'static str> {
+    /// Takes a change of table 0 in this epoch over: a table that came, went, got another name or more fields. Returns the one
+    /// that went.
+    pub(crate) fn changed(
+        &mut self,
+        key: &[u8],
+        record: Option<&[u8]>,
+        epoch: EpochId,
+    ) -> Result<Option<Table>, &'static str> {
         self.changes += 1;
         if key == NEXT_ID_KEY {
             let bytes = record.and_then(|record| record.try_into().ok()).ok_or("the next table id is not a number")?;
             self.next_id = self.next_id.max(u32::from_le_bytes(bytes));
-            return Ok(());
+            return Ok(None);
         }
         let name = std::str::from_utf8(key).map_err(|_| "a table's name is not text")?;
         match record {
-            Some(record) => self.put(name, record, epoch),
-            None => {
-                self.drop_name(name);
-                Ok(())
-            }
+            Some(record) => self.put(name, record, epoch).map(|()| None),
+            None => Ok(self.drop_name(name)),
         }
     }
 
@@ -114,11 +120,10 @@ impl Catalog {
     }
 
     /// A name goes. The table goes with it, unless it has got another name in the same commit.
-    fn drop_name(&mut self, name: &str) {
-        let Some(id) = self.names.remove(name) else { return };
-        if self.tables.get(&id).is_some_and(|table| table.info.name == name) {
-            self.tables.remove(&id);
-        }
+    fn drop_name(&mut self, name: &str) -> Option<Table> {
+        let id = self.names.remove(name)?;
+        let goes = self.tables.get(&id).is_some_and(|table| table.info.name == name);
+        if goes { self.tables.remove(&id) } else { None }
     }
 }
 
@@ -135,21 +140,31 @@ fn decode(record: &[u8]) -> Result<(TableId, TableSpec), &'static str> {
 }
 
 impl Core {
-    /// Lets a commit's change of table 0 take effect.
+    /// Lets a commit's change of table 0 take effect. Of a table that goes, name and id are gone at once, and its memory goes in
+    /// the turns that follow ([`Core::dismantle`]).
     pub(crate) fn catalog_changed(&mut self, key: &[u8], record: Option<&[u8]>, epoch: EpochId) {
-        let dropped = match record {
-            Some(_) => None,
-            None => std::str::from_utf8(key).ok().and_then(|name| self.catalog.by_name(name)),
-        };
-        if let Some(table) = dropped.and_then(|id| self.catalog.table(id)) {
-            let renamed = std::str::from_utf8(key).is_ok_and(|name| table.info.name != name);
-            if !renamed && table.home() == TableHome::Volatile {
-                for loc in table.locs() {
-                    self.records.heap.take(loc);
-                }
+        let gone = self.catalog.changed(key, record, epoch).expect("a commit of the engine's own is well formed");
+        self.leaving.extend(gone);
+    }
+
+    /// Gives back some of the memory of tables that were destroyed; says whether there is more. One call takes parts of an index
+    /// until they had so many pairs, so that a table of any size holds nobody up.
+    pub(crate) fn dismantle(&mut self) -> bool {
+        let (mut pairs, mut locs) = (0, Vec::new());
+        while pairs < DISMANTLED_PAIRS_MIN {
+            let Some(table) = self.leaving.last_mut() else { return false };
+            if !table.dismantle(&mut locs) {
+                self.leaving.pop();
+                continue;
             }
+            // An empty part costs something too.
+            pairs += locs.len() + 1;
+            if table.home() == TableHome::Volatile {
+                locs.iter().for_each(|&loc| self.records.heap.take(loc));
+            }
+            locs.clear();
         }
-        self.catalog.changed(key, record, epoch).expect("a commit of the engine's own is well formed");
+        true
     }
 
     /// Every table of the user's whose id may be told, by name.

@@ -7,7 +7,7 @@
 
 use super::catalog::CATALOG;
 use super::core::{Core, Old};
-use super::find::{Known, Located};
+use super::find::{Known, Located, Want};
 use super::ops::{Need, READ_PAGES_AT_ONCE, Step, answer_of};
 use super::table::Index;
 use crate::error::{Error, Failure};
@@ -53,6 +53,8 @@ pub(crate) struct Commit {
     /// Whether it changes anything at all: then commits sent after it are not applied before it.
     changes: bool,
     pub(crate) known: Known,
+    /// The first part whose record had to be read last: those before it need not be looked at until all have come.
+    read_from: usize,
     pub(crate) failed: Option<Error>,
     state: State,
     /// The operation on tables that this set was made of, and how often the catalog had changed then.
@@ -98,7 +100,8 @@ impl Commit {
             need,
             persistent,
             changes,
-            known: Known::default(),
+            known: Known::of_heads(),
+            read_from: 0,
             failed: None,
             state: State::Checking,
             made_of: None,
@@ -179,42 +182,49 @@ impl Commit {
         Ok(Ok(self.apply(core, now, &olds)))
     }
 
-    /// Verifies every compare; says what each key's pair is now, or which records must be read to know.
-    fn check(&self, core: &mut Core, now: Tick) -> Result<Result<SmallVec<[Old; 4]>, Vec<Place>>, Error> {
-        let (mut olds, mut unread, mut pages) = (SmallVec::new(), Vec::new(), 0);
-        let mut failures = Vec::new();
-        for (number, part) in self.set.parts().enumerate() {
-            match self.check_one(core, &part, now)? {
-                Checked::Holds(old) => olds.push(old),
-                Checked::Unread(place) => {
-                    if !unread.contains(&place) {
-                        pages += place.pages();
-                        unread.push(place);
+    /// Verifies every compare; says what each key's pair is now, or which records must be read to know. When reads have come it
+    /// goes on where they were missing, and once none is missing any more it looks at everything afresh.
+    fn check(&mut self, core: &Core, now: Tick) -> Result<Result<SmallVec<[Old; 4]>, Vec<Place>>, Error> {
+        loop {
+            let from = core::mem::take(&mut self.read_from);
+            let (mut olds, mut unread, mut pages) = (SmallVec::new(), Vec::new(), 0);
+            let mut failures = Vec::new();
+            for number in from..self.set.len() {
+                let part = self.set.part(number).expect("the set has so many parts");
+                match self.check_one(core, &part, now)? {
+                    Checked::Holds(old) => olds.push(old),
+                    Checked::Unread(place) => {
+                        if unread.is_empty() {
+                            self.read_from = number;
+                        }
+                        if !unread.contains(&place) {
+                            pages += place.pages();
+                            unread.push(place);
+                        }
+                        if unread.len() == READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
+                            break;
+                        }
                     }
-                    if unread.len() == READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
-                        // The checks start afresh when these have come, so what follows need not be looked at now.
-                        break;
+                    Checked::Fails { found } => {
+                        let part = u32::try_from(number).expect("a set has at most 65,536 parts");
+                        failures.push(Failure { part, found });
                     }
-                }
-                Checked::Fails { found } => {
-                    let part = u32::try_from(number).expect("a set has at most 65,536 parts");
-                    failures.push(Failure { part, found });
                 }
             }
+            match (unread.is_empty(), from, failures.is_empty()) {
+                (false, _, _) => return Ok(Err(unread)),
+                (true, 0, true) => return Ok(Ok(olds)),
+                (true, 0, false) => return Err(Error::CompareFailed { failures }),
+                (true, _, _) => {}
+            }
         }
-        if !unread.is_empty() {
-            return Ok(Err(unread));
-        }
-        if !failures.is_empty() {
-            return Err(Error::CompareFailed { failures });
-        }
-        Ok(Ok(olds))
     }
 
     fn check_one(&self, core: &Core, part: &Part<'_>, now: Tick) -> Result<Checked, Error> {
         let table = core.table(part.table)?;
-        let wants_version = matches!(part.expect, Expect::At(_) | Expect::Never);
-        let mut located = core.locate(table, part.key, &self.known, wants_version, now)?;
+        let sought = core.sought(table, part.key);
+        let want = if matches!(part.expect, Expect::At(_) | Expect::Never) { Want::Head } else { Want::Place };
+        let mut located = core.locate(table, sought, &self.known, want, now)?;
         let holds = match (&located, part.expect) {
             (Located::Unread { place }, _) => return Ok(Checked::Unread(*place)),
             (_, Expect::Never) => false,
@@ -228,7 +238,7 @@ impl Commit {
         if !holds {
             // The answer names the version that is there, so the record itself is wanted now.
             if matches!(located, Located::Present { found: None, .. }) {
-                located = core.locate(table, part.key, &self.known, true, now)?;
+                located = core.locate(table, sought, &self.known, Want::Head, now)?;
             }
             return Ok(match located {
                 Located::Unread { place } => Checked::Unread(place),
@@ -243,17 +253,20 @@ impl Commit {
                 return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want });
             }
         }
+        let hash = sought.hash;
         Ok(Checked::Holds(match located {
             Located::Present { loc, found } => {
-                let mean = table.record_bytes / table.pairs().max(1);
                 let found = match found {
-                    Some(found) => Some(found.record_bytes()),
-                    None => core.found_at(table, loc, &self.known).ok().flatten().map(|found| found.record_bytes()),
+                    Some(found) => Some(found.record_bytes),
+                    None => {
+                        let found = core.found_at(table, loc, &self.known, Want::Head);
+                        found.ok().flatten().map(|found| found.record_bytes)
+                    }
                 };
-                Old { loc: Some(loc), bytes: found.unwrap_or(mean) }
+                Old { hash, loc: Some(loc), bytes: found.unwrap_or_else(|| table.record_bytes_mean()) }
             }
-            Located::Expired { loc } => Old { loc: Some(loc), bytes: table.record_bytes / table.pairs().max(1) },
-            Located::Absent | Located::Unread { .. } => Old::default(),
+            Located::Expired { loc } => Old { hash, loc: Some(loc), bytes: table.record_bytes_mean() },
+            Located::Absent | Located::Unread { .. } => Old { hash, ..Old::default() },
         }))
     }
 

@@ -5,12 +5,13 @@
 
 use super::cache::Cache;
 use super::catalog::Catalog;
+use super::find::Sought;
 use super::heap::Heap;
 use super::records::{PageIdentity, Records};
-use super::table::Index;
+use super::table::Table;
 use crate::config::Config;
 use crate::error::Error;
-use crate::index::{HashConfig, Loc};
+use crate::index::{HashConfig, KeyHash, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Capabilities, Horizon, Tick};
 use segments::cuts::Cuts;
@@ -40,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     pub(crate) hash: HashConfig,
     pub(crate) catalog: Catalog,
+    /// Tables that were destroyed, on their way out of memory.
+    pub(crate) leaving: Vec<Table>,
     pub(crate) records: Records,
     pub(crate) epochs: Epochs,
     pub(crate) counters: Counters,
@@ -79,6 +82,7 @@ impl Core {
         Self {
             hash,
             catalog,
+            leaving: Vec::new(),
             records: Records { log: None, heap: Heap::default(), cache, identity },
             epochs: Epochs::Volatile,
             counters: Counters::default(),
@@ -275,8 +279,7 @@ impl Core {
         let new = match entry.home() {
             TableHome::Persistent => {
                 let log = self.records.log.as_mut().expect("a persistent domain has a log");
-                let hashed = matches!(entry.index, Index::Hash(_)).then(|| self.hash.hash(record.key).0);
-                let place = log.append(record.version.epoch, record, hashed);
+                let place = log.append(record.version.epoch, record, old.hash.map(|hash| hash.0));
                 is_pair.then(|| place.into())
             }
             TableHome::Volatile => {
@@ -292,13 +295,15 @@ impl Core {
         };
         entry.expires |= record.expires_ms.is_some();
         entry.record_bytes = (entry.record_bytes + if is_pair { bytes as u64 } else { 0 }).saturating_sub(old.bytes);
-        entry.point(&self.hash, record.key, old.loc, new);
+        entry.point(Sought { key: record.key, hash: old.hash }, old.loc, new);
     }
 }
 
 /// What a key's pair is before a commit changes it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Old {
+    /// The key's hash, in a hash table.
+    pub(crate) hash: Option<KeyHash>,
     pub(crate) loc: Option<Loc>,
     /// Its record's bytes, or the table's mean where the record is not in memory.
     pub(crate) bytes: u64,

@@ -1,38 +1,79 @@
 //! Finding a pair: from a key through the index to the record that has this very key.
 //!
 //! Contract: a result is exact. A fingerprint only names candidates; what is returned had its key compared. The one exception is
-//! a full fingerprint where only presence matters (`record` not wanted): 73 bits of a keyed hash stand for the key then
+//! a full fingerprint where only presence matters ([`Want::Place`]): 73 bits of a keyed hash stand for the key then
 //! (architecture D6; odds below 2^-13 that any two of 10^9 keys ever meet), so that an overwrite never reads what it replaces.
 
 use super::core::Core;
 use super::records::place_of;
 use super::table::{Index, Table};
 use crate::error::Error;
-use crate::index::{Address, Loc};
+use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Pair, Tick};
-use segments::record::{self, EXPIRY_BYTES, RECORD_HEADER_BYTES};
+use segments::record::{self, RecordKind};
 use segments::{Place, TableId, Version};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// How much of a pair's record is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Want {
+    /// Nothing: whether and where the pair is. Where pairs may expire that takes the head all the same.
+    Place,
+    /// Everything but the value: key, version, expiry, length.
+    Head,
+    /// All of it, the value's checksum checked.
+    Record,
+}
+
+/// A key on its way through the engine, with the hash that a hash table needs: computed once an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought<'k> {
+    pub(crate) key: &'k [u8],
+    /// In hash tables only.
+    pub(crate) hash: Option<KeyHash>,
+}
+
 /// Records that an operation has read from the device, kept by it so that the cache may forget them.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Known(BTreeMap<Place, Arc<[u8]>>);
+pub(crate) struct Known {
+    records: BTreeMap<Place, Arc<[u8]>>,
+    /// Whether they are kept without their values. A commit may compare 65,536 records of 64 MiB each; what it keeps of them is
+    /// about as long as their keys, which its own set has too.
+    heads_only: bool,
+}
 
 impl Known {
+    /// For an operation that wants no values.
+    pub(crate) fn of_heads() -> Self {
+        Self { records: BTreeMap::new(), heads_only: true }
+    }
+
     pub(crate) fn add(&mut self, place: Place, record: Arc<[u8]>) {
-        self.0.insert(place, record);
+        let kept = match record::head(&record) {
+            Ok(head) if self.heads_only => record[..head.value_at].into(),
+            // What is damaged is found out by whoever looks at it.
+            Ok(_) | Err(_) => record,
+        };
+        self.records.insert(place, kept);
     }
 
     /// Whether nothing had to be read.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.records.is_empty()
     }
 
-    fn get(&self, place: Place) -> Option<&[u8]> {
-        self.0.get(&place).map(|record| &**record)
+    /// Memory of the records.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.records.values().map(|record| record.len()).sum()
+    }
+
+    fn get(&self, place: Place, want: Want) -> Option<&[u8]> {
+        assert!(want != Want::Record || !self.heads_only, "who keeps heads alone asks for no values");
+        self.records.get(&place).map(|record| &**record)
     }
 }
 
@@ -45,17 +86,27 @@ pub(crate) struct Found<'a> {
     pub(crate) version: Version,
     pub(crate) expires_ms: Option<u64>,
     pub(crate) compressed: bool,
+    /// Of the whole record, its value included.
+    pub(crate) record_bytes: u64,
 }
 
 impl<'a> Found<'a> {
-    /// Checks a record's bytes and names its parts.
-    fn parse(bytes: Cow<'a, [u8]>) -> Result<Self, &'static str> {
-        let (record, _) = record::decode(&bytes).map_err(|_| "its bytes are not what was written")?;
-        let key_at = RECORD_HEADER_BYTES + if record.expires_ms.is_some() { EXPIRY_BYTES } else { 0 };
-        let value_at = key_at + record.key.len();
-        let (key, value) = ((key_at, value_at), (value_at, value_at + record.value.len()));
-        let (version, expires_ms, compressed) = (record.version, record.expires_ms, record.compressed);
-        Ok(Self { key, value, version, expires_ms, compressed, bytes })
+    /// Checks as much of a record's bytes as is wanted and names the parts; without the value's bytes its value is empty.
+    fn parse(bytes: Cow<'a, [u8]>, table: TableId, want: Want) -> Result<Self, &'static str> {
+        let damaged = |_| "its bytes are not what was written";
+        let head = record::head(&bytes).map_err(damaged)?;
+        if head.kind != RecordKind::Pair || head.table != table {
+            return Err("it is not a pair of this table");
+        }
+        let mut value = (head.value_at, head.value_at);
+        if want == Want::Record {
+            head.check_value(&bytes).map_err(damaged)?;
+            value.1 += head.value_bytes;
+        }
+        let key = (head.value_at - head.key.len(), head.value_at);
+        let (version, expires_ms, compressed) = (head.version, head.expires_ms, head.compressed);
+        let record_bytes = head.record_bytes as u64;
+        Ok(Self { key, value, version, expires_ms, compressed, record_bytes, bytes })
     }
 
     pub(crate) fn key(&self) -> &[u8] {
@@ -64,10 +115,6 @@ impl<'a> Found<'a> {
 
     pub(crate) fn value(&self) -> &[u8] {
         &self.bytes[self.value.0..self.value.1]
-    }
-
-    pub(crate) fn record_bytes(&self) -> u64 {
-        record::encoded_bytes(self.key().len(), self.value().len(), self.expires_ms.is_some()) as u64
     }
 
     pub(crate) fn is_expired(&self, now: Tick) -> bool {
@@ -99,34 +146,42 @@ pub(crate) enum Located<'a> {
 }
 
 impl Core {
-    /// Finds the pair of a key. With `record` the record itself is wanted; without, whether and where it is.
+    /// A key to be found in a table.
+    pub(crate) fn sought<'k>(&self, table: &Table, key: &'k [u8]) -> Sought<'k> {
+        let hash = matches!(table.index, Index::Hash(_)).then(|| self.hash.hash(key));
+        Sought { key, hash }
+    }
+
+    /// Finds the pair of a key, and as much of its record as is wanted.
     pub(crate) fn locate<'a>(
         &'a self,
         table: &'a Table,
-        key: &[u8],
+        sought: Sought<'_>,
         known: &'a Known,
-        record: bool,
+        want: Want,
         now: Tick,
     ) -> Result<Located<'a>, Error> {
         match &table.index {
             Index::Hash(index) => {
-                let sure = index.trusts() && !record && !table.expires;
-                for loc in index.candidates(self.hash.hash(key)) {
+                let hash = sought.hash.expect("a key sought in a hash table comes with its hash");
+                let sure = index.trusts() && want == Want::Place && !table.expires;
+                for loc in index.candidates(hash) {
                     if sure {
                         return Ok(Located::Present { loc, found: None });
                     }
-                    match self.found_at(table, loc, known)? {
+                    match self.found_at(table, loc, known, want)? {
                         None => return Ok(Located::Unread { place: place_of(loc) }),
-                        Some(found) if found.key() == key => return Ok(in_time(loc, found, now)),
-                        Some(_) => {}
+                        Some(found) if found.key() == sought.key => return Ok(in_time(loc, found, now)),
+                        Some(found) if index.confuses(self.hash.hash(found.key()), hash) => {}
+                        Some(_) => return Err(corrupt(table.info.id, loc, OTHER_KEY)),
                     }
                 }
                 Ok(Located::Absent)
             }
-            Index::Ordered(index) => self.located_at(table, index.get(key), key, known, record, now),
+            Index::Ordered(index) => self.located_at(table, index.get(sought.key), sought.key, known, want, now),
             Index::Sack(index) => {
-                let Some(address) = Address::decode(key) else { return Ok(Located::Absent) };
-                self.located_at(table, index.get(address), key, known, record, now)
+                let Some(address) = Address::decode(sought.key) else { return Ok(Located::Absent) };
+                self.located_at(table, index.get(address), sought.key, known, want, now)
             }
         }
     }
@@ -137,34 +192,35 @@ impl Core {
         loc: Option<Loc>,
         key: &[u8],
         known: &'a Known,
-        record: bool,
+        want: Want,
         now: Tick,
     ) -> Result<Located<'a>, Error> {
         let Some(loc) = loc else { return Ok(Located::Absent) };
-        if !record && !table.expires {
+        if want == Want::Place && !table.expires {
             return Ok(Located::Present { loc, found: None });
         }
-        match self.found_at(table, loc, known)? {
+        match self.found_at(table, loc, known, want)? {
             None => Ok(Located::Unread { place: place_of(loc) }),
             Some(found) if found.key() == key => Ok(in_time(loc, found, now)),
-            Some(_) => Err(corrupt(table.info.id, loc, "it has another key than the index says")),
+            Some(_) => Err(corrupt(table.info.id, loc, OTHER_KEY)),
         }
     }
 
-    /// The record at a location, when memory has it.
+    /// The record at a location, when memory has it: a pair of this table. Whose key it is, is the caller's to check.
     pub(crate) fn found_at<'a>(
         &'a self,
         table: &Table,
         loc: Loc,
         known: &'a Known,
+        want: Want,
     ) -> Result<Option<Found<'a>>, Error> {
         let home = table.home();
         let from_known = match home {
             TableHome::Volatile => None,
-            TableHome::Persistent => known.get(place_of(loc)).map(Cow::Borrowed),
+            TableHome::Persistent => known.get(place_of(loc), want).map(Cow::Borrowed),
         };
         let Some(bytes) = from_known.or_else(|| self.records.bytes(home, loc)) else { return Ok(None) };
-        Found::parse(bytes).map(Some).map_err(|why| corrupt(table.info.id, loc, why))
+        Found::parse(bytes, table.info.id, want).map(Some).map_err(|why| corrupt(table.info.id, loc, why))
     }
 
     /// A table by id.
@@ -177,6 +233,10 @@ fn in_time(loc: Loc, found: Found<'_>, now: Tick) -> Located<'_> {
     if found.is_expired(now) { Located::Expired { loc } } else { Located::Present { loc, found: Some(found) } }
 }
 
-fn corrupt(table: TableId, loc: Loc, why: &'static str) -> Error {
+/// Why a record is not the one that the index led to.
+pub(crate) const OTHER_KEY: &str = "it has another key than the index says";
+
+/// The error of a record that is not what the index says.
+pub(crate) fn corrupt(table: TableId, loc: Loc, why: &'static str) -> Error {
     Error::CorruptRecord { table, page: place_of(loc).page().0, why }
 }

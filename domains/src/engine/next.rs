@@ -4,30 +4,58 @@
 //! exactly once when the caller resumes past the last key it was given. Ordered tables go by key; hash tables by (hash, key),
 //! sacks by address: orders that growth and change never disturb.
 //!
-//! The index is read once; records that are not in memory are then read from the device, many in flight together.
+//! The index is read once; records that are not in memory are then read from the device, many in flight together. Where all that
+//! was read has expired, the index is read on: thousands of pairs a step at most, then other operations have their turn.
 
 use super::core::Core;
-use super::find::Known;
+use super::find::{Known, OTHER_KEY, Want, corrupt};
 use super::ops::{Need, READ_PAGES_AT_ONCE, Step};
 use super::records::place_of;
 use super::table::Index;
 use crate::error::Error;
-use crate::index::{Address, HashOrder, Loc};
+use crate::index::{Address, HashConfig, HashOrder, Loc};
 use crate::seam::{Answer, Cursor, Direction, Pair, Tick};
 use segments::TableId;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 /// Most pairs of one batch: with the smallest records about the largest frame.
 const PAIRS_MAX: u32 = 8_192;
 /// Most bytes of one batch beyond its first pair.
 const BYTES_MAX: u32 = 16 << 20;
+/// Slots that one step looks at, so that a table in which everything has expired holds nobody up: a few milliseconds.
+const STEP_SLOTS: usize = PAIRS_MAX as usize;
 /// Records read together: 128 is where the device gives the most reads a second (`design/experiments`).
 const READS_AT_ONCE: usize = 128;
+
+/// What the index says that a record's key is.
+#[derive(Debug)]
+enum Named {
+    Key(Vec<u8>),
+    Order(HashOrder),
+    Address(Address),
+}
+
+impl Named {
+    fn order(&self) -> Option<HashOrder> {
+        match self {
+            Self::Order(order) => Some(*order),
+            Self::Key(_) | Self::Address(_) => None,
+        }
+    }
+
+    fn names(&self, hash: &HashConfig, key: &[u8]) -> bool {
+        match self {
+            Self::Key(named) => named == key,
+            Self::Order(order) => hash.hash(key).order() == *order,
+            Self::Address(address) => address.to_key() == key,
+        }
+    }
+}
 
 /// One pair of the batch, from its place to its content.
 #[derive(Debug)]
 enum Slot {
-    At { loc: Loc, order: Option<HashOrder> },
+    At { loc: Loc, named: Named },
     Read { pair: Pair, order: Option<HashOrder> },
     Gone { order: Option<HashOrder> },
 }
@@ -35,7 +63,8 @@ enum Slot {
 impl Slot {
     fn order(&self) -> Option<HashOrder> {
         match self {
-            Self::At { order, .. } | Self::Read { order, .. } | Self::Gone { order } => *order,
+            Self::At { named, .. } => named.order(),
+            Self::Read { order, .. } | Self::Gone { order } => *order,
         }
     }
 }
@@ -100,21 +129,26 @@ impl Next {
         };
         match &core.table(table)?.index {
             Index::Ordered(index) => {
-                let mut batch = Vec::new();
-                let more = match self.direction {
-                    Direction::Next => index.next_batch(bound_of(from), self.pairs_max, &mut batch),
-                    Direction::Previous => index.previous_batch(bound_of(from), self.pairs_max, &mut batch),
+                let (slots, until, direction) = (&mut self.slots, self.until.as_deref(), self.direction);
+                let (mut bytes, mut full) = (0, false);
+                let _ = index.for_each_from(bound_of(from), direction, |key, loc| {
+                    let wanted = match direction {
+                        Direction::Next => until.is_none_or(|until| key < until),
+                        Direction::Previous => until.is_none_or(|until| key > until),
+                    };
+                    full = wanted && (slots.len() == self.pairs_max || bytes > self.bytes_max);
+                    if !wanted || full {
+                        return ControlFlow::Break(());
+                    }
+                    bytes += key.len();
+                    slots.push(Slot::At { loc, named: Named::Key(key.to_vec()) });
+                    ControlFlow::Continue(())
+                });
+                self.more = full;
+                self.resume = match slots.last() {
+                    Some(Slot::At { named: Named::Key(key), .. }) if full => Some(Resume::Past(key.clone())),
+                    Some(_) | None => None,
                 };
-                let wanted = |key: &[u8]| match (&self.until, self.direction) {
-                    (None, _) => true,
-                    (Some(until), Direction::Next) => key < until.as_slice(),
-                    (Some(until), Direction::Previous) => key > until.as_slice(),
-                };
-                let before = batch.len();
-                batch.retain(|(key, _)| wanted(key));
-                self.more = more && batch.len() == before;
-                self.slots.extend(batch.iter().map(|(_, loc)| Slot::At { loc: *loc, order: None }));
-                self.resume = batch.pop().map(|(key, _)| Resume::Past(key.to_vec()));
             }
             Index::Hash(_) | Index::Sack(_) if self.until.is_some() || self.direction == Direction::Previous => {
                 let why = "only an ordered table has an order to go back in or stop by";
@@ -128,7 +162,8 @@ impl Next {
                 };
                 let mut batch = Vec::new();
                 self.more = start.is_some_and(|start| index.scan(start, self.pairs_max + 1, &mut batch));
-                self.slots.extend(batch.iter().map(|(order, loc)| Slot::At { loc: *loc, order: Some(*order) }));
+                let slots = batch.iter().map(|&(order, loc)| Slot::At { loc, named: Named::Order(order) });
+                self.slots.extend(slots);
                 self.resume = batch.last().map(|(order, _)| Resume::Order(order.after()));
             }
             Index::Sack(index) => {
@@ -139,7 +174,8 @@ impl Next {
                 };
                 let mut batch = Vec::new();
                 self.more = start.is_some_and(|start| index.next_batch(start, self.pairs_max, &mut batch));
-                self.slots.extend(batch.iter().map(|(_, loc)| Slot::At { loc: *loc, order: None }));
+                let slots = batch.iter().map(|&(address, loc)| Slot::At { loc, named: Named::Address(address) });
+                self.slots.extend(slots);
                 self.resume = batch.last().map(|(address, _)| Resume::Past(address.to_key().to_vec()));
             }
         }
@@ -150,7 +186,9 @@ impl Next {
         if let Some(error) = self.failed.take() {
             return Step::Done(Err(error.in_table(self.table)));
         }
+        let mut looked_at = 0;
         loop {
+            looked_at += self.slots.len();
             match self.gather(core, now) {
                 Err(error) => return Step::Done(Err(error)),
                 Ok(Some(need)) => return Step::Wait(need),
@@ -165,6 +203,9 @@ impl Next {
             if let Err(error) = self.scan(core) {
                 return Step::Done(Err(error));
             }
+            if looked_at >= STEP_SLOTS {
+                return Step::Wait(Need::Again);
+            }
         }
     }
 
@@ -175,11 +216,15 @@ impl Next {
         let (mut unread, mut pages, mut bytes) = (Vec::new(), 0, 0);
         let mut slots = self.slots.iter_mut().peekable();
         while let Some(slot) = slots.next() {
-            if let Slot::At { loc, order } = *slot {
-                match core.found_at(table, loc, &self.known)? {
+            if let Slot::At { loc, named } = &*slot {
+                let (loc, order) = (*loc, named.order());
+                match core.found_at(table, loc, &self.known, Want::Record)? {
                     None => {
                         pages += place_of(loc).pages();
                         unread.push(place_of(loc));
+                    }
+                    Some(found) if !named.names(&core.hash, found.key()) => {
+                        return Err(corrupt(self.table, loc, OTHER_KEY));
                     }
                     Some(found) if found.is_expired(now) => *slot = Slot::Gone { order },
                     Some(found) => *slot = Slot::Read { pair: found.to_pair(), order },

@@ -5,7 +5,7 @@
 
 use super::commit::{After, Commit};
 use super::core::Core;
-use super::find::{Known, Located};
+use super::find::{Known, Located, Want};
 use super::next::Next;
 use super::status;
 use crate::error::Error;
@@ -28,6 +28,8 @@ pub(crate) enum Need {
     Turn,
     /// An epoch to be persistent.
     Persistent(EpochId),
+    /// Nothing but another step: it has worked for as long as one may, and others are to have their turn.
+    Again,
 }
 
 /// How far a step came.
@@ -207,7 +209,10 @@ impl Lookup {
         if let Some(error) = self.failed.take() {
             return Step::Done(Err(error.in_table(self.table)));
         }
-        let located = core.table(self.table).and_then(|table| core.locate(table, &self.key, &self.known, true, now));
+        let located = core.table(self.table).and_then(|table| {
+            let sought = core.sought(table, &self.key);
+            core.locate(table, sought, &self.known, Want::Record, now)
+        });
         let pair = match located {
             Err(error) => return Step::Done(Err(error)),
             Ok(Located::Unread { place }) => return Step::Wait(Need::Reads(vec![place])),
@@ -249,7 +254,7 @@ impl Follow {
     fn look(&self, core: &Core, now: Tick) -> Result<Result<Followed, Place>, Error> {
         let table = core.table(self.table)?;
         let target = pointer_table(&table.info, self.field)?;
-        let from = match core.locate(table, &self.key, &self.known, true, now)? {
+        let from = match core.locate(table, core.sought(table, &self.key), &self.known, Want::Record, now)? {
             Located::Unread { place } => return Ok(Err(place)),
             Located::Absent | Located::Expired { .. } => return Ok(Ok(Followed::Absent)),
             Located::Present { found, .. } => found.expect("the record was asked for"),
@@ -258,7 +263,8 @@ impl Follow {
             return Ok(Ok(Followed::Null { from: from.to_pair() }));
         };
         let target = core.catalog.by_name(target).ok_or_else(|| Error::NoSuchTable { name: target.to_owned() })?;
-        match core.locate(core.table(target)?, target_key, &self.known, true, now)? {
+        let target = core.table(target)?;
+        match core.locate(target, core.sought(target, target_key), &self.known, Want::Record, now)? {
             Located::Unread { place } => Ok(Err(place)),
             Located::Absent | Located::Expired { .. } => {
                 Ok(Ok(Followed::Dangling { target: target_key.to_vec(), from: from.to_pair() }))

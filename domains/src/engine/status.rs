@@ -19,7 +19,7 @@ pub(crate) fn of(core: &Core) -> Status {
         poisoned: core.poisoned.clone(),
         tables: tables.collect(),
         segments: space.map_or(0, |space| space.segments),
-        segments_free: 0,
+        segments_free: space.map_or(0, |space| space.segments_free),
         device_pages: space.map_or(0, |space| space.pages),
         device_reads: counters.device_reads,
         device_writes: counters.device_writes,

@@ -1,10 +1,10 @@
 //! A table as the engine has it: what the catalog says, and its index.
 
-use crate::index::{Address, HashConfig, HashIndex, HashOrder, Loc, OrderedIndex, SackIndex};
+use super::find::Sought;
+use crate::index::{Address, HashIndex, KeyHash, Loc, OrderedIndex, SackIndex};
 use crate::schema::{TableHome, TableKind};
-use crate::seam::{Direction, TableInfo};
+use crate::seam::TableInfo;
 use segments::EpochId;
-use std::ops::{Bound, ControlFlow};
 
 /// The index of a table, by its kind.
 #[derive(Debug)]
@@ -60,34 +60,27 @@ impl Table {
         bytes as u64
     }
 
-    /// The location of every pair.
-    pub(crate) fn locs(&self) -> Vec<Loc> {
-        let mut locs = Vec::new();
-        match &self.index {
-            Index::Hash(index) => {
-                let mut batch = Vec::new();
-                index.scan(HashOrder::FIRST, usize::MAX, &mut batch);
-                locs.extend(batch.into_iter().map(|(_, loc)| loc));
-            }
-            Index::Ordered(index) => {
-                let _ = index.for_each_from(Bound::Unbounded, Direction::Next, |_, loc| {
-                    locs.push(loc);
-                    ControlFlow::Continue(())
-                });
-            }
-            Index::Sack(index) => {
-                let mut batch = Vec::new();
-                index.next_batch(Address::FIRST, usize::MAX, &mut batch);
-                locs.extend(batch.into_iter().map(|(_, loc)| loc));
-            }
+    /// Takes a part of the index apart, of a few hundred pairs, and appends their locations; says whether there was any.
+    pub(crate) fn dismantle(&mut self, locs: &mut Vec<Loc>) -> bool {
+        match &mut self.index {
+            Index::Hash(index) => index.dismantle(locs),
+            Index::Ordered(index) => index.dismantle(locs),
+            Index::Sack(index) => index.dismantle(locs),
         }
-        locs
+    }
+
+    /// What a live record has on average.
+    pub(crate) fn record_bytes_mean(&self) -> u64 {
+        self.record_bytes / self.pairs().max(1)
     }
 
     /// Makes the key's pair lie at `new` instead of `old`.
-    pub(crate) fn point(&mut self, hash: &HashConfig, key: &[u8], old: Option<Loc>, new: Option<Loc>) {
+    pub(crate) fn point(&mut self, sought: Sought<'_>, old: Option<Loc>, new: Option<Loc>) {
+        let Sought { key, hash } = sought;
         match &mut self.index {
-            Index::Hash(index) => point_hash(index, hash, key, old, new),
+            Index::Hash(index) => {
+                point_hash(index, hash.expect("a key of a hash table comes with its hash"), old, new);
+            }
             Index::Ordered(index) => {
                 let before = match new {
                     Some(new) => index.insert(key, new),
@@ -112,8 +105,8 @@ impl Table {
     }
 }
 
-fn point_hash(index: &mut HashIndex, hash: &HashConfig, key: &[u8], old: Option<Loc>, new: Option<Loc>) {
-    let hashed = hash.hash(key);
+/// Makes the pair of a hash lie at `new` instead of `old`.
+pub(crate) fn point_hash(index: &mut HashIndex, hashed: KeyHash, old: Option<Loc>, new: Option<Loc>) {
     let done = match (old, new) {
         (Some(old), Some(new)) => index.replace(hashed, old, new),
         (Some(old), None) => index.remove(hashed, old),

@@ -182,6 +182,12 @@ impl HashIndex {
         self.fingerprint_bits == 64
     }
 
+    /// Whether a slot of one hash is a candidate for the other: only such keys may be met in place of each other.
+    #[must_use]
+    pub fn confuses(&self, one: KeyHash, other: KeyHash) -> bool {
+        self.matching.confuses(one.order(), other.order())
+    }
+
     /// Slots in use.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -203,6 +209,19 @@ impl HashIndex {
     /// Takes everything out.
     pub fn clear(&mut self) {
         *self = Self::new(self.fingerprint_bits);
+    }
+
+    /// Takes the index apart, a page a call: appends that page's locations to `out`, until it says that none is left. For an index
+    /// that nobody asks any more.
+    pub fn dismantle(&mut self, out: &mut Vec<Loc>) -> bool {
+        let page = match self.fine.pop() {
+            Some(page) => page,
+            // The first so many coarse pages have been parted, and are not there.
+            None if self.coarse.len() > self.parted => self.coarse.pop().expect("just seen"),
+            None => return false,
+        };
+        out.extend(page.slots().map(Slot::loc));
+        true
     }
 
     /// The locations whose hash matches, in no order. All of the key's are among them.

@@ -88,6 +88,16 @@ impl OrderedIndex {
         *self = Self::new();
     }
 
+    /// Takes the index apart, a node a call: appends that node's locations to `out`, until it says that none is left. For an index
+    /// that nobody asks any more.
+    pub fn dismantle(&mut self, out: &mut Vec<Loc>) -> bool {
+        let Some(node) = self.nodes.pop() else { return false };
+        if !node.is_inner() {
+            out.extend((0..node.len()).map(|at| Loc::new(node.number(at))));
+        }
+        true
+    }
+
     /// The location of a key.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Loc> {

@@ -382,6 +382,19 @@ impl SackIndex {
         false
     }
 
+    /// Takes the index apart, a chunk of slots a call: appends their locations to `out`, until it says that none is left. For an
+    /// index that nobody asks any more.
+    pub fn dismantle(&mut self, out: &mut Vec<Loc>) -> bool {
+        let any = self.slots.len() > 0;
+        for _ in 0..CHUNK {
+            let Some(slot) = self.slots.pop() else { break };
+            if let State::Full(loc) = slot.state() {
+                out.push(loc);
+            }
+        }
+        any
+    }
+
     /// The slot of an address, if it is the last that was given out of it.
     fn there(&self, address: Address) -> Option<Slot> {
         let number = address.slot() as usize;

@@ -7,8 +7,9 @@
 
 use crate::engine::catalog::CATALOG;
 use crate::engine::core::Core;
+use crate::engine::find::Sought;
 use crate::engine::records::extract;
-use crate::engine::table::{Index, Table};
+use crate::engine::table::{Index, Table, point_hash};
 use crate::error::Error;
 use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
@@ -151,14 +152,18 @@ impl Replay {
             // Of a table that was destroyed since, or, before its catalog entry, of one that never was.
             return Ok(());
         }
-        let old = self.find(device, &change)?;
+        let table = self.core.catalog.table(change.table).expect("looked up above");
+        let hash = match &change.named {
+            Named::Key(key) => self.core.sought(table, key).hash,
+            Named::Hash(hash) => Some(*hash),
+        };
+        let old = self.find(device, &change, hash)?;
         let new = change.is_pair.then(|| Loc::from(change.place));
-        let hash = self.core.hash;
         let table = self.core.catalog.table_mut(change.table).expect("looked up above");
         table.expires |= change.expires;
-        let (pairs_before, mean) = (table.pairs(), table.record_bytes / table.pairs().max(1));
+        let (pairs_before, mean) = (table.pairs(), table.record_bytes_mean());
         match (&change.named, &mut table.index) {
-            (Named::Key(key), Index::Hash(_) | Index::Ordered(_)) => table.point(&hash, key, old, new),
+            (Named::Key(key), Index::Hash(_) | Index::Ordered(_)) => table.point(Sought { key, hash }, old, new),
             (Named::Key(key), Index::Sack(index)) => {
                 let address =
                     Address::decode(key).ok_or_else(|| damaged(change.place, "a sack's key is no address"))?;
@@ -168,18 +173,7 @@ impl Replay {
                     index.remove(address);
                 }
             }
-            (Named::Hash(hashed), Index::Hash(index)) => {
-                let found = match (old, new) {
-                    (Some(old), Some(new)) => index.replace(*hashed, old, new),
-                    (Some(old), None) => index.remove(*hashed, old),
-                    (None, Some(new)) => {
-                        index.insert(*hashed, new);
-                        true
-                    }
-                    (None, None) => true,
-                };
-                assert!(found, "the old place was looked up just now");
-            }
+            (Named::Hash(hashed), Index::Hash(index)) => point_hash(index, *hashed, old, new),
             (Named::Hash(_), Index::Ordered(_) | Index::Sack(_)) => {
                 return Err(damaged(change.place, "a summary keeps a hash where the table needs the key"));
             }
@@ -194,12 +188,12 @@ impl Replay {
     }
 
     /// Where the key's pair lies so far.
-    fn find(&self, device: &mut Blocking<'_>, change: &Change) -> Result<Option<Loc>, Error> {
+    fn find(&self, device: &mut Blocking<'_>, change: &Change, hash: Option<KeyHash>) -> Result<Option<Loc>, Error> {
         let table = self.core.catalog.table(change.table).expect("looked up by the caller");
         match (&change.named, &table.index) {
             (Named::Key(key), Index::Ordered(index)) => Ok(index.get(key)),
             (Named::Key(key), Index::Hash(index)) => {
-                for loc in index.candidates(self.core.hash.hash(key)) {
+                for loc in index.candidates(hash.expect("a key of a hash table comes with its hash")) {
                     if index.trusts() || self.key_at(device, table, loc)? == **key {
                         return Ok(Some(loc));
                     }
@@ -235,7 +229,7 @@ impl Replay {
                 Some(decoded.0.value)
             }
         };
-        self.core.catalog.changed(key, value, change.epoch).map_err(|why| damaged(change.place, why))
+        self.core.catalog.changed(key, value, change.epoch).map(drop).map_err(|why| damaged(change.place, why))
     }
 }
 

@@ -7,6 +7,8 @@ use segments::{Completion, Device, DeviceError, Frames, PageNo, Request, TableId
 use std::collections::BTreeMap;
 use txn::{CommitSet, Expect, PutOptions};
 
+mod bounds;
+mod damage;
 mod lives;
 
 /// An engine on a device that a test can take away and open again.

@@ -60,6 +60,11 @@ impl Matching {
         }
     }
 
+    /// Whether the bits that take part are the same in both.
+    pub(super) fn confuses(self, one: HashOrder, other: HashOrder) -> bool {
+        (one.high ^ other.high) & self.high == 0 && u64::from(one.low ^ other.low) << LOC_BITS & self.rest == 0
+    }
+
     fn matches(self, slot: Slot, order: HashOrder) -> bool {
         (slot.high ^ order.high) & self.high == 0
             && (slot.rest ^ u64::from(order.low) << LOC_BITS) & self.rest == 0

@@ -17,6 +17,8 @@ use crate::segment::Geometry;
 pub struct SpaceStatus {
     /// Segments of the device.
     pub segments: u32,
+    /// Of them, those that were taken ahead and hold nothing yet.
+    pub segments_free: u32,
     /// Pages of the device, as asked for so far.
     pub pages: u64,
     /// The cap.
@@ -215,7 +217,11 @@ impl Space {
     }
 
     pub(super) fn status(&self) -> SpaceStatus {
-        SpaceStatus { segments: self.segments, pages: self.pages_with(0), pages_max: self.pages_max }
+        let segments_free = match self.next {
+            Next::Grown { segments, .. } => segments,
+            Next::None | Next::Wanted { .. } => 0,
+        };
+        SpaceStatus { segments: self.segments, segments_free, pages: self.pages_with(0), pages_max: self.pages_max }
     }
 
     /// How far to zero-fill a run of so many segments before it is taken: a step at least, the run at most.
