@@ -4,6 +4,7 @@
 //! [`Version`] compares as one number and is never issued twice.
 
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// Bits of an [`EpochId`] that count epochs inside one incarnation.
 pub const EPOCH_COUNTER_BITS: u32 = 40;
@@ -19,15 +20,16 @@ pub struct DomainId(pub u128);
 pub struct Incarnation(pub u32);
 
 /// The unit of persistence: `incarnation << 40 | counter`. Counter 0 is the base of an incarnation and holds no update.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct EpochId(pub u64);
 
 /// Rises with each update a shard makes in an incarnation, whatever the epoch tags do.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Ordinal(pub u64);
 
-/// What a pair's content is told apart by: given at commit, never issued twice, unchanged by moves.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+/// What a pair's content is told apart by: given at commit, never issued twice, unchanged by moves. A record may keep one in a
+/// field: that is what serde is here for; the store's own bytes are written by hand.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Version {
     /// The epoch that the commit joined.
     pub epoch: EpochId,
