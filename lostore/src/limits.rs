@@ -10,7 +10,7 @@ pub const ITER_BYTES_MAX: u32 = 256 << 10;
 pub const ADDRESSES_RESERVED: u32 = 64;
 /// Transactions of a [`Batch`](crate::Batch) under way by default: where a socket's throughput no longer rises with depth.
 pub const BATCH_IN_FLIGHT: usize = 128;
-/// Tables remembered by name, so that following a pointer asks for its table once.
+/// Tables remembered by type and name, so that following a pointer asks for its table once.
 pub const TABLES_REMEMBERED_MAX: usize = 1024;
 /// How often opening or creating a table is begun anew when others change the catalog at the same moment. Each time it loses,
 /// another has created a table: 100 programs that start together would have to create one each.

@@ -1,4 +1,4 @@
-//! What all handles of one store share: the backend, the tables known by name, the sack addresses set aside.
+//! What all handles of one store share: the backend, the tables that were opened as a type, the sack addresses set aside.
 //!
 //! Contract: handles may be used from several threads where the backend may. A lock is held for a lookup in a small map only,
 //! never while an operation is under way. Reads and writes of records take no lock here.
@@ -11,10 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The addresses of one sack that are set aside and not given out yet.
 type Addresses = Vec<[u8; 8]>;
+/// The Rust type that a table was opened as.
+type TypeName = &'static str;
 
 pub(crate) struct Session<B> {
     pub(crate) backend: B,
-    tables: Mutex<BTreeMap<String, Arc<TableInfo>>>,
+    tables: Mutex<BTreeMap<(TypeName, String), Arc<TableInfo>>>,
     addresses: Mutex<BTreeMap<TableId, Addresses>>,
 }
 
@@ -23,22 +25,29 @@ impl<B> Session<B> {
         Self { backend, tables: Mutex::default(), addresses: Mutex::default() }
     }
 
-    /// The table of this name, if it has been seen. It may have been renamed or destroyed since.
-    pub(crate) fn known_table(&self, name: &str) -> Option<Arc<TableInfo>> {
-        held(&self.tables).get(name).cloned()
+    /// The table that a pointer to this type leads to, as far as this program's own opening tells: the one of the type's `name`,
+    /// else the only one that it opened as the type. It may have been renamed or destroyed since.
+    pub(crate) fn pointed_table(&self, of: TypeName, name: &str) -> Option<Arc<TableInfo>> {
+        let tables = held(&self.tables);
+        let mut opened = tables.range((of, String::new())..).take_while(|((typed, _), _)| *typed == of);
+        match (tables.get(&(of, name.to_owned())), opened.next(), opened.next()) {
+            (Some(named), _, _) => Some(Arc::clone(named)),
+            (None, Some((_, only)), None) => Some(Arc::clone(only)),
+            (None, _, _) => None,
+        }
     }
 
-    pub(crate) fn remember_table(&self, info: &Arc<TableInfo>) {
+    pub(crate) fn remember_table(&self, of: TypeName, info: &Arc<TableInfo>) {
         let mut tables = held(&self.tables);
         if tables.len() >= TABLES_REMEMBERED_MAX {
             // Forgetting costs one round trip when the table is asked for again; which one goes does not matter.
             tables.pop_first();
         }
-        tables.insert(info.name.clone(), Arc::clone(info));
+        tables.insert((of, info.name.clone()), Arc::clone(info));
     }
 
     pub(crate) fn forget_table(&self, name: &str) {
-        held(&self.tables).remove(name);
+        held(&self.tables).retain(|(_, known), _| known != name);
     }
 
     /// An address of the sack that nobody else has or will get.

@@ -17,6 +17,7 @@ use crate::txn::{Txn, TxnOptions};
 use domains::schema::{TableHome, TableKind, TableSpec};
 use domains::{Answer, Capabilities, Followed, Horizon, Op, Status, TableInfo};
 use segments::TableId;
+use std::any::type_name;
 use std::fmt;
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ const TABLE_EXISTS: u16 = 203;
 ///     age: u32,
 /// }
 ///
-/// # let store = lostore::mock::doc_store();
+/// let store = lostore::open_memory()?;
 /// let users = store.table::<User>("user")?;
 /// users.insert(User { name: "alice".into(), age: 7 })?;
 /// let mut txn = store.txn();
@@ -69,12 +70,12 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// When the stored table cannot be used as one of `T`; the error names the field.
     pub fn table<T: TableType>(&self, name: &str) -> Result<Table<T, B>, Error> {
-        let mut opened = self.open_or_create(name, T::spec());
+        let mut opened = self.open_or_create::<T>(name);
         for _ in 1..CATALOG_ATTEMPTS_MAX {
             match &opened {
                 // Somebody else created this table or another at the same moment.
                 Err(error) if error.code() == TABLE_EXISTS || !error.failures().is_empty() => {
-                    opened = self.open_or_create(name, T::spec());
+                    opened = self.open_or_create::<T>(name);
                 }
                 Ok(_) | Err(_) => break,
             }
@@ -87,7 +88,7 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// When the name is taken, or no name.
     pub fn create_table<T: TableType>(&self, name: &str) -> Result<Table<T, B>, Error> {
-        self.create_as(name, T::spec()).map(Table::new)
+        self.create_as(name, T::spec(), Some(type_name::<T>())).map(Table::new)
     }
 
     /// Opens the table.
@@ -95,7 +96,7 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// When there is none, or it cannot be used as one of `T`.
     pub fn open_table<T: TableType>(&self, name: &str) -> Result<Table<T, B>, Error> {
-        self.open_as(name, Some(T::spec())).map(Table::new)
+        self.open_as(name, Some((T::spec(), type_name::<T>()))).map(Table::new)
     }
 
     /// Opens the table as one of plain bytes, whatever it holds: for tools that know its spec and not its type.
@@ -111,7 +112,7 @@ impl<B: Backend> Store<B> {
     /// # Errors
     /// When the name is taken, or no name.
     pub fn create_raw(&self, name: &str, spec: TableSpec) -> Result<RawTable<B>, Error> {
-        self.create_as(name, spec)
+        self.create_as(name, spec, None)
     }
 
     /// Gives a table another name. Pointers are bound to names: those to the old name lead nowhere until a table has it again.
@@ -177,7 +178,8 @@ impl<B: Backend> Store<B> {
     }
 
     /// The pair that a pointer leads to; `None` when it is null or leads nowhere. The pointer goes to the table that has the
-    /// name of `T` ([`TableType::NAME`]).
+    /// name of `T` ([`TableType::NAME`]), or, when this program has opened another one and only that as `T`, to that one. With
+    /// several, [`Table::target`] says which.
     ///
     /// # Errors
     /// When there is no such table, or the pair is not of `T`.
@@ -185,10 +187,11 @@ impl<B: Backend> Store<B> {
         if pointer.is_null() {
             return Ok(None);
         }
-        match self.pointed_table::<T>()?.target(pointer) {
+        let table = self.pointed_table::<T>()?;
+        match table.target(pointer) {
             // The table was destroyed, and perhaps made anew, since its name was looked up.
             Err(error) if error.code() == TABLE_GONE => {
-                self.session.forget_table(T::NAME);
+                self.session.forget_table(table.name());
                 self.pointed_table::<T>()?.target(pointer)
             }
             found => found,
@@ -277,39 +280,39 @@ impl<B: Backend> Store<B> {
     }
 
     fn pointed_table<T: TableType>(&self) -> Result<Table<T, B>, Error> {
-        match self.session.known_table(T::NAME) {
+        match self.session.pointed_table(type_name::<T>(), T::NAME) {
             Some(info) => Ok(Table::new(RawTable::new(self.clone(), info))),
             None => self.open_table(T::NAME),
         }
     }
 
-    fn open_or_create(&self, name: &str, spec: TableSpec) -> Result<RawTable<B>, Error> {
-        match self.open_as(name, Some(spec.clone())) {
-            Err(error) if error.code() == NO_SUCH_TABLE => self.create_as(name, spec),
+    fn open_or_create<T: TableType>(&self, name: &str) -> Result<RawTable<B>, Error> {
+        match self.open_as(name, Some((T::spec(), type_name::<T>()))) {
+            Err(error) if error.code() == NO_SUCH_TABLE => self.create_as(name, T::spec(), Some(type_name::<T>())),
             opened => opened,
         }
     }
 
-    fn open_as(&self, name: &str, spec: Option<TableSpec>) -> Result<RawTable<B>, Error> {
-        let typed = spec.is_some();
+    fn open_as(&self, name: &str, spec: Option<(TableSpec, &'static str)>) -> Result<RawTable<B>, Error> {
+        let (spec, of) = spec.unzip();
         let Answer::Table(info) = self.call(Op::OpenTable { name: name.into(), spec })? else {
             return Err(Error::WrongAnswer { asked: "opening a table" });
         };
-        Ok(self.opened(info, typed))
+        Ok(self.opened(info, of))
     }
 
-    fn create_as(&self, name: &str, spec: TableSpec) -> Result<RawTable<B>, Error> {
+    fn create_as(&self, name: &str, spec: TableSpec, of: Option<&'static str>) -> Result<RawTable<B>, Error> {
         let Answer::Table(info) = self.call(Op::CreateTable { name: name.into(), spec })? else {
             return Err(Error::WrongAnswer { asked: "creating a table" });
         };
-        Ok(self.opened(info, true))
+        Ok(self.opened(info, of))
     }
 
-    fn opened(&self, info: TableInfo, typed: bool) -> RawTable<B> {
+    fn opened(&self, info: TableInfo, of: Option<&'static str>) -> RawTable<B> {
         let info = Arc::new(info);
-        if typed {
+        if let Some(of) = of {
             // Only a table whose spec was checked may be found by following a typed pointer.
-            self.session.remember_table(&info);
+            self.session.remember_table(of, &info);
         }
         RawTable::new(self.clone(), info)
     }
