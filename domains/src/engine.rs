@@ -283,7 +283,7 @@ impl Domain for Engine {
         match self.core.locate(table, self.core.sought(table, key), &known, Want::Record, now)? {
             Located::Present { found, .. } => {
                 let found = found.expect("the record was asked for");
-                see(Some(PairRef { value: found.value(), version: found.version }));
+                see(Some(found.as_ref()));
             }
             Located::Absent | Located::Expired { .. } => see(None),
             Located::Unread { .. } => return Ok(Seen::NeedsDevice),

@@ -335,7 +335,7 @@ impl Domain for Light {
         see: &mut dyn FnMut(Option<PairRef<'_>>),
     ) -> Result<Seen, Error> {
         let pair = self.table(table)?.find(key, now);
-        see(pair.map(|pair| PairRef { value: &pair.value, version: pair.version }));
+        see(pair.map(Pair::as_ref));
         Ok(Seen::Ready)
     }
 

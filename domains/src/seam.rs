@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::schema::TableSpec;
 use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
 use smallvec::SmallVec;
-use txn::CommitSet;
+use txn::{CommitSet, PutOptions};
 
 /// The only clock that logic knows: nanoseconds since the executor started (monotone), and the wall clock for expiry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -165,6 +165,20 @@ pub struct Pair {
     pub compressed: bool,
 }
 
+impl Pair {
+    /// What is kept with the record: what a write of it must be given to keep it so.
+    #[must_use]
+    pub fn options(&self) -> PutOptions {
+        PutOptions { expires_ms: self.expires_ms, compressed: self.compressed }
+    }
+
+    /// The pair, seen in place.
+    #[must_use]
+    pub fn as_ref(&self) -> PairRef<'_> {
+        PairRef { value: &self.value, version: self.version, options: self.options() }
+    }
+}
+
 /// A pair seen in place, without a copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PairRef<'a> {
@@ -172,6 +186,8 @@ pub struct PairRef<'a> {
     pub value: &'a [u8],
     /// The record's version.
     pub version: Version,
+    /// What is kept with the record.
+    pub options: PutOptions,
 }
 
 /// Whether memory alone could answer a lookup.

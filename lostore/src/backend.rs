@@ -4,9 +4,8 @@
 //! detaches (the operation still happens, its answer is thrown away).
 
 use crate::error::Error;
-pub use domains::PairRef;
-use domains::{Answer, Capabilities, Horizon, Op};
-use segments::TableId;
+use crate::{Capabilities, Horizon, TableId};
+pub use domains::{Answer, Committed, Level, Op, Pair, PairRef, Versions};
 use std::task::{Poll, Waker};
 
 /// Carries operations to a domain and answers back.
@@ -62,6 +61,6 @@ pub fn lookup_by_operation<B: Backend + ?Sized>(
     let pending = backend.start(Op::Lookup { table, key: key.to_vec() })?;
     let answer = backend.wait(pending)?;
     let Answer::Pair(pair) = answer else { unreachable!("a lookup was answered with {answer:?}") };
-    see(pair.as_ref().map(|pair| PairRef { value: &pair.value, version: pair.version }));
+    see(pair.as_ref().map(Pair::as_ref));
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::fmt;
 /// ```
 /// # use lostore::TableType;
 /// # #[derive(TableType)] struct Count { #[key] id: u32, count: u64 }
-/// # let store = lostore::mock::doc_store();
+/// let store = lostore::open_memory()?;
 /// # let counts = store.table::<Count>("count")?;
 /// let mut batch = store.batch();
 /// for id in 0..1000 {

@@ -175,7 +175,7 @@ impl Domain for Fake {
         if key.starts_with(b"cold") {
             return Ok(Seen::NeedsDevice);
         }
-        see(self.pairs.get(key).map(|(value, version)| PairRef { value, version: *version }));
+        see(self.pair(key).as_ref().map(Pair::as_ref));
         Ok(Seen::Ready)
     }
 

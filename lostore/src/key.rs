@@ -6,7 +6,8 @@
 //! What it does not do: the bytes are those of [`domains::schema::keys`]; this file only leads types to them.
 
 use domains::schema::FieldType;
-use domains::schema::keys::{KeyBuf, KeyError, KeyReader, prefix_end};
+use domains::schema::keys::prefix_end;
+pub use domains::schema::keys::{KeyBuf, KeyError, KeyReader};
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 /// A type that may be a field of a key. For a newtype of your own, lead each method to the inner type's.

@@ -68,4 +68,4 @@ pub use domains::{
     TableStatus,
 };
 pub use lostore_derive::TableType;
-pub use segments::{EpochId, Incarnation, TableId, Version};
+pub use segments::{DomainId, EpochId, Incarnation, Ordinal, TableId, Version};

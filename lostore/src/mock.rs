@@ -1,4 +1,4 @@
-//! A store in a map, for the examples of this documentation and the tests of this crate.
+//! A store in a map, for the tests of this crate and of the examples.
 //!
 //! Contract: it answers every operation as the seam says, at once, unless told to hold its answers back
 //! ([`MapBackend::hold`]). It is not a domain: it has no log and forgets everything when it is dropped.
@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::task::{Poll, Waker};
 
-/// A store for an example.
+/// A store for a test.
 #[must_use]
 pub fn doc_store() -> Store<MapBackend> {
     Store::new(MapBackend::default())

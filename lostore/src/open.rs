@@ -14,8 +14,9 @@ use crate::remote::{ConnectOptions, Remote, RemotePending};
 use crate::shard::{Front, NoFront};
 use crate::shared::{ShardOptions, Shared, SharedPending};
 use crate::store::Store;
-use domains::config::Config;
-use domains::persistent::{self, Entropy, Report};
+pub use domains::config::Config;
+pub use domains::persistent::Report;
+use domains::persistent::{self, Entropy};
 use domains::ring_device::RingDevice;
 use domains::{Answer, Capabilities, Engine, Horizon, Op, PairRef};
 use segments::memory::MemoryDevice;
@@ -25,7 +26,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Once, mpsc};
 use std::task::{Poll, Waker};
-use uring::{Access, Caching, Choice, DirectoryLock, File, IoKind, Patience};
+use uring::{Access, Caching, File, Patience};
+pub use uring::{Choice, DirectoryLock, IoKind};
 
 /// The data file's name in a store's directory.
 pub const DATA_FILE: &str = "lostore.data";

@@ -22,7 +22,7 @@ use std::sync::Arc;
 /// ```
 /// use lostore::schema::{TableHome, TableKind};
 /// use lostore::{PutOptions, plain_spec};
-/// # let store = lostore::mock::doc_store();
+/// let store = lostore::open_memory()?;
 /// let table = store.create_raw("plain", plain_spec(TableKind::Ordered, TableHome::Persistent))?;
 /// table.upsert(b"key", b"value", PutOptions::default())?;
 /// assert_eq!(table.get(b"key")?.unwrap().value, b"value");

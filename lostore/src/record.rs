@@ -5,12 +5,14 @@
 
 use crate::address::Address;
 use crate::key::Key;
+use crate::key::{KeyBuf, KeyError, KeyReader};
 use crate::ptr::Ptr;
+use crate::{PutOptions, Version};
+use domains::PairRef;
 use domains::schema::FieldType;
 use domains::schema::TableSpec;
-use domains::schema::envelope::{self, EnvelopeError, EnvelopeReader, EnvelopeWriter, Rest};
-use domains::schema::keys::{KeyBuf, KeyError, KeyReader};
-use segments::Version;
+use domains::schema::envelope::{self, EnvelopeReader, EnvelopeWriter};
+pub use domains::schema::envelope::{EnvelopeError, Rest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -99,19 +101,20 @@ pub enum RecordError {
 }
 
 /// A record as it was found in its table. It stands for the record itself; write it back (`txn.update(&table, &found)`) to keep
-/// the fields that a later program has added.
+/// the fields that a later program has added, and its options: when it expires, and the compression flag.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Found<T> {
     record: T,
     key: KeyBuf,
     version: Version,
+    options: PutOptions,
     rest: Rest,
 }
 
 impl<T: TableType> Found<T> {
-    pub(crate) fn decode(key: KeyBuf, value: &[u8], version: Version) -> Result<Self, RecordError> {
-        let (record, rest) = T::decode(&key, value)?;
-        Ok(Self { record, key, version, rest })
+    pub(crate) fn decode(key: KeyBuf, pair: PairRef<'_>) -> Result<Self, RecordError> {
+        let (record, rest) = T::decode(&key, pair.value)?;
+        Ok(Self { record, key, version: pair.version, options: pair.options, rest })
     }
 }
 
@@ -121,6 +124,12 @@ impl<T> Found<T> {
     #[must_use]
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// When it expires, and the compression flag. Written back, it keeps both; `update_with` and the like give it others.
+    #[must_use]
+    pub fn options(&self) -> PutOptions {
+        self.options
     }
 
     /// The key's bytes.
@@ -178,6 +187,11 @@ pub trait Writes<T: TableType> {
 
     /// Its unknown fields, when it is known which those are.
     fn rest(&self) -> Option<&Rest>;
+
+    /// The options that it is written with unless others are given: those it was found with, else none.
+    fn options(&self) -> PutOptions {
+        PutOptions::default()
+    }
 }
 
 impl<T: Keyed> Writes<T> for T {
@@ -220,6 +234,10 @@ impl<T: TableType> Writes<T> for Found<T> {
     fn rest(&self) -> Option<&Rest> {
         Some(&self.rest)
     }
+
+    fn options(&self) -> PutOptions {
+        self.options
+    }
 }
 
 impl<T: TableType> Writes<T> for &Found<T> {
@@ -233,6 +251,10 @@ impl<T: TableType> Writes<T> for &Found<T> {
 
     fn rest(&self) -> Option<&Rest> {
         Some(&self.rest)
+    }
+
+    fn options(&self) -> PutOptions {
+        self.options
     }
 }
 

@@ -14,10 +14,10 @@ use crate::raw::{PairReply, RawTable, ReadPair};
 use crate::record::{Found, Ordered, PtrField, RecordError, Sacked, TableType, Writes};
 use crate::store::Store;
 use crate::ticket::Ticket;
+use crate::{PutOptions, Version};
 use domains::schema::envelope;
 use domains::schema::keys::KeyBuf;
-use domains::{Answer, Op, Pair};
-use segments::Version;
+use domains::{Answer, Op, Pair, PairRef};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -36,6 +36,8 @@ pub struct RecordRef<'a> {
     pub bytes: &'a [u8],
     /// Its version.
     pub version: Version,
+    /// When it expires, and the compression flag.
+    pub options: PutOptions,
 }
 
 impl<'a> RecordRef<'a> {
@@ -148,7 +150,8 @@ impl<T: TableType, B: Backend> Table<T, B> {
         let (mut see, mut output) = (Some(see), None);
         self.raw.get_with(&key.to_key(), &mut |pair| {
             let see = see.take().expect("a lookup shows its pair once");
-            output = Some(see(pair.map(|pair| RecordRef { bytes: pair.value, version: pair.version })));
+            let record = pair.map(|pair| RecordRef { bytes: pair.value, version: pair.version, options: pair.options });
+            output = Some(see(record));
         })?;
         output.ok_or(Error::WrongAnswer { asked: "a lookup" })
     }
@@ -221,7 +224,7 @@ impl<T: TableType, B: Backend> Table<T, B> {
         txn.commit()
     }
 
-    /// Replaces a record if nobody has changed it since it was found.
+    /// Replaces a record if nobody has changed it since it was found; it expires when it did.
     ///
     /// # Errors
     /// When somebody has, or the store cannot write.
@@ -256,14 +259,14 @@ impl<T: TableType, B: Backend> Table<T, B> {
         self.has_later_fields
     }
 
-    pub(crate) fn decode(&self, key: KeyBuf, value: &[u8], version: Version) -> Result<Found<T>, Error> {
-        Found::decode(key, value, version).map_err(|error| wrong_record(self.name(), error))
+    pub(crate) fn decode(&self, key: KeyBuf, pair: PairRef<'_>) -> Result<Found<T>, Error> {
+        Found::decode(key, pair).map_err(|error| wrong_record(self.name(), error))
     }
 
     fn get_at(&self, key: KeyBuf) -> Result<Option<Found<T>>, Error> {
         let mut found = Ok(None);
         self.raw.get_with(&key, &mut |pair| {
-            found = pair.map(|pair| self.decode(key.clone(), pair.value, pair.version)).transpose();
+            found = pair.map(|pair| self.decode(key.clone(), pair)).transpose();
         })?;
         found
     }
@@ -322,7 +325,7 @@ impl<T: TableType> ReadPair for ReadRecord<T> {
     type Output = Option<Found<T>>;
 
     fn read_pair(self, pair: Option<Pair>) -> Result<Option<Found<T>>, Error> {
-        let found = pair.map(|pair| Found::decode(self.key, &pair.value, pair.version)).transpose();
+        let found = pair.map(|pair| Found::decode(self.key, pair.as_ref())).transpose();
         found.map_err(|error| wrong_record(&self.table, error))
     }
 }
@@ -354,7 +357,7 @@ impl<T: TableType, U: TableType, B: Backend> Reply<B> for ReadFollow<T, U> {
 
 pub(crate) fn read_pair<T: TableType>(table: &str, pair: &Pair) -> Result<Found<T>, Error> {
     let key = KeyBuf::from(&pair.key[..]);
-    Found::decode(key, &pair.value, pair.version).map_err(|error| wrong_record(table, error))
+    Found::decode(key, pair.as_ref()).map_err(|error| wrong_record(table, error))
 }
 
 pub(crate) fn wrong_record(table: &str, error: RecordError) -> Error {

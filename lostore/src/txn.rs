@@ -22,7 +22,7 @@ use crate::ticket::Ticket;
 use ::txn::{Change, CommitSet, Expect, PutOptions, SetError};
 use domains::schema::envelope::{self, Rest};
 use domains::schema::keys::KeyBuf;
-use domains::{Answer, Level, Op, Pair};
+use domains::{Answer, Level, Op, Pair, PairRef};
 use segments::Version;
 use std::fmt;
 
@@ -64,12 +64,13 @@ impl<B: Backend> Txn<B> {
         Self { store, set: CommitSet::new(), options, scratch: Vec::new() }
     }
 
-    /// Puts a pair that must not be there.
+    /// Puts a pair that must not be there. A record that was found keeps its options, here as in [`Self::update`] and
+    /// [`Self::upsert`]; any other has none.
     ///
     /// # Errors
     /// When a limit is met, or this transaction has put the key before.
     pub fn insert<T: TableType>(&mut self, table: &Table<T, B>, record: impl Writes<T>) -> Result<(), Error> {
-        self.put(table, &record, Verb::Insert, PutOptions::default())
+        self.put(table, &record, Verb::Insert, record.options())
     }
 
     /// Replaces the record of a pair that must be there.
@@ -77,7 +78,7 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met, or this transaction has deleted the key before.
     pub fn update<T: TableType>(&mut self, table: &Table<T, B>, record: impl Writes<T>) -> Result<(), Error> {
-        self.put(table, &record, Verb::Update, PutOptions::default())
+        self.put(table, &record, Verb::Update, record.options())
     }
 
     /// Puts a pair, there or not.
@@ -85,7 +86,7 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met.
     pub fn upsert<T: TableType>(&mut self, table: &Table<T, B>, record: impl Writes<T>) -> Result<(), Error> {
-        self.put(table, &record, Verb::Upsert, PutOptions::default())
+        self.put(table, &record, Verb::Upsert, record.options())
     }
 
     /// [`Self::insert`] with options kept with the record.
@@ -99,6 +100,19 @@ impl<B: Backend> Txn<B> {
         options: PutOptions,
     ) -> Result<(), Error> {
         self.put(table, &record, Verb::Insert, options)
+    }
+
+    /// [`Self::update`] with options kept with the record.
+    ///
+    /// # Errors
+    /// As it.
+    pub fn update_with<T: TableType>(
+        &mut self,
+        table: &Table<T, B>,
+        record: impl Writes<T>,
+        options: PutOptions,
+    ) -> Result<(), Error> {
+        self.put(table, &record, Verb::Update, options)
     }
 
     /// [`Self::upsert`] with options kept with the record.
@@ -175,7 +189,7 @@ impl<B: Backend> Txn<B> {
     pub fn get<T: TableType>(&self, table: &Table<T, B>, key: impl AsKey<T::Key>) -> Result<Option<Found<T>>, Error> {
         let key = key.to_key();
         match self.own(table.raw(), &key) {
-            Some(Change::Put { value, .. }) => table.decode(key, value, Version::default()).map(Some),
+            Some(Change::Put { value, options }) => table.decode(key, own_pair(value, options)).map(Some),
             Some(Change::Delete) => Ok(None),
             Some(Change::None) | None => table.target(&Ptr::from_key(key)),
         }
@@ -199,8 +213,8 @@ impl<B: Backend> Txn<B> {
         let Some(from) = self.get(table, key)? else { return Ok(Follow::Absent) };
         let Some(target) = pointer_of(table, &from, field)? else { return Ok(Follow::Null { from }) };
         let found = match self.own(targets.raw(), target.key_bytes()) {
-            Some(Change::Put { value, .. }) => {
-                Some(targets.decode(KeyBuf::from(target.key_bytes()), value, Version::default())?)
+            Some(Change::Put { value, options }) => {
+                Some(targets.decode(KeyBuf::from(target.key_bytes()), own_pair(value, options))?)
             }
             Some(Change::Delete) => None,
             Some(Change::None) | None => targets.target(&target)?,
@@ -316,7 +330,7 @@ impl<B: Backend> Txn<B> {
     /// The fields of the present record that a later program has appended.
     fn later_fields<T: TableType>(&self, table: &Table<T, B>, key: &KeyBuf) -> Result<Rest, Error> {
         let found = match self.own(table.raw(), key) {
-            Some(Change::Put { value, .. }) => Some(table.decode(key.clone(), value, Version::default())?),
+            Some(Change::Put { value, options }) => Some(table.decode(key.clone(), own_pair(value, options))?),
             Some(Change::Delete) => None,
             Some(Change::None) | None => table.target(&Ptr::from_key(key.clone()))?,
         };
@@ -346,6 +360,11 @@ fn pointer_of<T: TableType, U, B: Backend>(
     let bytes = envelope::field(&record, usize::from(field.position())).map_err(|why| wrong(why.into()))?;
     let target = bytes.map(envelope::pointer_target).transpose().map_err(|why| wrong(why.into()))?;
     Ok(target.flatten().map(|key| Ptr::from_key(KeyBuf::from(key))))
+}
+
+/// What a transaction reads of its own updates: they have no version yet.
+fn own_pair(value: &[u8], options: PutOptions) -> PairRef<'_> {
+    PairRef { value, version: Version::default(), options }
 }
 
 fn refused(error: SetError) -> Error {

@@ -8,6 +8,8 @@
 mod evolution;
 #[path = "store/iterate.rs"]
 mod iterate;
+#[path = "store/keeps.rs"]
+mod keeps;
 #[path = "store/transact.rs"]
 mod transact;
 #[path = "store/typed.rs"]

@@ -10,12 +10,13 @@ use super::table::{Index, Table};
 use crate::error::Error;
 use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
-use crate::seam::{Pair, Tick};
+use crate::seam::{Pair, PairRef, Tick};
 use segments::record::{self, RecordKind};
 use segments::{Place, TableId, Version};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use txn::PutOptions;
 
 /// How much of a pair's record is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,6 +120,12 @@ impl<'a> Found<'a> {
 
     pub(crate) fn is_expired(&self, now: Tick) -> bool {
         self.expires_ms.is_some_and(|at| at <= now.unix_ms)
+    }
+
+    /// The pair, seen in place.
+    pub(crate) fn as_ref(&self) -> PairRef<'_> {
+        let options = PutOptions { expires_ms: self.expires_ms, compressed: self.compressed };
+        PairRef { value: self.value(), version: self.version, options }
     }
 
     pub(crate) fn to_pair(&self) -> Pair {

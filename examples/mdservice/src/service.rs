@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 /// ```
 /// use mdservice::{Attributes, MdService, ROOT};
 ///
-/// # let store = lostore::mock::doc_store();
+/// let store = lostore::open_memory()?;
 /// let service = MdService::open(&store)?;
 /// let etc = service.mkdir(ROOT, b"etc", &Attributes::new(0o755))?.ino;
 /// service.create(etc, b"hosts.new", &Attributes::new(0o644))?;
