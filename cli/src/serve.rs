@@ -64,11 +64,8 @@ fn engine(args: &Serve) -> Result<Config, Failure> {
     Ok(engine)
 }
 
-/// Says on stderr how the server runs and what recovery did.
+/// Says on stderr how the server runs and what recovery did. Why it is not io_uring was logged when the store was opened.
 fn tell(ready: &Ready, took: u128) {
-    if let Some(notice) = &ready.io.notice {
-        talk(notice);
-    }
     let io = format!("{:?}", ready.io.kind).to_lowercase();
     talk(&format!("serving with {io} at {}", ready.socket.display()));
     talk(&report_text(&ready.report, took));
