@@ -1,8 +1,8 @@
 //! `demo`: the main job, end to end, on a real directory tree, in at most twenty seconds.
 //!
 //! Contract: the daemon is a process of its own, reached through its socket only. Every check is counted and the failed ones are
-//! named; any failure makes the exit code 1. Nothing is left behind but with `--keep`: the temporary directory is removed,
-//! and only processes are ended that were started here.
+//! named; any failure makes the exit code 1. Nothing is left behind but with `--keep`, even when it is interrupted: the temporary
+//! directory is removed, and only processes are ended that were started here.
 
 use crate::args::{Demo, Target};
 use crate::failure::{DEMO, Exit, Failure};
@@ -20,11 +20,13 @@ use std::time::{Duration, Instant};
 mod checks;
 mod crash;
 mod daemon;
+mod interrupt;
 mod look;
 mod race;
 
 use checks::{Checks, rate, seconds};
 use daemon::Daemon;
+use interrupt::Belongings;
 
 /// Entries that are imported however slow the machine is, when the tree has them.
 const ENTRIES_MIN: u64 = 20_000;
@@ -38,16 +40,24 @@ const ONE_BY_ONE: u64 = 200;
 type Service = MdService<Remote>;
 
 pub(crate) fn demo(target: &Target, args: &Demo, output: &mut Output) -> Result<(), Failure> {
+    let belongings = Belongings::watch()?;
+    let done = show(target, args, &belongings, output);
+    belongings.settle();
+    done
+}
+
+/// The demo, from its directory to its last line.
+fn show(target: &Target, args: &Demo, belongings: &Belongings, output: &mut Output) -> Result<(), Failure> {
     let began = Instant::now();
-    let place = tempfile::Builder::new().prefix("lostore-demo.").tempdir();
+    let place = belongings.directory();
     let place = place.map_err(|error| Failure::file("make a directory in", "the temporary directory", &error))?;
     let mut checks = Checks::new(output, args.json);
-    let daemon = run(target, args, place.path(), &mut checks)?;
+    let daemon = run(target, args, belongings, place.path(), &mut checks)?;
     checks.fact("took_ms", u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).into());
     let (passed, failed) = checks.totals();
     if args.keep {
-        let kept = place.keep();
         daemon.keep();
+        let kept = place.keep();
         checks.fact("kept", kept.to_string_lossy().into());
         checks.line(&format!(
             "Kept running as pid {}, in {}. Try:\n  export LOSTORE_STORE={}\n  lostore table list; lostore status; \
@@ -79,8 +89,14 @@ pub(crate) fn demo(target: &Target, args: &Demo, output: &mut Output) -> Result<
 }
 
 /// All steps; the daemon, running again.
-fn run(target: &Target, args: &Demo, place: &Path, checks: &mut Checks<'_>) -> Result<Daemon, Failure> {
-    let mut daemon = Daemon::start(place, target.io)?;
+fn run(
+    target: &Target,
+    args: &Demo,
+    belongings: &Belongings,
+    place: &Path,
+    checks: &mut Checks<'_>,
+) -> Result<Daemon, Failure> {
+    let mut daemon = Daemon::start(belongings, place, target.io)?;
     checks.line(&format!(
         "lostore {}  ·  {}  ·  {}",
         env!("CARGO_PKG_VERSION"),

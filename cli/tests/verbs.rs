@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "all of this is tests; clippy by itself sees only functions marked so")]
 
+#[path = "verbs/demo.rs"]
+mod demo;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,23 +1,29 @@
 //! The daemon of a demo: this very program as a process of its own.
 //!
-//! Contract: it is started, asked to stop, and killed by its process id alone, and never outlives the demo unless it is kept.
+//! Contract: it is started, asked to stop, and killed by its process id alone, and never outlives the demo unless it is kept, even
+//! when the demo is [interrupted](super::interrupt).
 
 use super::checks::Checks;
+use super::interrupt::{Belongings, Started, locked};
 use crate::args::IoArg;
 use crate::failure::{DEMO, Exit, Failure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use std::cell::RefCell;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Memory for cached records: all of the demo's, since each is read several times at the end.
 const CACHE: &str = "256M";
 
+/// How often it is looked whether the daemon has ended.
+const ENDED_PAUSE: Duration = Duration::from_millis(2);
+
 /// A server process.
 pub(super) struct Daemon {
-    child: RefCell<Option<Child>>,
+    child: Started,
+    belongings: Belongings,
     pid: u32,
     place: PathBuf,
     store: PathBuf,
@@ -28,7 +34,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Starts a server of the store in `place`, and waits until it is ready.
-    pub(super) fn start(place: &Path, io: IoArg) -> Result<Self, Failure> {
+    pub(super) fn start(belongings: &Belongings, place: &Path, io: IoArg) -> Result<Self, Failure> {
         let (store, socket) = (place.join("store"), place.join("lostore.sock"));
         let program = std::env::current_exe().map_err(|error| Failure::file("find", "this program", &error))?;
         let talk = place.join("daemon.log");
@@ -39,7 +45,8 @@ impl Daemon {
             IoArg::Uring => "uring",
             IoArg::Posix => "posix",
         };
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg("serve")
             .arg(&store)
             .arg("--socket")
@@ -47,16 +54,20 @@ impl Daemon {
             .args(["--io", io, "-o", "json", "--cache", CACHE])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .map_err(|error| Failure::file("start", "the daemon", &error))?;
-        let pid = child.id();
+            .stderr(log);
+        let mut begun = None;
+        let child = belongings.start(|| {
+            let mut child = command.spawn()?;
+            begun = Some((child.id(), child.stdout.take().expect("its stdout was piped")));
+            Ok(child)
+        });
+        let child = child.map_err(|error| Failure::file("start", "the daemon", &error))?;
+        let (pid, stdout) = begun.expect("it was started");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("its stdout was piped");
         let read = BufReader::new(stdout).read_line(&mut line);
         let ready = read.ok().and_then(|_| serde_json::from_str(&line).ok());
-        let daemon =
-            |ready| Self { child: RefCell::new(Some(child)), pid, place: place.to_owned(), store, socket, ready };
+        let (belongings, place) = (belongings.clone(), place.to_owned());
+        let daemon = |ready| Self { child, belongings, pid, place, store, socket, ready };
         match ready {
             Some(ready) => Ok(daemon(ready)),
             None => {
@@ -70,8 +81,8 @@ impl Daemon {
 
     /// Starts another on the same store.
     pub(super) fn restart(&self, io: IoArg) -> Result<Self, Failure> {
-        assert!(self.child.borrow().is_none(), "the one before has ended");
-        Self::start(&self.place, io)
+        assert!(locked(&self.child).is_none(), "the one before has ended");
+        Self::start(&self.belongings, &self.place, io)
     }
 
     pub(super) fn socket(&self) -> &Path {
@@ -103,7 +114,7 @@ impl Daemon {
 
     /// What another thread needs to kill it. Good as long as the process was not waited for.
     pub(super) fn kill_handle(&self) -> Result<KillHandle, Failure> {
-        let child = self.child.borrow();
+        let child = locked(&self.child);
         let child = child.as_ref().ok_or_else(|| failed("the daemon has ended".to_owned()))?;
         Ok(KillHandle(Pid::from_child(child)))
     }
@@ -115,14 +126,23 @@ impl Daemon {
 
     /// Waits for its end; whether it ended by itself and well.
     pub(super) fn reap(&self) -> Result<bool, Failure> {
-        let Some(mut child) = self.child.borrow_mut().take() else { return Ok(true) };
-        let status = child.wait().map_err(|error| Failure::file("wait for", "the daemon", &error))?;
-        Ok(status.success())
+        // Not one long wait: between two looks whoever interrupts the demo gets at the daemon.
+        loop {
+            let mut held = locked(&self.child);
+            let Some(child) = held.as_mut() else { return Ok(true) };
+            let ended = child.try_wait().map_err(|error| Failure::file("wait for", "the daemon", &error))?;
+            if let Some(status) = ended {
+                *held = None;
+                return Ok(status.success());
+            }
+            drop(held);
+            std::thread::sleep(ENDED_PAUSE);
+        }
     }
 
     /// Asks it to stop, and checks that it does so well.
     pub(super) fn stop(&self, checks: &mut Checks<'_>) -> Result<(), Failure> {
-        if self.child.borrow().is_none() {
+        if locked(&self.child).is_none() {
             return Ok(());
         }
         self.signal(Signal::TERM)?;
@@ -134,11 +154,12 @@ impl Daemon {
 
     /// Leaves it running.
     pub(super) fn keep(&self) {
-        drop(self.child.borrow_mut().take());
+        self.belongings.release();
+        drop(locked(&self.child).take());
     }
 
     fn signal(&self, signal: Signal) -> Result<(), Failure> {
-        let child = self.child.borrow();
+        let child = locked(&self.child);
         // Only while the child was not waited for is its number surely its own.
         let Some(child) = child.as_ref() else { return Ok(()) };
         kill_process(Pid::from_child(child), signal)
@@ -158,7 +179,7 @@ impl KillHandle {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.borrow_mut().take() {
+        if let Some(mut child) = locked(&self.child).take() {
             // A demo that fails in the middle: nothing in the store is wanted any more.
             let _ = child.kill();
             let _ = child.wait();
