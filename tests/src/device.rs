@@ -232,6 +232,13 @@ impl SimDevice {
         self.durable.clone()
     }
 
+    /// Completes one request in flight, if there is any: the smallest step that a device can make.
+    pub fn complete_next(&mut self, done: &mut Vec<Completion>) {
+        if !self.flying.is_empty() {
+            done.push(self.complete_one());
+        }
+    }
+
     fn fail_power(&mut self) {
         assert!(!self.gone, "the power fails once");
         self.gone = true;

@@ -9,6 +9,7 @@
 mod engine;
 mod gather;
 mod life;
+pub mod programs;
 mod world;
 
 pub use engine::{Engine, Opened, Persistent};

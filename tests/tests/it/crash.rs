@@ -5,6 +5,7 @@
 
 mod format;
 mod mutants;
+mod programs;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
