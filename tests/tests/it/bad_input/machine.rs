@@ -67,7 +67,7 @@ fn what_cannot_be_served_is_refused_by_name_while_another_daemon_goes_on() {
             "a server that is not there",
             process::lostore(&["status", "--socket", text(&path("none.sock"))]),
             135,
-            "start a server with `lostore serve`",
+            "start one with `lostore serve`",
         ),
     ];
     for (words, command, code, advice) in cases {
