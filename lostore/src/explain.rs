@@ -170,6 +170,12 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "give each request a number of its own",
     ),
     says(
+        530,
+        "the command of Redis, or the promised one, is not served",
+        "the message says what to use instead; design/redis-differences.md lists what is served",
+    ),
+    says(531, "the cursor of a SCAN is not known", "begin the iteration again with SCAN 0"),
+    says(
         601,
         "the command line names something that is not so, or in a form that cannot be read",
         "the message says which form is wanted; `lostore help VERB` has examples",

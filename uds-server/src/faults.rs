@@ -5,7 +5,17 @@ use wire::{Fault, List, Outcome};
 
 /// A fault of the protocol's own codes.
 pub(crate) fn fault(code: u16) -> Outcome<'static> {
-    let (kind, message) = match code {
+    let (kind, message) = describe(code);
+    Outcome::Err(Fault { code, kind, applied: false, message, failures: List::default() })
+}
+
+/// What happened and what to do, in a sentence.
+pub(crate) fn message(code: u16) -> &'static str {
+    describe(code).1
+}
+
+fn describe(code: u16) -> (u8, &'static str) {
+    match code {
         codes::NOT_A_FRAME => {
             (fault_kind::INVALID, "this is not a frame of lostore's protocol; is the client one of lostore's?")
         }
@@ -48,6 +58,5 @@ pub(crate) fn fault(code: u16) -> Outcome<'static> {
         }
         codes::CONNECTIONS_FULL => (fault_kind::FULL, "the server has as many connections as it may; close one first"),
         other => unreachable!("{other} is no code of the protocol's own"),
-    };
-    Outcome::Err(Fault { code, kind, applied: false, message, failures: List::default() })
+    }
 }

@@ -151,8 +151,7 @@ impl SocketFront {
         };
         if let Some(code) = refusal {
             tracing::warn!(code, "a connection was refused");
-            let session = self.sessions.get_mut(connection).expect("it was opened just now");
-            session.refuse_connection(code, desk.horizon());
+            self.sessions.refuse(connection, code, desk.horizon());
         }
     }
 

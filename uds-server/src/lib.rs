@@ -14,6 +14,8 @@ pub mod serve;
 mod calls;
 mod convert;
 mod faults;
+mod peer;
+pub mod resp;
 mod session;
 mod sessions;
 mod transactions;

@@ -15,6 +15,7 @@ use crate::calls::{Calls, Purpose, Ticket};
 use crate::convert::{horizon_out, outcome};
 use crate::faults::fault;
 use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX};
+use crate::resp::shared::Shared;
 use crate::transactions::Transactions;
 use domains::{Answer, Capabilities, Error, Horizon, Persistence, Tick};
 use segments::EpochId;
@@ -46,6 +47,8 @@ pub(crate) struct World<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) now: Tick,
     pub(crate) horizon: Horizon,
+    /// What the text connections have in common.
+    pub(crate) shared: &'a mut Shared,
     pub(crate) asked: &'a mut Vec<(Ticket, domains::Op)>,
 }
 

@@ -4,7 +4,9 @@
 //! when that connection has ended. A place is taken again under a new generation, so an answer never reaches a successor.
 
 use crate::calls::Ticket;
-use crate::session::{Facts, Session, World};
+use crate::peer::Peer;
+use crate::resp::shared::Shared;
+use crate::session::{Facts, World};
 use domains::{Answer, Error, Horizon, Op, Tick};
 
 /// Names a connection: its place, and how often the place was taken.
@@ -25,7 +27,7 @@ pub(crate) struct Round<'a> {
 #[derive(Debug)]
 struct Place {
     generation: u32,
-    session: Option<Session>,
+    session: Option<Peer>,
 }
 
 /// Where an answer goes.
@@ -33,6 +35,8 @@ struct Place {
 struct Route {
     connection: Connection,
     ticket: Ticket,
+    /// It gives a table another name, or destroys one.
+    renames: bool,
 }
 
 /// The connections of a server.
@@ -44,6 +48,9 @@ pub(crate) struct Sessions {
     routes: Vec<Option<Route>>,
     routes_free: Vec<u32>,
     asked: Vec<(Ticket, Op)>,
+    shared: Shared,
+    /// How many there were.
+    opened: u64,
 }
 
 impl Sessions {
@@ -52,7 +59,7 @@ impl Sessions {
         assert!(limits.ops_in_flight_max >= 1, "a connection needs at least one credit");
         assert!(limits.unsent_bytes_max <= limits.unsent_bytes_hard, "nothing new is begun before reads are refused");
         let (places, free, routes, routes_free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { facts, places, free, routes, routes_free, asked: Vec::new() }
+        Self { facts, places, free, routes, routes_free, asked: Vec::new(), shared: Shared::default(), opened: 0 }
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -76,7 +83,9 @@ impl Sessions {
             self.places.push(Place { generation: 0, session: None });
             u32::try_from(self.places.len() - 1).expect("the limit on connections is far lower")
         });
-        let session = Session::new(&self.facts, now);
+        self.opened += 1;
+        self.shared.begin(now);
+        let session = Peer::new(self.opened, now);
         let at = &mut self.places[place as usize];
         assert!(at.session.is_none(), "place {place} was free");
         at.generation = at.generation.wrapping_add(1);
@@ -88,12 +97,15 @@ impl Sessions {
     pub(crate) fn close(&mut self, connection: Connection) {
         let session = self.get_mut(connection).is_some();
         assert!(session, "{connection:?} is closed once");
-        self.places[connection.place as usize].session = None;
+        let session = self.places[connection.place as usize].session.take();
+        if let Some(id) = session.and_then(|session| session.text_id()) {
+            self.shared.ended(id);
+        }
         self.free.push(connection.place);
     }
 
     /// The connection, unless it is gone.
-    pub(crate) fn get_mut(&mut self, connection: Connection) -> Option<&mut Session> {
+    pub(crate) fn get_mut(&mut self, connection: Connection) -> Option<&mut Peer> {
         let place = self.places.get_mut(connection.place as usize)?;
         if place.generation == connection.generation { place.session.as_mut() } else { None }
     }
@@ -102,6 +114,13 @@ impl Sessions {
     pub(crate) fn at(&self, place: u32) -> Option<Connection> {
         let at = self.places.get(place as usize)?;
         at.session.as_ref().map(|_| Connection { place, generation: at.generation })
+    }
+
+    /// Tells a connection that it is not served, and why.
+    pub(crate) fn refuse(&mut self, connection: Connection, code: u16, horizon: Horizon) {
+        let place = &mut self.places[connection.place as usize];
+        let session = place.session.as_mut().filter(|_| place.generation == connection.generation);
+        session.expect("it was opened just now").refuse_connection(code, &self.facts, horizon);
     }
 
     /// All connections.
@@ -116,12 +135,12 @@ impl Sessions {
 
     /// Bytes have gone.
     pub(crate) fn sent(&mut self, connection: Connection, round: &mut Round<'_>) {
-        self.with(connection, round, Session::sent);
+        self.with(connection, round, Peer::sent);
     }
 
     /// Time has passed, or the horizon has moved. Says when to call again, by the clock alone.
     pub(crate) fn turn(&mut self, connection: Connection, round: &mut Round<'_>) -> Option<Tick> {
-        self.with(connection, round, Session::turn).flatten()
+        self.with(connection, round, Peer::turn).flatten()
     }
 
     /// The domain has answered; returns the connection it was for, when that is still there.
@@ -133,8 +152,13 @@ impl Sessions {
     ) -> Option<Connection> {
         let at = u32::try_from(op).expect("the domain answers what it was asked");
         let route = self.routes[at as usize].take();
-        let Some(Route { connection, ticket }) = route else { unreachable!("operation {op} is answered once") };
+        let Some(Route { connection, ticket, renames }) = route else {
+            unreachable!("operation {op} is answered once")
+        };
         self.routes_free.push(at);
+        if renames {
+            self.shared.forget_names();
+        }
         self.with(connection, round, |session, world| session.answered(ticket, result, world)).map(|()| connection)
     }
 
@@ -143,16 +167,19 @@ impl Sessions {
         &mut self,
         connection: Connection,
         round: &mut Round<'_>,
-        call: impl FnOnce(&mut Session, &mut World<'_>) -> R,
+        call: impl FnOnce(&mut Peer, &mut World<'_>) -> R,
     ) -> Option<R> {
+        self.shared.clients = self.len();
         let place = self.places.get_mut(connection.place as usize)?;
         let session = place.session.as_mut().filter(|_| place.generation == connection.generation)?;
         let (now, horizon) = (round.now, round.horizon);
-        let mut world = World { facts: &self.facts, now, horizon, asked: &mut self.asked };
+        let (facts, shared, asked) = (&self.facts, &mut self.shared, &mut self.asked);
+        let mut world = World { facts, now, horizon, shared, asked };
         let result = call(session, &mut world);
         let mut asked = std::mem::take(&mut self.asked);
         for (ticket, op) in asked.drain(..) {
-            round.asked.push((self.route(Route { connection, ticket }), op));
+            let renames = matches!(op, Op::RenameTable { .. } | Op::DestroyTable { .. });
+            round.asked.push((self.route(Route { connection, ticket, renames }), op));
         }
         self.asked = asked;
         Some(result)

@@ -59,3 +59,7 @@ pub const ACCESS_DENIED: u16 = 517;
 pub const CONNECTIONS_FULL: u16 = 518;
 /// The correlation id is that of a request without an answer, so no answer could be told from the other; the connection ends.
 pub const DUPLICATE_ID: u16 = 519;
+/// Something that Redis does, or that is promised, and is not served; the text says what to use instead.
+pub const UNSERVED: u16 = 530;
+/// The cursor of an iteration is not known.
+pub const NO_SUCH_CURSOR: u16 = 531;

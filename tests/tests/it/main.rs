@@ -16,6 +16,7 @@ mod metadata;
 mod process;
 mod races;
 mod readme;
+mod redis;
 mod seeds;
 mod simulator;
 mod tidy;

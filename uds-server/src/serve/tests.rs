@@ -85,7 +85,7 @@ fn serves_and_stops(io: IoKind) {
     assert_eq!(read(&mut stream, 1001), expected);
     // One that talks nonsense is told so and ended; the other is served on.
     let mut noise = connect(&socket);
-    noise.write_all(b"PING\r\n").unwrap();
+    noise.write_all(b"\x01PING\r\n").unwrap();
     assert_eq!(read(&mut noise, 2), [(0, Some(wire::codes::NOT_A_FRAME))]);
     let mut more = FrameWriter::new(u32::MAX);
     more.request(5, 0, wire::Op::Ping).unwrap();

@@ -21,7 +21,7 @@ fn the_first_frame_is_a_hello_and_only_the_first() {
     client.writer.hello(3, &Hello { version_min: 2, version_max: 9, ..hello(None) }).unwrap();
     assert_eq!(bench.talk(&mut client), [Seen::Reply(3, Err(codes::NO_COMMON_VERSION))]);
     let mut client = bench.silent();
-    bench.send(&client, b"GET / HTTP/1.1\r\n\r\n");
+    bench.send(&client, b"\xa0GET / HTTP/1.1\r\n\r\n");
     assert_eq!(bench.read(&mut client), [Seen::Reply(0, Err(codes::NOT_A_FRAME))]);
     assert!(bench.ends(&client));
 }

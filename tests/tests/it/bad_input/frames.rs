@@ -160,7 +160,7 @@ fn clauses() -> Vec<Clause> {
     let mut later = FrameWriter::new(u32::MAX);
     later.hello(1, &version).unwrap();
     vec![
-        first("wrong magic, at once", b"GET / HTTP/1.1\r\n\r\n".to_vec(), NO_FRAME),
+        first("wrong magic, at once", b"\xa2GET / HTTP/1.1\r\n\r\n".to_vec(), NO_FRAME),
         clause("wrong magic, of a frame", wrong_mark, NO_FRAME, false),
         first("random bytes, at once", noise.clone(), NO_FRAME),
         clause("random bytes", noise.clone(), NO_FRAME, false),

@@ -1,0 +1,104 @@
+//! What a text connection has chosen and begun: dialect, keyspace, level, names, and its transaction.
+
+use super::command::Spec;
+use super::parser::Request;
+use super::writer::Dialect;
+use domains::{Level, Tick};
+use segments::Version;
+use std::sync::Arc;
+
+/// Databases that `SELECT` knows.
+pub(crate) const DATABASES: u8 = 16;
+
+/// A key that a transaction depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) keyspace: Arc<str>,
+    pub(crate) key: Box<[u8]>,
+    /// What was there.
+    pub(crate) seen: Option<Version>,
+}
+
+/// Commands between `MULTI` and `EXEC`.
+#[derive(Debug, Default)]
+pub(crate) struct Multi {
+    pub(crate) commands: Vec<(&'static Spec, Request)>,
+    pub(crate) bytes: usize,
+    /// One of them was refused, so `EXEC` will be.
+    pub(crate) broken: bool,
+}
+
+/// The state of a connection that commands see.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) id: u64,
+    pub(crate) since: Tick,
+    pub(crate) dialect: Dialect,
+    /// The table that commands without a table's name are about.
+    pub(crate) keyspace: Arc<str>,
+    /// The number behind `SELECT`; `None` when the table was chosen by name.
+    pub(crate) database: Option<u8>,
+    /// When updates are answered.
+    pub(crate) level: Level,
+    pub(crate) name: String,
+    pub(crate) library: (String, String),
+    pub(crate) multi: Option<Multi>,
+    pub(crate) watched: Vec<Watched>,
+    /// It said `QUIT`.
+    pub(crate) quit: bool,
+    /// The last command's name.
+    pub(crate) last: &'static str,
+}
+
+/// The table behind a database's number.
+pub(crate) fn database_table(database: u8) -> Arc<str> {
+    format!("redis.{database}").into()
+}
+
+/// The database whose table has this name.
+pub(crate) fn database_of(table: &str) -> Option<u8> {
+    let number = table.strip_prefix("redis.")?;
+    let integer = super::number::integer(number.as_bytes())?;
+    u8::try_from(integer).ok().filter(|number| *number < DATABASES)
+}
+
+impl Connection {
+    pub(crate) fn new(id: u64, since: Tick) -> Self {
+        Self {
+            id,
+            since,
+            dialect: Dialect::Resp2,
+            keyspace: database_table(0),
+            database: Some(0),
+            level: Level::Committed,
+            name: String::new(),
+            library: (String::new(), String::new()),
+            multi: None,
+            watched: Vec::new(),
+            quit: false,
+            last: "",
+        }
+    }
+
+    /// As it was when it began, but for its number.
+    pub(crate) fn reset(&mut self) {
+        *self = Self::new(self.id, self.since);
+    }
+
+    /// Chooses a database.
+    pub(crate) fn select(&mut self, database: u8) {
+        self.keyspace = database_table(database);
+        self.database = Some(database);
+    }
+
+    /// Drops the transaction and what it depends on; `false` when there was none.
+    pub(crate) fn discard(&mut self) -> bool {
+        self.watched.clear();
+        self.multi.take().is_some()
+    }
+
+    /// Who it is, for people.
+    pub(crate) fn title(&self) -> String {
+        format!("{} {} {}", self.name, self.library.0, self.library.1).trim().to_owned()
+    }
+}

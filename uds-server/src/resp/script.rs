@@ -1,0 +1,359 @@
+//! One command on keys, or all commands between `MULTI` and `EXEC`: read what they look at, run them, commit what they changed.
+//!
+//! Contract: all or nothing, and what the reply says is what was committed, for everything that was read is compared. When others
+//! were faster it is run again, from the reading on. A watched key that has moved ends it with null.
+
+use super::command::{Call, Does, Fast, Keys, Spec};
+use super::connection::{Connection, Watched};
+use super::fault::Fault;
+use super::parser::Request;
+use super::task::{Context, Found, OPENING, Opening, Step, Stepped, Work};
+use super::view::View;
+use super::writer::Writer;
+use domains::{Answer, Error, Level, Op, Tick};
+use segments::TableId;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use txn::{CommitSet, Expect};
+
+/// Lookups of one script in flight together.
+const LOOKUPS_MAX: usize = 256;
+/// Bytes of values that one script reads: as many as a commit set has.
+const VALUES_BYTES_MAX: usize = txn::limits::SET_BYTES_MAX;
+/// How often a script is run before it gives up. Each time somebody else's was applied, and the scripts of as many connections as
+/// there may be take turns.
+const TRIES_MAX: u32 = 4096;
+/// The number under which the set is committed; lookups have those from 0 on.
+const COMMIT: u32 = u32::MAX - 1;
+
+/// What it waits for.
+#[derive(Debug)]
+enum State {
+    /// For the tables' ids: of those before `at` they are known.
+    Opening { opening: Opening, at: usize },
+    /// For lookups.
+    Loading { keys: Vec<Box<[u8]>>, asked: usize, waiting: usize, failed: Option<Error> },
+    /// For the commit.
+    Committing,
+}
+
+/// Commands that are carried out as one.
+#[derive(Debug)]
+pub(crate) struct Script {
+    commands: Vec<(&'static Spec, Request)>,
+    /// Whether it is a transaction, whose replies stand in an array.
+    exec: bool,
+    level: Level,
+    watched: Vec<Watched>,
+    /// The tables: first the one that the commands are about, then those of watched keys.
+    tables: Vec<(Arc<str>, Option<TableId>)>,
+    state: State,
+    view: View,
+    tries: u32,
+    now: Tick,
+}
+
+impl Script {
+    /// One command.
+    pub(crate) fn single(spec: &'static Spec, request: Request, connection: &Connection) -> Self {
+        Self::new(vec![(spec, request)], false, Vec::new(), connection)
+    }
+
+    /// A transaction.
+    pub(crate) fn transaction(
+        commands: Vec<(&'static Spec, Request)>,
+        watched: Vec<Watched>,
+        connection: &Connection,
+    ) -> Self {
+        Self::new(commands, true, watched, connection)
+    }
+
+    fn new(
+        commands: Vec<(&'static Spec, Request)>,
+        exec: bool,
+        watched: Vec<Watched>,
+        connection: &Connection,
+    ) -> Self {
+        let mut tables = vec![(Arc::clone(&connection.keyspace), None)];
+        for watch in &watched {
+            if tables.iter().all(|(name, _)| *name != watch.keyspace) {
+                tables.push((Arc::clone(&watch.keyspace), None));
+            }
+        }
+        Self {
+            commands,
+            exec,
+            level: connection.level,
+            watched,
+            tables,
+            state: State::Committing,
+            view: View::default(),
+            tries: 0,
+            now: Tick::default(),
+        }
+    }
+
+    /// Whether the table must be there.
+    fn writes(&self) -> bool {
+        self.commands.iter().any(|(spec, _)| spec.writes())
+    }
+
+    /// Finds the tables from the one at `at` on, and goes on to the reading.
+    fn open(&mut self, at: usize, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+        for at in at..self.tables.len() {
+            let name = &self.tables[at].0;
+            let create = at == 0 && self.writes() && super::connection::database_of(name).is_some();
+            let mut opening = Opening::new(Arc::clone(name), create);
+            let found = opening.begin(context);
+            match found {
+                Some(found) => self.found(at, found)?,
+                None => {
+                    self.state = State::Opening { opening, at };
+                    return Ok(Step::Wait);
+                }
+            }
+        }
+        self.load(context, reply)
+    }
+
+    fn found(&mut self, at: usize, found: Found) -> Result<(), Fault> {
+        let (name, table) = &mut self.tables[at];
+        *table = match found {
+            Found::Table(table) => Some(table),
+            Found::Nothing => None,
+        };
+        let named = super::connection::database_of(name).is_none();
+        if at == 0 && table.is_none() && named {
+            return Err(Error::NoSuchTable { name: name.to_string() }.into());
+        }
+        Ok(())
+    }
+
+    /// Asks for everything that the commands look at.
+    fn load(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+        self.view = View::default();
+        let mut keys = BTreeSet::new();
+        for (spec, request) in &self.commands {
+            if looks(spec, request, context.now.unix_ms) {
+                keys.extend(spec.keys(request.args()));
+            }
+        }
+        let keys: Vec<Box<[u8]>> = keys.into_iter().map(Into::into).collect();
+        if self.tables[0].1.is_none() {
+            for key in &keys {
+                self.view.load(key, None);
+            }
+            return self.run(context, reply);
+        }
+        if keys.is_empty() {
+            return self.run(context, reply);
+        }
+        self.state = State::Loading { keys, asked: 0, waiting: 0, failed: None };
+        self.ask_lookups(context);
+        Ok(Step::Wait)
+    }
+
+    fn ask_lookups(&mut self, context: &mut Context<'_>) {
+        let State::Loading { keys, asked, waiting, .. } = &mut self.state else { return };
+        let table = self.tables[0].1.expect("only a table that is there is read");
+        while *waiting < LOOKUPS_MAX && *asked < keys.len() {
+            let number = u32::try_from(*asked).expect("a command has at most 2^20 arguments");
+            context.ask(number, Op::Lookup { table, key: keys[*asked].to_vec() });
+            *asked += 1;
+            *waiting += 1;
+        }
+    }
+
+    fn looked_up(
+        &mut self,
+        number: u32,
+        result: &Result<Answer, Error>,
+        context: &mut Context<'_>,
+        reply: &mut Writer,
+    ) -> Stepped {
+        let State::Loading { keys, asked, waiting, failed } = &mut self.state else {
+            unreachable!("a key was looked up in {:?}", self.state)
+        };
+        *waiting -= 1;
+        match result {
+            Ok(Answer::Pair(pair)) => {
+                let counters = &mut context.shared.counters;
+                *if pair.is_some() { &mut counters.hits } else { &mut counters.misses } += 1;
+                self.view.load(&keys[number as usize], pair.as_ref());
+            }
+            Ok(other) => unreachable!("a key was looked up, and the answer is {other:?}"),
+            Err(error) => *failed = Some(error.clone()),
+        }
+        // What else is under way comes home before the script goes on or is run again.
+        if failed.is_some() {
+            let error = failed.take_if(|_| *waiting == 0);
+            return error.map_or(Ok(Step::Wait), |error| self.failed(&error, context, reply));
+        }
+        let whole = *waiting == 0 && *asked == keys.len();
+        if self.view.bytes() > VALUES_BYTES_MAX {
+            return Err(Fault::TooMuch { limit: VALUES_BYTES_MAX });
+        }
+        if whole {
+            return self.run(context, reply);
+        }
+        self.ask_lookups(context);
+        Ok(Step::Wait)
+    }
+
+    /// Runs the commands and commits what they changed.
+    fn run(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+        self.now = context.now;
+        reply.clear();
+        if self.exec {
+            reply.array(self.commands.len());
+        }
+        for number in 0..self.commands.len() {
+            self.run_one(number, reply)?;
+            if reply.len() > context.limits.reply_frame_bytes_max as usize {
+                return Err(Fault::TooMuch { limit: context.limits.reply_frame_bytes_max as usize });
+            }
+        }
+        let mut set = CommitSet::new();
+        for watch in &self.watched {
+            let table = self.tables.iter().find(|(name, _)| *name == watch.keyspace).and_then(|(_, table)| *table);
+            match (table, watch.seen) {
+                (Some(table), seen) => set.compare(table, &watch.key, seen.map_or(Expect::Absent, Expect::At))?,
+                (None, Some(_)) => return Ok(moved(reply)),
+                (None, None) => {}
+            }
+        }
+        // What one lookup saw needs no compare, when nothing is made of it.
+        let compared = self.view.is_changed() || self.exec && self.view.len() > 1;
+        if let (Some(table), true) = (self.tables[0].1, compared) {
+            self.view.add_to(&mut set, table)?;
+        }
+        if set.is_empty() {
+            return Ok(Step::Done);
+        }
+        self.state = State::Committing;
+        super::strings::commit(COMMIT, set, self.level, context);
+        Ok(Step::Wait)
+    }
+
+    fn run_one(&mut self, number: usize, reply: &mut Writer) -> Result<(), Fault> {
+        let (spec, request) = &self.commands[number];
+        let call = Call { args: request.args(), now_ms: self.now.unix_ms };
+        let done = match spec.does {
+            Does::Read(run, _) | Does::Write(run, _) => run(&call, &mut self.view, reply),
+            Does::Say(say) => say(&call, reply),
+            Does::Connection(_) | Does::Task(_) | Does::Exec => unreachable!("{} is not put off", spec.name),
+        };
+        match done {
+            Err(why) if self.exec => Err(Fault::Failed { number: number + 1, why: Box::new(why) }),
+            done => done,
+        }
+    }
+
+    /// An operation has failed: the script is run again where that may help.
+    fn failed(&mut self, error: &Error, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+        if let Error::TableGone { table } = error {
+            context.shared.forget_table(*table);
+        } else if let Error::CompareFailed { failures } = error {
+            let watched = self.watched_parts();
+            if failures.iter().any(|failure| (failure.part as usize) < watched) {
+                return Ok(moved(reply));
+            }
+        } else {
+            return Err(error.clone().into());
+        }
+        self.tries += 1;
+        if self.tries >= TRIES_MAX {
+            return Err(Fault::Contended { tries: self.tries });
+        }
+        self.open(0, context, reply)
+    }
+
+    /// How many of the set's parts are watched keys: the first ones.
+    fn watched_parts(&self) -> usize {
+        let named =
+            |watch: &&Watched| self.tables.iter().any(|(name, table)| *name == watch.keyspace && table.is_some());
+        let keys: BTreeSet<_> = self.watched.iter().filter(named).map(|watch| (&watch.keyspace, &watch.key)).collect();
+        keys.len()
+    }
+}
+
+/// A watched key is not as it was.
+fn moved(reply: &mut Writer) -> Step {
+    reply.clear();
+    reply.null_array();
+    Step::Done
+}
+
+/// Whether a command looks at its keys, or only puts them.
+fn looks(spec: &Spec, request: &Request, now_ms: u64) -> bool {
+    match spec.does {
+        Does::Write(_, Fast::Put(put)) => {
+            // The same question as whether it can be one commit; which table does not matter.
+            let call = Call { args: request.args(), now_ms };
+            !matches!(put(&call, TableId(0)), Ok(Some(blind)) if blind.set.parts().all(|part| part.expect == Expect::Any))
+        }
+        Does::Read(..) | Does::Write(..) => spec.keys != Keys::None,
+        Does::Say(_) | Does::Connection(_) | Does::Task(_) | Does::Exec => false,
+    }
+}
+
+impl Work for Script {
+    fn start(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+        self.open(0, context, reply)
+    }
+
+    fn answered(
+        &mut self,
+        number: u32,
+        result: &Result<Answer, Error>,
+        context: &mut Context<'_>,
+        reply: &mut Writer,
+    ) -> Stepped {
+        match number {
+            OPENING => {
+                let State::Opening { opening, at } = &mut self.state else {
+                    unreachable!("a table was opened in {:?}", self.state)
+                };
+                let at = *at;
+                match opening.answered(result, context)? {
+                    None => Ok(Step::Wait),
+                    Some(found) => {
+                        self.found(at, found)?;
+                        self.open(at + 1, context, reply)
+                    }
+                }
+            }
+            COMMIT => match result {
+                Ok(Answer::Committed(_)) => Ok(Step::Done),
+                Ok(other) => unreachable!("a set was committed, and the answer is {other:?}"),
+                Err(error) => self.failed(error, context, reply),
+            },
+            number => self.looked_up(number, result, context, reply),
+        }
+    }
+
+    fn turn(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+        self.now = context.now;
+        let State::Opening { opening, at } = &mut self.state else { return Ok(Step::Wait) };
+        let at = *at;
+        match opening.turn(context) {
+            None => Ok(Step::Wait),
+            Some(found) => {
+                self.found(at, found)?;
+                self.open(at + 1, context, reply)
+            }
+        }
+    }
+
+    fn due(&self) -> Option<Tick> {
+        match &self.state {
+            State::Opening { opening, .. } => opening.due(self.now),
+            State::Loading { .. } | State::Committing => None,
+        }
+    }
+
+    fn credits(&self) -> usize {
+        let keys: usize = self.commands.iter().map(|(_, request)| request.args().len()).sum();
+        keys.clamp(1, LOOKUPS_MAX)
+    }
+}

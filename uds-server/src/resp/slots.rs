@@ -1,0 +1,192 @@
+//! The commands of a connection without a reply on its way, in their order.
+//!
+//! Contract: a command has a sequence number and a place until its reply is moved to what is sent, which happens in the order of the
+//! numbers. At most one run is under way: of reads, of blind updates, or one command of another kind.
+//!
+//! Invariants: credits and bytes are the sums over the places; an answer to a command that has ended finds no machine.
+
+use super::command::Outcome;
+use super::task::Task;
+use super::writer::Writer;
+use crate::limits::Limits;
+use domains::Tick;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+
+/// Which commands may be under way together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Class {
+    /// Any: they are answered without the domain.
+    #[default]
+    Any,
+    /// With other reads.
+    Read,
+    /// With other blind updates, for commits are applied in their order.
+    Write,
+    /// With nothing else.
+    Alone,
+}
+
+/// What a command in flight is.
+#[derive(Debug)]
+pub(crate) enum Machine {
+    /// A lookup; the key, in case it must be looked up elsewhere.
+    Get { key: SmallVec<[u8; 32]> },
+    /// A commit.
+    Put { outcome: Outcome },
+    /// Anything else, and what it has written.
+    Task { task: Task, reply: Writer },
+}
+
+#[derive(Debug)]
+enum State {
+    Running(Machine),
+    /// Its machine is looked at.
+    Taken,
+    Done(Writer),
+}
+
+#[derive(Debug)]
+struct Slot {
+    state: State,
+    credits: usize,
+    bytes: usize,
+}
+
+/// The commands in flight.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    slots: VecDeque<Slot>,
+    /// The number of the first.
+    first: u32,
+    class: Class,
+    running: usize,
+    credits: usize,
+    bytes: usize,
+    /// Bytes of replies whose turn has not come.
+    gathered: usize,
+    /// Bytes of a lookup's reply, going by those before it.
+    reply_bytes: usize,
+}
+
+impl Slots {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Bytes of replies whose turn has not come.
+    pub(crate) fn gathered(&self) -> usize {
+        self.gathered
+    }
+
+    /// Bytes that the lookups in flight will probably bring.
+    pub(crate) fn expected(&self) -> usize {
+        if self.class == Class::Read { self.running * self.reply_bytes } else { 0 }
+    }
+
+    /// Whether a command of this class may be under way with those that are.
+    pub(crate) fn admits(&self, class: Class) -> bool {
+        match class {
+            Class::Any => true,
+            Class::Read | Class::Write => self.running == 0 || self.class == class,
+            Class::Alone => self.running == 0,
+        }
+    }
+
+    /// Whether there are credits left.
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
+        self.slots.is_empty() || self.credits < limits.ops_in_flight_max && self.bytes <= limits.request_bytes_max
+    }
+
+    /// Takes a place at the end, for so many credits and bytes; returns its number. Its machine is put in later.
+    pub(crate) fn begin(&mut self, class: Class, (credits, bytes): (usize, usize)) -> u32 {
+        assert!(self.admits(class), "a command of class {class:?} waits for those before it");
+        if class != Class::Any {
+            self.class = class;
+        }
+        self.running += 1;
+        self.credits += credits;
+        self.bytes += bytes;
+        self.slots.push_back(Slot { state: State::Taken, credits, bytes });
+        let position = u32::try_from(self.slots.len() - 1).expect("credits bound the commands in flight");
+        self.first.wrapping_add(position)
+    }
+
+    fn slot(&mut self, sequence: u32) -> Option<&mut Slot> {
+        self.slots.get_mut(sequence.wrapping_sub(self.first) as usize)
+    }
+
+    /// Takes a command's machine out; nothing when the command has ended.
+    pub(crate) fn take(&mut self, sequence: u32) -> Option<Machine> {
+        let slot = self.slot(sequence)?;
+        match std::mem::replace(&mut slot.state, State::Taken) {
+            State::Running(machine) => Some(machine),
+            state @ (State::Done(_) | State::Taken) => {
+                slot.state = state;
+                None
+            }
+        }
+    }
+
+    /// Puts a machine where it was taken from.
+    pub(crate) fn put_back(&mut self, sequence: u32, machine: Machine) {
+        let slot = self.slot(sequence).expect("a command stays while its machine is looked at");
+        assert!(matches!(slot.state, State::Taken), "command {sequence} has one machine");
+        slot.state = State::Running(machine);
+    }
+
+    pub(crate) fn is_first(&self, sequence: u32) -> bool {
+        self.first == sequence
+    }
+
+    /// The first command's reply has been written by the caller.
+    pub(crate) fn pop_first(&mut self) {
+        let slot = self.slots.pop_front().expect("there is a first command");
+        if matches!(slot.state, State::Taken) {
+            self.running -= 1;
+        }
+        self.first = self.first.wrapping_add(1);
+        self.credits -= slot.credits;
+        self.bytes -= slot.bytes;
+    }
+
+    /// A command's reply is whole.
+    pub(crate) fn settle(&mut self, sequence: u32, reply: Writer) {
+        self.gathered += reply.len();
+        self.expect_bytes(reply.len());
+        let slot = self.slot(sequence).expect("a command stays until its reply is sent");
+        assert!(matches!(slot.state, State::Taken), "command {sequence} is answered once");
+        slot.state = State::Done(reply);
+        self.running -= 1;
+    }
+
+    /// Notes how large a reply was, for those to come: the largest of late.
+    pub(crate) fn expect_bytes(&mut self, bytes: usize) {
+        self.reply_bytes = bytes.max(self.reply_bytes - self.reply_bytes / 8);
+    }
+
+    /// Moves the replies whose turn it is.
+    pub(crate) fn flush(&mut self, out: &mut Writer) {
+        while let Some(Slot { state: State::Done(reply), .. }) = self.slots.front() {
+            self.gathered -= reply.len();
+            out.append(reply);
+            self.pop_first();
+        }
+    }
+
+    /// The tasks in flight.
+    pub(crate) fn tasks(&self) -> Vec<u32> {
+        let is_task = |slot: &Slot| matches!(slot.state, State::Running(Machine::Task { .. }));
+        let numbers = (0..).zip(&self.slots).filter(|(_, slot)| is_task(slot));
+        numbers.map(|(position, _): (u32, _)| self.first.wrapping_add(position)).collect()
+    }
+
+    /// When a task wants to be told that time has passed.
+    pub(crate) fn due(&self) -> Option<Tick> {
+        let due = |slot: &Slot| match &slot.state {
+            State::Running(Machine::Task { task, .. }) => task.due(),
+            State::Running(Machine::Get { .. } | Machine::Put { .. }) | State::Taken | State::Done(_) => None,
+        };
+        self.slots.iter().filter_map(due).min()
+    }
+}

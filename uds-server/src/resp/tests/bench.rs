@@ -1,0 +1,144 @@
+//! Connections over a domain in memory, and the turns between them.
+
+use crate::limits::Limits;
+use crate::session::{Facts, after};
+use crate::sessions::{Connection, Round, Sessions};
+use domains::light::Light;
+use domains::{Answer, Domain, Error, Level, Op, OpId, Tick};
+use segments::Incarnation;
+use segments::cuts::Cuts;
+use std::time::Duration;
+
+/// Sessions and the domain they ask.
+pub(super) struct Bench {
+    pub(super) sessions: Sessions,
+    domain: Light,
+    pub(super) now: Tick,
+    connections: Vec<Connection>,
+    /// Answers are kept until they are let go.
+    pub(super) hold: bool,
+    held: Vec<(OpId, Result<Answer, Error>)>,
+    /// What was asked, in order.
+    pub(super) asked: Vec<String>,
+}
+
+impl Bench {
+    /// One connection.
+    pub(super) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(super) fn with(limits: Limits) -> Self {
+        let domain = Light::new();
+        let cuts = Cuts::none(Incarnation(1));
+        let facts = Facts { server_id: [7; 16], capabilities: domain.capabilities(), cuts, limits };
+        let now = Tick { nanos: 1, unix_ms: 1_000_000 };
+        let (connections, held, asked) = (Vec::new(), Vec::new(), Vec::new());
+        let sessions = Sessions::new(facts);
+        let mut bench = Self { sessions, domain, now, connections, hold: false, held, asked };
+        bench.connect();
+        bench
+    }
+
+    /// One more connection; returns its number.
+    pub(super) fn connect(&mut self) -> usize {
+        self.connections.push(self.sessions.open(self.now));
+        self.connections.len() - 1
+    }
+
+    fn round<R>(&mut self, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
+        let mut asked = Vec::new();
+        let horizon = self.domain.horizon();
+        let result = call(&mut self.sessions, &mut Round { now: self.now, horizon, asked: &mut asked });
+        for (id, op) in asked {
+            let name = format!("{op:?}");
+            self.asked.push(name.split(' ').next().unwrap_or_default().to_owned());
+            // What a domain in memory does not promise is done all the same: it is persistent as soon as it is committed.
+            let op = if let Op::Commit { set, .. } = op { Op::Commit { set, level: Level::Committed } } else { op };
+            self.domain.submit(OpId(id), op, self.now);
+        }
+        self.answers();
+        result
+    }
+
+    fn answers(&mut self) {
+        let mut answers = Vec::new();
+        self.domain.take_answers(&mut answers);
+        if self.hold {
+            self.held.extend(answers);
+            return;
+        }
+        for (id, answer) in answers {
+            self.round(|sessions, round| sessions.answered(id.0, &answer, round));
+        }
+    }
+
+    /// Lets go the answers that were held, the last first: a domain may answer in any order.
+    pub(super) fn release(&mut self) {
+        for (id, answer) in std::mem::take(&mut self.held).into_iter().rev() {
+            self.round(|sessions, round| sessions.answered(id.0, &answer, round));
+        }
+    }
+
+    pub(super) fn pass(&mut self, millis: u64) {
+        self.now = after(self.now, Duration::from_millis(millis));
+        for connection in self.sessions.all() {
+            self.round(|sessions, round| sessions.turn(connection, round));
+        }
+    }
+
+    /// Sends bytes and returns all that comes back, line ends as bars.
+    pub(super) fn send(&mut self, connection: usize, bytes: &[u8]) -> String {
+        let connection = self.connections[connection];
+        self.round(|sessions, round| sessions.receive(connection, bytes, round));
+        self.read_from(connection)
+    }
+
+    pub(super) fn read(&mut self, connection: usize) -> String {
+        self.read_from(self.connections[connection])
+    }
+
+    fn read_from(&mut self, connection: Connection) -> String {
+        let mut seen = Vec::new();
+        while let Some(session) = self.sessions.get_mut(connection) {
+            let output = session.output(1000).to_vec();
+            if output.is_empty() {
+                break;
+            }
+            session.consume(output.len());
+            seen.extend(output);
+            self.round(|sessions, round| sessions.sent(connection, round));
+        }
+        String::from_utf8_lossy(&seen).replace("\r\n", "|")
+    }
+
+    /// One command of the first connection, as a person types it.
+    pub(super) fn say(&mut self, command: &str) -> String {
+        self.send(0, format!("{command}\r\n").as_bytes())
+    }
+
+    /// The same of another.
+    pub(super) fn say_as(&mut self, connection: usize, command: &str) -> String {
+        self.send(connection, format!("{command}\r\n").as_bytes())
+    }
+
+    /// Commands and the replies to them.
+    #[track_caller]
+    pub(super) fn check(&mut self, cases: &[(&str, &str)]) {
+        for (command, reply) in cases {
+            assert_eq!(self.say(command), *reply, "{command}");
+        }
+    }
+
+    pub(super) fn close(&mut self, connection: usize) {
+        self.sessions.close(self.connections[connection]);
+    }
+
+    pub(super) fn ends(&mut self, connection: usize) -> bool {
+        self.sessions.get_mut(self.connections[connection]).unwrap().is_over()
+    }
+
+    pub(super) fn wants(&mut self, connection: usize) -> bool {
+        self.sessions.get_mut(self.connections[connection]).unwrap().wants_bytes()
+    }
+}

@@ -1,0 +1,49 @@
+//! Pipelines: replies and effects in the order of the commands, whatever order the domain answers in.
+
+use super::bench::Bench;
+
+#[test]
+fn a_burst_is_answered_in_its_order() {
+    let mut bench = Bench::new();
+    bench.say("MSET a 1 b 2 c 3");
+    bench.hold = true;
+    assert_eq!(bench.send(0, b"GET a\r\nGET b\r\nPING\r\nMGET c a\r\nGET none\r\nSET a 9\r\nGET a\r\nINCR a\r\n"), "");
+    // The reads are in flight together; the update waits for them.
+    assert_eq!(bench.asked.iter().filter(|op| *op == "Lookup").count(), 5);
+    bench.release();
+    assert_eq!(bench.read(0), "$1|1|$1|2|+PONG|*2|$1|3|$1|1|$-1|");
+    for _ in 0..5 {
+        bench.release();
+    }
+    assert_eq!(bench.read(0), "+OK|$1|9|:10|");
+}
+
+#[test]
+fn blind_updates_are_in_flight_together_and_others_are_not() {
+    let mut bench = Bench::new();
+    bench.say("SET a 0");
+    bench.hold = true;
+    bench.asked.clear();
+    bench.send(0, b"SET a 1\r\nSET b 2\r\nMSET c 3 d 4\r\nDEL a\r\nSET e 1 NX\r\nINCR b\r\nSET f 1\r\n");
+    assert_eq!(bench.asked, ["Commit"; 5]);
+    for _ in 0..4 {
+        bench.release();
+    }
+    assert_eq!(bench.read(0), "+OK|+OK|+OK|:1|+OK|:3|+OK|");
+    assert_eq!(bench.asked[5..], ["Lookup", "Commit", "Commit"]);
+}
+
+/// Every cut of a pipeline of commands of all kinds gives the same replies.
+#[test]
+fn a_pipeline_may_be_cut_anywhere() {
+    let stream = b"SET a 1\r\n*2\r\n$4\r\nINCR\r\n$1\r\na\r\nMULTI\r\nGET a\r\nEXEC\r\nSELECT 1\r\nGET a\r\nDBSIZE\r\nx\r\nHELLO 3\r\nGET a\r\n";
+    let mut whole = Bench::new();
+    let expected = whole.send(0, stream);
+    assert!(expected.starts_with("+OK|:2|+OK|+QUEUED|*1|$1|2|+OK|$-1|:0|-ERR LS0504 "), "{expected}");
+    assert!(expected.ends_with("*0|_|"), "{expected}");
+    for cut in 1..stream.len() {
+        let mut bench = Bench::new();
+        let first = bench.send(0, &stream[..cut]);
+        assert_eq!(first + &bench.send(0, &stream[cut..]), expected, "cut at {cut}");
+    }
+}
