@@ -16,8 +16,8 @@ use crate::clock::Clock;
 use crate::inbox::Receiver;
 use crate::port::Port;
 use crate::slots::Slots;
-use domains::{Answer, Capabilities, Driven, Error, Horizon, Op, OpId, Tick};
-use segments::{Completion, Request, Tag};
+use domains::{Answer, Capabilities, Driven, Error, Horizon, Op, OpId, PairRef, Seen, Tick};
+use segments::{Completion, Request, TableId, Tag};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -68,6 +68,19 @@ impl<P: Port> Desk<'_, P> {
         assert!(id.0 & FRONT == 0, "the top bit of {id:?} is the shard's");
         *self.submitted = true;
         self.domain.submit(OpId(id.0 | FRONT), op, self.now);
+    }
+
+    /// Looks a key up and shows the pair in place, without an operation, when memory alone can answer.
+    ///
+    /// # Errors
+    /// As [`Op::Lookup`]; nothing was shown then.
+    pub fn lookup_now(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        see: &mut dyn FnMut(Option<PairRef<'_>>),
+    ) -> Result<Seen, Error> {
+        self.domain.lookup_now(table, key, self.now, see)
     }
 
     /// Up to where the domain is persistent.

@@ -9,7 +9,7 @@
 use crate::limits::{RECEIVE_BYTES, SEND_BYTES_MAX};
 use crate::session::{Facts, after};
 use crate::sessions::{Connection, Round, Sessions};
-use domains::{Answer, Error, Horizon, Op, Tick};
+use domains::{Answer, Error, Horizon, Op, PairRef, Tick};
 use lostore::port::RingPort;
 use lostore::shard::{Desk, Front, FrontOp, Life, Wish};
 use segments::{PAGE_BYTES, Page};
@@ -95,8 +95,9 @@ impl SocketFront {
 
     /// Calls the sessions, and passes on to the domain what they ask.
     fn round<R>(&mut self, desk: &mut Desk<'_, RingPort>, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
-        let mut round = Round { now: desk.now, horizon: desk.horizon(), asked: &mut self.asked };
-        let result = call(&mut self.sessions, &mut round);
+        let (now, horizon) = (desk.now, desk.horizon());
+        let mut look = |table, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)| desk.lookup_now(table, key, see);
+        let result = call(&mut self.sessions, &mut Round { now, horizon, look: &mut look, asked: &mut self.asked });
         for (id, op) in self.asked.drain(..) {
             desk.submit(FrontOp(id), op);
         }

@@ -91,7 +91,7 @@ impl Session {
             stopping: false,
             parser: Parser::new(limits.request_frame_bytes_max as usize),
             out: Writer::default(),
-            slots: Slots::default(),
+            slots: Slots::new(),
             connection: Connection::new(id, now),
             stalled: false,
             received_at: now,
@@ -161,8 +161,7 @@ impl Session {
     fn got(&mut self, sequence: u32, key: &[u8], result: &Result<Answer, Error>, world: &mut World<'_>) {
         match result {
             Ok(Answer::Pair(pair)) => {
-                let counters = &mut world.shared.counters;
-                *if pair.is_some() { &mut counters.hits } else { &mut counters.misses } += 1;
+                world.shared.counters.looked(pair.is_some());
                 let value = pair.as_ref().map(|pair| pair.value.as_slice());
                 let waiting = self.out.len() + self.slots.gathered();
                 let too_much = waiting + value.map_or(0, <[u8]>::len) > world.facts.limits.unsent_bytes_hard;
@@ -198,6 +197,7 @@ impl Session {
             now: world.now,
             horizon: world.horizon,
             sequence,
+            look: &mut *world.look,
             asked: world.asked,
         };
         match call(&mut task, &mut context, &mut reply) {

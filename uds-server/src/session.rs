@@ -17,9 +17,9 @@ use crate::faults::fault;
 use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX};
 use crate::resp::shared::Shared;
 use crate::transactions::Transactions;
-use domains::{Answer, Capabilities, Error, Horizon, Persistence, Tick};
-use segments::EpochId;
+use domains::{Answer, Capabilities, Error, Horizon, PairRef, Persistence, Seen, Tick};
 use segments::cuts::Cuts;
+use segments::{EpochId, TableId};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use wire::codes;
@@ -41,14 +41,18 @@ pub struct Facts {
     pub limits: Limits,
 }
 
+/// Shows a pair, or that it is absent, when memory alone can.
+pub(crate) type Look<'a> = dyn FnMut(TableId, &[u8], &mut dyn FnMut(Option<PairRef<'_>>)) -> Result<Seen, Error> + 'a;
+
 /// What a session is told at each call, and where it puts what it asks.
-#[derive(Debug)]
 pub(crate) struct World<'a> {
     pub(crate) facts: &'a Facts,
     pub(crate) now: Tick,
     pub(crate) horizon: Horizon,
     /// What the text connections have in common.
     pub(crate) shared: &'a mut Shared,
+    /// What memory alone can show at once, as it is before anything that is asked in this call.
+    pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(Ticket, domains::Op)>,
 }
 

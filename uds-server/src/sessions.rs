@@ -6,7 +6,7 @@
 use crate::calls::Ticket;
 use crate::peer::Peer;
 use crate::resp::shared::Shared;
-use crate::session::{Facts, World};
+use crate::session::{Facts, Look, World};
 use domains::{Answer, Error, Horizon, Op, Tick};
 
 /// Names a connection: its place, and how often the place was taken.
@@ -17,10 +17,10 @@ pub(crate) struct Connection {
 }
 
 /// What the connections are told at each call, and where the operations go that they ask for.
-#[derive(Debug)]
 pub(crate) struct Round<'a> {
     pub(crate) now: Tick,
     pub(crate) horizon: Horizon,
+    pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(u64, Op)>,
 }
 
@@ -174,7 +174,8 @@ impl Sessions {
         let session = place.session.as_mut().filter(|_| place.generation == connection.generation)?;
         let (now, horizon) = (round.now, round.horizon);
         let (facts, shared, asked) = (&self.facts, &mut self.shared, &mut self.asked);
-        let mut world = World { facts, now, horizon, shared, asked };
+        let look = &mut *round.look;
+        let mut world = World { facts, now, horizon, shared, look, asked };
         let result = call(session, &mut world);
         let mut asked = std::mem::take(&mut self.asked);
         for (ticket, op) in asked.drain(..) {

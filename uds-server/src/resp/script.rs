@@ -10,7 +10,7 @@ use super::parser::Request;
 use super::task::{Context, Found, OPENING, Opening, Step, Stepped, Work};
 use super::view::View;
 use super::writer::Writer;
-use domains::{Answer, Error, Level, Op, Tick};
+use domains::{Answer, Error, Level, Op, Seen, Tick};
 use segments::TableId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -148,9 +148,33 @@ impl Script {
         if keys.is_empty() {
             return self.run(context, reply);
         }
-        self.state = State::Loading { keys, asked: 0, waiting: 0, failed: None };
+        let cold = self.look(keys, context);
+        if cold.is_empty() {
+            return self.run(context, reply);
+        }
+        self.state = State::Loading { keys: cold, asked: 0, waiting: 0, failed: None };
         self.ask_lookups(context);
         Ok(Step::Wait)
+    }
+
+    /// Takes what memory shows at once; returns the keys that must be asked for. A script that has all of them commits within
+    /// the same turn, so nobody can be faster.
+    fn look(&mut self, keys: Vec<Box<[u8]>>, context: &mut Context<'_>) -> Vec<Box<[u8]>> {
+        let table = self.tables[0].1.expect("only a table that is there is read");
+        let mut cold = Vec::new();
+        for key in keys {
+            let view = &mut self.view;
+            let counters = &mut context.shared.counters;
+            let shown = (context.look)(table, &key, &mut |pair| {
+                counters.looked(pair.is_some());
+                view.see(&key, pair);
+            });
+            // A failed look is asked as an operation, whose answer says why.
+            if shown != Ok(Seen::Ready) || view.bytes() > VALUES_BYTES_MAX {
+                cold.push(key);
+            }
+        }
+        cold
     }
 
     fn ask_lookups(&mut self, context: &mut Context<'_>) {
@@ -177,8 +201,7 @@ impl Script {
         *waiting -= 1;
         match result {
             Ok(Answer::Pair(pair)) => {
-                let counters = &mut context.shared.counters;
-                *if pair.is_some() { &mut counters.hits } else { &mut counters.misses } += 1;
+                context.shared.counters.looked(pair.is_some());
                 self.view.load(&keys[number as usize], pair.as_ref());
             }
             Ok(other) => unreachable!("a key was looked up, and the answer is {other:?}"),

@@ -46,6 +46,13 @@ pub(crate) struct Counters {
     pub(crate) misses: u64,
 }
 
+impl Counters {
+    /// A key was looked up.
+    pub(crate) fn looked(&mut self, found: bool) {
+        *if found { &mut self.hits } else { &mut self.misses } += 1;
+    }
+}
+
 /// What the text connections share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {

@@ -13,6 +13,9 @@ use domains::Tick;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
+/// What a lookup's reply is taken to have before one has come: 256 of them fill the room there is for replies.
+const REPLY_BYTES_FIRST: usize = 16 << 10;
+
 /// Which commands may be under way together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Class {
@@ -54,7 +57,7 @@ struct Slot {
 }
 
 /// The commands in flight.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Slots {
     slots: VecDeque<Slot>,
     /// The number of the first.
@@ -70,6 +73,19 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: VecDeque::new(),
+            first: 0,
+            class: Class::Any,
+            running: 0,
+            credits: 0,
+            bytes: 0,
+            gathered: 0,
+            reply_bytes: REPLY_BYTES_FIRST,
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

@@ -9,6 +9,7 @@ use super::shared::{Keyspace, Shared};
 use super::writer::Writer;
 use crate::calls::Ticket;
 use crate::limits::Limits;
+use crate::session::Look;
 use domains::schema::{TableHome, TableKind};
 use domains::{Answer, Error, Horizon, Op, Tick};
 use segments::TableId;
@@ -26,7 +27,6 @@ pub(crate) enum Step {
 }
 
 /// What a task is told, and where it puts what it asks.
-#[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) connection: &'a mut Connection,
     pub(crate) shared: &'a mut Shared,
@@ -34,6 +34,7 @@ pub(crate) struct Context<'a> {
     pub(crate) now: Tick,
     pub(crate) horizon: Horizon,
     pub(crate) sequence: u32,
+    pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(Ticket, Op)>,
 }
 

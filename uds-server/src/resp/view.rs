@@ -5,7 +5,7 @@
 //!
 //! Invariants: a key that a command reads was loaded or changed before.
 
-use domains::Pair;
+use domains::{Pair, PairRef};
 use segments::{TableId, Version};
 use std::collections::BTreeMap;
 use txn::{CommitSet, Expect, PutOptions, SetError};
@@ -37,11 +37,17 @@ pub(crate) struct View {
 impl View {
     /// Takes what was read.
     pub(crate) fn load(&mut self, key: &[u8], pair: Option<&Pair>) {
+        let options = |pair: &Pair| PutOptions { expires_ms: pair.expires_ms, compressed: pair.compressed };
+        self.see(key, pair.map(|pair| PairRef { value: &pair.value, version: pair.version, options: options(pair) }));
+    }
+
+    /// Takes what memory showed.
+    pub(crate) fn see(&mut self, key: &[u8], pair: Option<PairRef<'_>>) {
         let cell = match pair {
-            Some(pair) => {
-                self.bytes += pair.value.len();
-                let value = Value { bytes: pair.value.clone(), expires_ms: pair.expires_ms };
-                Cell { seen: Some(Some(pair.version)), value: Some(value), changed: false }
+            Some(PairRef { value, version, options }) => {
+                self.bytes += value.len();
+                let value = Value { bytes: value.to_vec(), expires_ms: options.expires_ms };
+                Cell { seen: Some(Some(version)), value: Some(value), changed: false }
             }
             None => Cell { seen: Some(None), value: None, changed: false },
         };

@@ -4,7 +4,7 @@ use crate::limits::Limits;
 use crate::session::{Facts, after};
 use crate::sessions::{Connection, Round, Sessions};
 use domains::light::Light;
-use domains::{Answer, Domain, Error, Level, Op, OpId, Tick};
+use domains::{Answer, Domain, Error, Level, Op, OpId, PairRef, Seen, Tick};
 use segments::Incarnation;
 use segments::cuts::Cuts;
 use std::time::Duration;
@@ -49,7 +49,13 @@ impl Bench {
     fn round<R>(&mut self, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
         let mut asked = Vec::new();
         let horizon = self.domain.horizon();
-        let result = call(&mut self.sessions, &mut Round { now: self.now, horizon, asked: &mut asked });
+        let (now, cold) = (self.now, self.hold);
+        let domain = &mut self.domain;
+        let mut look = |table, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)| {
+            // What is held is with the device.
+            if cold { Ok(Seen::NeedsDevice) } else { domain.lookup_now(table, key, now, see) }
+        };
+        let result = call(&mut self.sessions, &mut Round { now, horizon, look: &mut look, asked: &mut asked });
         for (id, op) in asked {
             let name = format!("{op:?}");
             self.asked.push(name.split(' ').next().unwrap_or_default().to_owned());

@@ -47,3 +47,15 @@ fn a_pipeline_may_be_cut_anywhere() {
         assert_eq!(first + &bench.send(0, &stream[cut..]), expected, "cut at {cut}");
     }
 }
+
+/// What is in memory is seen in the turn that asks, so a counter that everybody counts on is never read anew.
+#[test]
+fn what_memory_has_is_not_asked_for() {
+    let mut bench = Bench::new();
+    bench.say("SET n 1");
+    bench.asked.clear();
+    bench.check(&[("GET n", "$1|1|"), ("MGET n none", "*2|$1|1|$-1|"), ("STRLEN n", ":1|")]);
+    assert!(bench.asked.is_empty(), "{:?}", bench.asked);
+    bench.check(&[("INCR n", ":2|"), ("APPEND n 0", ":2|"), ("SET n x IFEQ 20", "+OK|")]);
+    assert_eq!(bench.asked, ["Commit"; 3]);
+}

@@ -161,7 +161,9 @@ impl Bench {
     pub(super) fn round<R>(&mut self, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
         let mut asked = Vec::new();
         let horizon = self.domain.horizon();
-        let result = call(&mut self.sessions, &mut Round { now: self.now, horizon, asked: &mut asked });
+        let mut look = |_, _: &[u8], _: &mut dyn FnMut(Option<domains::PairRef<'_>>)| Ok(domains::Seen::NeedsDevice);
+        let mut round = Round { now: self.now, horizon, look: &mut look, asked: &mut asked };
+        let result = call(&mut self.sessions, &mut round);
         for (id, op) in asked {
             self.domain.submit(OpId(id), op, self.now);
         }
