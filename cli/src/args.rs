@@ -61,6 +61,10 @@ pub(crate) enum Verb {
     Get(Get),
     /// Puts a pair, there or not, and prints its version. Of a sack, TABLE/ alone takes the next address and prints it too.
     Put(Put),
+    /// Undoes a put that was made with --revertible: the pair becomes what it was before.
+    Revert(Token),
+    /// Lets a put that was made with --revertible stand: it cannot be reverted any more.
+    Seal(Token),
     /// Deletes a pair.
     Del(Del),
     /// Prints the pairs of a table, or those whose key begins with a prefix.
@@ -164,6 +168,21 @@ pub(crate) struct Put {
     /// Let the pair cease to exist after so many seconds.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) ttl: Option<u64>,
+    /// Keep what was there before for so long, as in 60s or 5m: until then `revert` undoes the put and `seal` lets it stand.
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    pub(crate) revertible: Option<u64>,
+    /// Answer as soon as it is committed, before it is persistent.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+}
+
+/// Arguments of `revert` and `seal`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Token {
+    /// TABLE/KEY
+    pub(crate) pair: String,
+    /// The version that the put printed.
+    pub(crate) version: String,
     /// Answer as soon as it is committed, before it is persistent.
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -335,6 +354,21 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| format!("'{digits}' is not a number"))?;
     number.checked_mul(scale).ok_or_else(|| format!("{text} is too large"))
+}
+
+/// A time with a unit, in milliseconds.
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let scale: u64 = match &text[digits.len()..] {
+        "ms" => 1,
+        "" | "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        other => return Err(format!("'{other}' is no unit; use ms, s, m, h or d")),
+    };
+    let number: u64 = digits.parse().map_err(|_| format!("'{digits}' is not a number"))?;
+    number.checked_mul(scale).ok_or_else(|| format!("{text} is too long"))
 }
 
 fn octal(text: &str) -> Result<u32, String> {

@@ -1,9 +1,9 @@
-//! The verbs on pairs: get, put, del, scan, follow.
+//! The verbs on pairs: get, put, revert, seal, del, scan, follow.
 //!
 //! Contract: each prints what it found or made and nothing else; a pair that is not there is exit 1. A write answers when it is
 //! persistent, unless it was told not to wait.
 
-use crate::args::{Del, Follow, Get, Put, Scan, Target};
+use crate::args::{Del, Follow, Get, Put, Scan, Target, Token};
 use crate::failure::Failure;
 use crate::output::{Format, Output};
 use crate::reach::{AnyStore, reach};
@@ -150,7 +150,7 @@ pub(crate) fn put(target: &Target, args: &Put, output: &mut Output) -> Result<()
     if let Some(expect) = expect {
         raw.compare(&key, expect)?;
     }
-    raw.upsert(&key, &record, PutOptions { expires_ms, compressed: false })?;
+    raw.upsert(&key, &record, PutOptions { expires_ms, compressed: false, revertible_ms: args.revertible })?;
     let ticket = txn.commit().map_err(|error| mismatch(error, &args.pair))?;
     let version = *ticket.versions().first().ok_or(lostore::Error::WrongAnswer { asked: "a put" })?;
     let word = shape.key_to_word(&key);
@@ -159,6 +159,37 @@ pub(crate) fn put(target: &Target, args: &Put, output: &mut Output) -> Result<()
         Format::Table | Format::Raw | Format::Hex => output.line(&version.to_string()),
         Format::Json | Format::Jsonl => output.document(&json!({
             "table": name, "key": shape.key_to_json(&key), "version": version.to_string(),
+            "persistent": ticket.is_persistent(),
+        })),
+    }
+}
+
+/// What becomes of a revertible write.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ending {
+    Revert,
+    Seal,
+}
+
+/// `revert` and `seal`. Prints the version that the pair has now; one that is not there any more has none.
+pub(crate) fn end_lease(target: &Target, args: &Token, ending: Ending, output: &mut Output) -> Result<(), Failure> {
+    let (name, key) = split(&args.pair)?;
+    let version = version_of(&args.version)?;
+    let store = reach(target)?;
+    let opened = Opened::open(&store, name)?;
+    let key = opened.shape().key_from_word(key)?;
+    let token = lostore::Token { table: opened.table.id(), key: key.to_vec(), version };
+    let mut txn = store.txn_with(txn_options(&store, args.no_wait))?;
+    match ending {
+        Ending::Revert => txn.revert(&token)?,
+        Ending::Seal => txn.seal(&token)?,
+    }
+    let ticket = txn.commit().map_err(|error| mismatch(error, &args.pair))?;
+    let version = *ticket.versions().first().ok_or(lostore::Error::WrongAnswer { asked: "a revert or a seal" })?;
+    match output.format {
+        Format::Table | Format::Raw | Format::Hex => output.line(&version.to_string()),
+        Format::Json | Format::Jsonl => output.document(&json!({
+            "table": name, "key": opened.shape().key_to_json(&key), "version": version.to_string(),
             "persistent": ticket.is_persistent(),
         })),
     }

@@ -135,7 +135,7 @@ fn add(
                 Word::Text(text) => opened.shape().record_from_word(text),
                 Word::Json(value) => opened.shape().record_from_json(value),
             }?;
-            let options = PutOptions { expires_ms: *expires_ms, compressed: false };
+            let options = PutOptions { expires_ms: *expires_ms, ..PutOptions::default() };
             match verb {
                 Put::Upsert => raw.upsert(key, &record, options)?,
                 Put::Insert => raw.insert(key, &record, options)?,

@@ -61,6 +61,8 @@ fn document(domain: &str, status: &Status) -> Value {
         "lookups_device": status.lookups_device,
         "commits": status.commits,
         "compare_failures": status.compare_failures,
+        "revertible_writes": status.revertible_writes,
+        "kept_bytes": status.kept_bytes,
         "tables": tables,
     })
 }
@@ -96,6 +98,10 @@ fn text(domain: &str, status: &Status, output: &mut Output) -> Result<(), Failur
         count_text(status.device_flushes)
     ))?;
     output.line(&format!("memory    {} of cached records", bytes_text(status.cache_bytes)))?;
+    if status.revertible_writes > 0 {
+        let (writes, bytes) = (count_text(status.revertible_writes), bytes_text(status.kept_bytes));
+        output.line(&format!("revertible {writes} writes, which keep {bytes} of earlier records"))?;
+    }
     let rows: Vec<Vec<String>> = status.tables.iter().map(table_row).collect();
     output.rows(&["table", "kind", "pairs", "records", "index", "B/pair"], &rows)
 }

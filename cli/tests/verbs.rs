@@ -97,6 +97,17 @@ fn verbs(dir: &Path) {
         |text: &str| text.lines().map(|line| line.split("\"version\"").next().unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(values(data(&lostore(dir, &["scan", "users", "-o", "jsonl"]))), values(&printed));
 
+    let token = data(&lostore(dir, &["put", "users/dora", r#"{"age":1}"#, "--revertible", "60s"])).trim().to_owned();
+    let status: serde_json::Value = serde_json::from_str(data(&lostore(dir, &["status", "-o", "json"]))).unwrap();
+    assert_eq!(status["revertible_writes"], 1);
+    data(&lostore(dir, &["revert", "users/dora", &token]));
+    refused(&lostore(dir, &["get", "users/dora"]), 1, "");
+    refused(&lostore(dir, &["revert", "users/dora", &token]), 1, "is not there");
+    let token = data(&lostore(dir, &["put", "users/dora", r#"{"age":2}"#, "--revertible", "5m"])).trim().to_owned();
+    data(&lostore(dir, &["seal", "users/dora", &token]));
+    refused(&lostore(dir, &["revert", "users/dora", &token]), 1, "is there, at version");
+    data(&lostore(dir, &["del", "users/dora"]));
+
     data(&lostore(dir, &["table", "create", "bytes", "--kind", "hash"]));
     data(&lostore(dir, &["put", "bytes/hex:00ff", "hex:ff00"]));
     assert_eq!(data(&lostore(dir, &["get", "bytes/hex:00ff"])), "hex:ff00\n");

@@ -18,6 +18,8 @@ pub struct Config {
     pub tail_pages: usize,
     /// Bits of a fingerprint that count, 1 to 64. Below 64 every match is confirmed by reading the record's key.
     pub fingerprint_bits: u8,
+    /// Bytes of earlier records that revertible writes may keep, of all tables and writers together.
+    pub kept_bytes_max: u64,
     /// Pages zero-filled ahead of the log at a time.
     pub zero_pages: u32,
 }
@@ -31,6 +33,7 @@ impl Default for Config {
             cache_bytes: 64 << 20,
             tail_pages: 16_384,
             fingerprint_bits: 64,
+            kept_bytes_max: 256 << 20,
             zero_pages: 1_024,
         }
     }

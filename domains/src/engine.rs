@@ -16,9 +16,11 @@ pub(crate) mod commit;
 pub(crate) mod core;
 pub(crate) mod find;
 pub(crate) mod heap;
+pub(crate) mod kept;
 pub(crate) mod next;
 pub(crate) mod ops;
 pub(crate) mod records;
+pub(crate) mod rewrite;
 pub(crate) mod status;
 pub(crate) mod table;
 
@@ -265,6 +267,7 @@ impl Domain for Engine {
     }
 
     fn submit(&mut self, id: OpId, op: Op, now: Tick) {
+        self.core.end_leases(now);
         match ops::machine_for(&mut self.core, op) {
             Ok(machine) => self.start(id, machine, now),
             Err(error) => self.answers.push((id, Err(error))),
@@ -298,7 +301,8 @@ impl Domain for Engine {
         self.step_ready(now);
         self.step_commits(now);
         let leaving = self.core.dismantle();
-        if leaving || !self.ready.is_empty() {
+        let leases = self.core.end_leases(now);
+        if leaving || leases || !self.ready.is_empty() {
             return Some(now);
         }
         let wake = self.core.next_wake()?;

@@ -125,6 +125,39 @@ pub enum Error {
         /// Each of them.
         failures: Vec<Failure>,
     },
+    /// The token names no revertible write.
+    #[error(
+        "version {token} is no revertible write of table {table} that is still there: it was lost in a crash before it was \
+         persistent, or was not written as revertible; read the record again and decide anew"
+    )]
+    NoSuchToken {
+        /// The table.
+        table: TableId,
+        /// The token.
+        token: Version,
+    },
+    /// The time in which the write could be reverted is over.
+    #[error(
+        "the write of version {token} stands: its lease ended at {until_ms} ms, so it can neither be reverted nor sealed any \
+         more; nothing was changed; give a longer lease, or write the old record anew"
+    )]
+    LeaseEnded {
+        /// The token.
+        token: Version,
+        /// When it ended: milliseconds since the Unix epoch.
+        until_ms: u64,
+    },
+    /// Revertible writes keep as much as they may.
+    #[error(
+        "revertible writes keep {writes} earlier records of {bytes} bytes, which is as much as the store may keep; seal or \
+         revert some, or wait until their leases end"
+    )]
+    KeptFull {
+        /// How many are not sealed yet.
+        writes: u64,
+        /// Bytes of the records they keep.
+        bytes: u64,
+    },
     /// The domain does not promise this.
     #[error("the {domain} domain does not offer {what}")]
     Unsupported {
@@ -241,6 +274,9 @@ impl Error {
             Self::CompareFailed { .. } => 303,
             Self::Poisoned { .. } => 304,
             Self::EpochLost { .. } => 305,
+            Self::NoSuchToken { .. } => 306,
+            Self::LeaseEnded { .. } => 307,
+            Self::KeptFull { .. } => 308,
             Self::CorruptRecord { .. } => 401,
             Self::ReadFailed { .. } => 402,
             Self::CorruptStore { .. } => 403,
@@ -280,10 +316,13 @@ impl Error {
             | Self::Limit { .. }
             | Self::Set(_)
             | Self::Incompatible { .. } => ErrorKind::Invalid,
-            Self::CompareFailed { .. } | Self::TableExists { .. } | Self::EpochLost { .. } => ErrorKind::Conflict,
-            Self::NoSuchTable { .. } | Self::TableGone { .. } => ErrorKind::NotFound,
+            Self::CompareFailed { .. }
+            | Self::TableExists { .. }
+            | Self::EpochLost { .. }
+            | Self::LeaseEnded { .. } => ErrorKind::Conflict,
+            Self::NoSuchTable { .. } | Self::TableGone { .. } | Self::NoSuchToken { .. } => ErrorKind::NotFound,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::NoSpace { .. } | Self::Busy => ErrorKind::Full,
+            Self::NoSpace { .. } | Self::Busy | Self::KeptFull { .. } => ErrorKind::Full,
             Self::CorruptRecord { .. } | Self::ReadFailed { .. } | Self::CorruptStore { .. } => ErrorKind::Corrupt,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
             Self::NotAStore { .. } | Self::UnknownFeatures { .. } | Self::OpensSpent { .. } | Self::Closing => {

@@ -152,6 +152,16 @@ impl Light {
         if level == Level::Persistent {
             return Err(Error::Unsupported { domain: "light", what: "the persistent level" });
         }
+        for part in set.parts() {
+            let keeps = match part.change {
+                Change::None | Change::Delete => false,
+                Change::Put { options, .. } => options.revertible_ms.is_some(),
+                Change::Revert { .. } | Change::Seal { .. } => true,
+            };
+            if keeps {
+                return Err(Error::Unsupported { domain: "light", what: "revertible writes" });
+            }
+        }
         let mut failures = Vec::new();
         for (number, part) in set.parts().enumerate() {
             if let Err(found) = self.check(&part, now)? {
@@ -212,6 +222,7 @@ impl Light {
         let table = self.tables.get_mut(&part.table).expect("the table was checked in the same turn");
         match part.change {
             Change::None => false,
+            Change::Revert { .. } | Change::Seal { .. } => unreachable!("refused before anything was applied"),
             Change::Delete => {
                 if let (TableKind::Sack, Some(address)) = (table.info.spec.kind, Address::decode(part.key)) {
                     table.addresses.remove(address);

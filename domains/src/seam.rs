@@ -169,7 +169,7 @@ impl Pair {
     /// What is kept with the record: what a write of it must be given to keep it so.
     #[must_use]
     pub fn options(&self) -> PutOptions {
-        PutOptions { expires_ms: self.expires_ms, compressed: self.compressed }
+        PutOptions { expires_ms: self.expires_ms, compressed: self.compressed, revertible_ms: None }
     }
 
     /// The pair, seen in place.
@@ -295,7 +295,7 @@ pub struct TableStatus {
     pub pairs: u64,
     /// Memory of its index.
     pub index_bytes: u64,
-    /// Bytes of its live records, headers and keys included.
+    /// Bytes of its live records, headers and keys included; those that revertible writes keep are counted too.
     pub record_bytes: u64,
 }
 
@@ -335,6 +335,10 @@ pub struct Status {
     pub commits: u64,
     /// Commits refused by a compare since the open.
     pub compare_failures: u64,
+    /// Revertible writes that can still be reverted, as far as the end of their leases has been noticed.
+    pub revertible_writes: u64,
+    /// Bytes of the earlier records that they keep; part of the tables' bytes too.
+    pub kept_bytes: u64,
 }
 
 /// What a domain answers.

@@ -10,7 +10,7 @@ use crate::seam::{
     TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
-use txn::{Change, Expect};
+use txn::{Change, Expect, PutOptions};
 use wire::codes::fault_kind;
 use wire::{Bytes, List, Value};
 
@@ -65,13 +65,16 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
             Expect::Any => wire::Expect::Any,
             Expect::Absent => wire::Expect::Absent,
             Expect::Present => wire::Expect::Present,
-            Expect::At(version) => {
-                wire::Expect::At(wire::Version { epoch: version.epoch.0, ordinal: version.ordinal.0 })
-            }
+            Expect::At(version) => wire::Expect::At(version_out(version)),
             Expect::Never => wire::Expect::Never,
         },
         change: match part.change {
             Change::None => wire::Change::None,
+            Change::Put { value, options: PutOptions { expires_ms, compressed, revertible_ms: Some(lease_ms) } } => {
+                wire::Change::PutRevertible { value: Value::new(value), expires_ms, compressed, lease_ms }
+            }
+            Change::Revert { token } => wire::Change::Revert { token: version_out(token) },
+            Change::Seal { token } => wire::Change::Seal { token: version_out(token) },
             Change::Put { value, options } => wire::Change::Put {
                 value: Value::new(value),
                 expires_ms: options.expires_ms,
@@ -80,6 +83,10 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
             Change::Delete => wire::Change::Delete,
         },
     }
+}
+
+fn version_out(version: Version) -> wire::Version {
+    wire::Version { epoch: version.epoch.0, ordinal: version.ordinal.0 }
 }
 
 fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
@@ -231,6 +238,8 @@ fn status_in(status: &wire::Status<'_>) -> Status {
         lookups_device: figure(id::LOOKUPS_DEVICE),
         commits: figure(id::COMMITS),
         compare_failures: figure(id::COMPARE_FAILURES),
+        revertible_writes: figure(id::REVERTIBLE_WRITES),
+        kept_bytes: figure(id::KEPT_BYTES),
     }
 }
 

@@ -116,6 +116,21 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "read again and decide anew",
     ),
     says(
+        306,
+        "the token names no revertible write that is still there: it was lost in a crash, or was never revertible",
+        "read the record again and decide anew",
+    ),
+    says(
+        307,
+        "the lease of the revertible write has ended, so the write stands; nothing was changed",
+        "write the earlier record anew, and give the next write a longer lease",
+    ),
+    says(
+        308,
+        "revertible writes keep as many earlier records as the store may keep",
+        "seal or revert some, or wait until their leases end",
+    ),
+    says(
         401,
         "a record's bytes are not what was written",
         "restore it from a backup or delete it; `lostore verify` lists all damage",

@@ -98,7 +98,7 @@ impl Fake {
             match part.change {
                 Change::Put { value, .. } => drop(self.pairs.insert(part.key.to_vec(), (value.to_vec(), version))),
                 Change::Delete => drop(self.pairs.remove(part.key)),
-                Change::None => continue,
+                Change::None | Change::Revert { .. } | Change::Seal { .. } => continue,
             }
             versions.push(version);
         }

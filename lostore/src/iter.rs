@@ -61,7 +61,7 @@ impl<'t, B: Backend> RawIter<'t, B> {
 
     /// Lays a transaction's own updates over the table's pairs.
     pub(crate) fn over(mut self, mut own: Overlay<'t>) -> Self {
-        own.retain(|key, change| self.span.contains(key) && *change != Change::None);
+        own.retain(|key, change| self.span.contains(key) && !matches!(change, Change::None | Change::Seal { .. }));
         self.own = own;
         self
     }
@@ -140,7 +140,10 @@ impl<'t, B: Backend> RawIter<'t, B> {
                     compressed: options.compressed,
                 }),
                 Some(Change::Delete) => None,
-                Some(Change::None) | None => pair,
+                Some(Change::Revert { .. }) => {
+                    return Err(Error::Domain(domains::Error::Set(txn::SetError::RevertsAlone)));
+                }
+                Some(Change::None | Change::Seal { .. }) | None => pair,
             };
             self.last = Cursor::Past(key);
             if pair.is_some() {

@@ -39,6 +39,7 @@ mod store;
 mod sync;
 mod table;
 mod ticket;
+mod token;
 mod turns;
 mod txn;
 
@@ -60,6 +61,7 @@ pub use crate::shared::Shared;
 pub use crate::store::{Store, plain_spec};
 pub use crate::table::{Follow, PendingFollow, PendingGet, RecordRef, Table};
 pub use crate::ticket::Ticket;
+pub use crate::token::Token;
 pub use crate::txn::{PendingCommit, RawTxn, Txn, TxnOptions};
 pub use ::txn::{Expect, PutOptions, SetError};
 pub use domains::schema;

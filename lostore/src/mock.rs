@@ -298,6 +298,15 @@ impl State {
 
     fn commit(&mut self, set: &CommitSet, level: Level) -> Outcome {
         let mut failures = Vec::new();
+        let kept = |part: &Part<'_>| match part.change {
+            Change::None | Change::Delete => false,
+            Change::Put { options, .. } => options.revertible_ms.is_some(),
+            Change::Revert { .. } | Change::Seal { .. } => true,
+        };
+        if set.parts().any(|part| kept(&part)) {
+            let domain = self.capabilities.name;
+            return Err(domains::Error::Unsupported { domain, what: "revertible writes" });
+        }
         for (at, part) in set.parts().enumerate() {
             let found = self.pairs(part.table)?.get(part.key).map(|pair| pair.version);
             if !holds(part.expect, found) {
@@ -328,7 +337,7 @@ impl State {
         let (_, pairs) = self.tables.get_mut(&part.table).expect("the set's tables were checked");
         let version = Version { epoch, ordinal: Ordinal(self.ordinals + 1) };
         match part.change {
-            Change::None => return,
+            Change::None | Change::Revert { .. } | Change::Seal { .. } => return,
             Change::Delete => drop(pairs.remove(part.key)),
             Change::Put { value, options } => {
                 let pair = Pair {

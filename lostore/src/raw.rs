@@ -10,12 +10,14 @@ use crate::key::KeySpan;
 use crate::pending::{Pending, Reply};
 use crate::store::Store;
 use crate::ticket::Ticket;
+use crate::token::Token;
 use ::txn::PutOptions;
 use domains::schema::TableSpec;
 use domains::{Answer, Cursor, Direction, Followed, Op, Pair, TableInfo};
 use segments::TableId;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A table of bytes.
 ///
@@ -127,6 +129,36 @@ impl<B: Backend> RawTable<B> {
         let mut txn = self.store.txn();
         txn.raw(self).upsert(key, value, options)?;
         txn.commit()
+    }
+
+    /// Puts a pair, there or not, so that the write can be reverted for the next `lease`: until then the state before it is kept.
+    ///
+    /// ```
+    /// # use lostore::schema::{TableHome, TableKind};
+    /// # use lostore::{PutOptions, plain_spec};
+    /// # use std::time::Duration;
+    /// let store = lostore::open_memory()?;
+    /// let table = store.create_raw("plain", plain_spec(TableKind::Ordered, TableHome::Persistent))?;
+    /// table.upsert(b"key", b"old", PutOptions::default())?;
+    /// let (token, _) = table.put_revertible(b"key", b"new", PutOptions::default(), Duration::from_secs(60))?;
+    /// store.revert(&token)?;
+    /// assert_eq!(table.get(b"key")?.unwrap().value, b"old");
+    /// # Ok::<(), lostore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::upsert`], and when revertible writes keep as much as they may (LS0308).
+    pub fn put_revertible(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        options: PutOptions,
+        lease: Duration,
+    ) -> Result<(Token, Ticket<B>), Error> {
+        let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        let ticket = self.upsert(key, value, PutOptions { revertible_ms: Some(lease_ms), ..options })?;
+        let version = *ticket.versions().first().ok_or(Error::WrongAnswer { asked: "a revertible put" })?;
+        Ok((Token { table: self.id(), key: key.to_vec(), version }, ticket))
     }
 
     /// Deletes a pair if it is there.

@@ -12,7 +12,8 @@ use crate::raw::{PairReply, RawTable, ReadPair};
 use crate::record::{Found, TableType};
 use crate::session::Session;
 use crate::table::Table;
-use crate::ticket::NoticeReply;
+use crate::ticket::{NoticeReply, Ticket};
+use crate::token::Token;
 use crate::txn::{Txn, TxnOptions};
 use domains::schema::{TableHome, TableKind, TableSpec};
 use domains::{Answer, Capabilities, Followed, Horizon, Op, Status, TableInfo};
@@ -204,6 +205,28 @@ impl<B: Backend> Store<B> {
     /// When the field is not a pointer.
     pub fn follow_raw(&self, table: &RawTable<B>, key: &[u8], field: u16) -> Result<Followed, Error> {
         table.follow(key, field)
+    }
+
+    /// Undoes a revertible write: the pair becomes what it was before, under a new version. A transaction of its own;
+    /// [`Txn::revert`] joins it with other updates.
+    ///
+    /// # Errors
+    /// When the pair is not at the token's version any more (LS0303, with the version that is there), the write was lost in a
+    /// crash (LS0306), or its lease has ended (LS0307); nothing was changed then.
+    pub fn revert(&self, token: &Token) -> Result<Ticket<B>, Error> {
+        let mut txn = self.txn();
+        txn.revert(token)?;
+        txn.commit()
+    }
+
+    /// Lets a revertible write stand: what it kept is let go. The pair gets a new version.
+    ///
+    /// # Errors
+    /// As [`Self::revert`].
+    pub fn seal(&self, token: &Token) -> Result<Ticket<B>, Error> {
+        let mut txn = self.txn();
+        txn.seal(token)?;
+        txn.commit()
     }
 
     /// Asks that everything committed so far become persistent soon, and waits until it is.

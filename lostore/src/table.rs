@@ -14,12 +14,14 @@ use crate::raw::{PairReply, RawTable, ReadPair};
 use crate::record::{Found, Ordered, PtrField, RecordError, Sacked, TableType, Writes};
 use crate::store::Store;
 use crate::ticket::Ticket;
+use crate::token::Token;
 use crate::{PutOptions, Version};
 use domains::schema::envelope;
 use domains::schema::keys::KeyBuf;
 use domains::{Answer, Op, Pair, PairRef};
 use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// A table whose pairs are values of `T`.
 pub struct Table<T, B: Backend> {
@@ -212,6 +214,22 @@ impl<T: TableType, B: Backend> Table<T, B> {
         let mut txn = self.store().txn();
         txn.upsert(self, record)?;
         txn.commit()
+    }
+
+    /// Puts a pair, there or not, so that the write can be reverted for the next `lease` ([`Store::revert`]).
+    ///
+    /// # Errors
+    /// When the store cannot write, or revertible writes keep as much as they may (LS0308).
+    pub fn put_revertible(&self, record: impl Writes<T>, lease: Duration) -> Result<(Token, Ticket<B>), Error> {
+        let mut txn = self.store().txn();
+        let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
+        let mut key = KeyBuf::new();
+        record.record().encode_key(record.found_key(), &mut key);
+        let options = PutOptions { revertible_ms: Some(lease_ms), ..record.options() };
+        txn.upsert_with(self, record, options)?;
+        let ticket = txn.commit()?;
+        let version = *ticket.versions().first().ok_or(Error::WrongAnswer { asked: "a revertible put" })?;
+        Ok((Token { table: self.raw.id(), key: key.into_vec(), version }, ticket))
     }
 
     /// Puts a pair that must not be there.

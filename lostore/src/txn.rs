@@ -19,6 +19,7 @@ use crate::record::{Found, Ordered, PtrField, Sacked, TableType, Writes};
 use crate::store::Store;
 use crate::table::{Follow, Table, wrong_record};
 use crate::ticket::Ticket;
+use crate::token::Token;
 use ::txn::{Change, CommitSet, Expect, PutOptions, SetError};
 use domains::schema::envelope::{self, Rest};
 use domains::schema::keys::KeyBuf;
@@ -161,6 +162,24 @@ impl<B: Backend> Txn<B> {
         self.set.remove(table.raw().id(), &key.to_key()).map_err(refused)
     }
 
+    /// Undoes a revertible write: the pair becomes what it was before, whether that was another record, with its expiry, or
+    /// nothing. The commit fails unless the pair is still at the token's version and the write's lease has not ended.
+    ///
+    /// # Errors
+    /// When a limit is met, or this transaction has another update of the key.
+    pub fn revert(&mut self, token: &Token) -> Result<(), Error> {
+        self.set.revert(token.table, &token.key, token.version).map_err(refused)
+    }
+
+    /// Lets a revertible write stand: from the commit on it cannot be reverted any more, and what it kept is let go. The pair
+    /// gets a new version.
+    ///
+    /// # Errors
+    /// As [`Self::revert`].
+    pub fn seal(&mut self, token: &Token) -> Result<(), Error> {
+        self.set.seal(token.table, &token.key, token.version).map_err(refused)
+    }
+
     /// Says what must hold of a key when the transaction commits, before its own updates.
     ///
     /// # Errors
@@ -188,10 +207,12 @@ impl<B: Backend> Txn<B> {
     /// When the pair cannot be read as a `T`, or the device fails.
     pub fn get<T: TableType>(&self, table: &Table<T, B>, key: impl AsKey<T::Key>) -> Result<Option<Found<T>>, Error> {
         let key = key.to_key();
-        match self.own(table.raw(), &key) {
+        match self.own(table.raw(), &key)? {
             Some(Change::Put { value, options }) => table.decode(key, own_pair(value, options)).map(Some),
             Some(Change::Delete) => Ok(None),
-            Some(Change::None) | None => table.target(&Ptr::from_key(key)),
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
+                table.target(&Ptr::from_key(key))
+            }
         }
     }
 
@@ -212,12 +233,12 @@ impl<B: Backend> Txn<B> {
         }
         let Some(from) = self.get(table, key)? else { return Ok(Follow::Absent) };
         let Some(target) = pointer_of(table, &from, field)? else { return Ok(Follow::Null { from }) };
-        let found = match self.own(targets.raw(), target.key_bytes()) {
+        let found = match self.own(targets.raw(), target.key_bytes())? {
             Some(Change::Put { value, options }) => {
                 Some(targets.decode(KeyBuf::from(target.key_bytes()), own_pair(value, options))?)
             }
             Some(Change::Delete) => None,
-            Some(Change::None) | None => targets.target(&target)?,
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => targets.target(&target)?,
         };
         Ok(match found {
             Some(to) => Follow::Found { from, to },
@@ -329,16 +350,20 @@ impl<B: Backend> Txn<B> {
 
     /// The fields of the present record that a later program has appended.
     fn later_fields<T: TableType>(&self, table: &Table<T, B>, key: &KeyBuf) -> Result<Rest, Error> {
-        let found = match self.own(table.raw(), key) {
+        let found = match self.own(table.raw(), key)? {
             Some(Change::Put { value, options }) => Some(table.decode(key.clone(), own_pair(value, options))?),
             Some(Change::Delete) => None,
-            Some(Change::None) | None => table.target(&Ptr::from_key(key.clone()))?,
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
+                table.target(&Ptr::from_key(key.clone()))?
+            }
         };
         Ok(found.and_then(|found| Writes::<T>::rest(&found).cloned()).unwrap_or_default())
     }
 
-    fn own(&self, table: &RawTable<B>, key: &[u8]) -> Option<Change<'_>> {
-        self.set.find(table.id(), key).map(|part| part.change)
+    /// What this transaction does to a key. What a revert will make of it is known at commit only, so such a key is not read.
+    fn own(&self, table: &RawTable<B>, key: &[u8]) -> Result<Option<Change<'_>>, Error> {
+        let own = self.set.find(table.id(), key).map(|part| part.change);
+        if let Some(Change::Revert { .. }) = own { Err(refused(SetError::RevertsAlone)) } else { Ok(own) }
     }
 
     fn over(&self, table: &RawTable<B>, span: KeySpan) -> RawIter<'_, B> {
@@ -437,7 +462,7 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`RawTable::get`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Pair>, Error> {
-        match self.txn.own(self.table, key) {
+        match self.txn.own(self.table, key)? {
             Some(Change::Put { value, options }) => Ok(Some(Pair {
                 key: key.to_vec(),
                 value: value.to_vec(),
@@ -446,7 +471,7 @@ impl<B: Backend> RawTxn<'_, B> {
                 compressed: options.compressed,
             })),
             Some(Change::Delete) => Ok(None),
-            Some(Change::None) | None => self.table.get(key),
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => self.table.get(key),
         }
     }
 

@@ -10,13 +10,15 @@ use crate::checksum::checksum;
 use crate::field::{Field, is_zero, tiled};
 use crate::ids::{EpochId, Ordinal, TableId, Version};
 use crate::limits::{KEY_BYTES_MAX, SHARDS_MAX, VALUE_BYTES_MAX};
-use crate::place::RECORD_ALIGN;
+use crate::place::{PLACE_BITS, RECORD_ALIGN};
 use thiserror::Error;
 
 /// Bytes of a record's header, without the expiry that may follow it.
 pub const RECORD_HEADER_BYTES: usize = 40;
 /// Bytes of the expiry of a record that has one.
 pub const EXPIRY_BYTES: usize = 8;
+/// Bytes that a revertible write adds to its record: where the previous one lies, and the end of its lease.
+pub const REVERTIBLE_BYTES: usize = 16;
 /// Bytes of the member mask that is a close record's key.
 pub const MEMBERS_BYTES: usize = 4;
 
@@ -35,7 +37,8 @@ pub(crate) const LAYOUT: [Field; 10] =
 
 const FLAG_COMPRESSED: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
-const FLAGS_KNOWN: u8 = FLAG_COMPRESSED | FLAG_EXPIRES;
+const FLAG_REVERTIBLE: u8 = 4;
+const FLAGS_KNOWN: u8 = FLAG_COMPRESSED | FLAG_EXPIRES | FLAG_REVERTIBLE;
 
 const _: () = assert!(tiled(&LAYOUT) == RECORD_HEADER_BYTES, "the fields are the header");
 const _: () = assert!(KEY_BYTES_MAX <= u16::MAX as usize, "a key's length has 16 bits");
@@ -51,6 +54,16 @@ pub enum RecordKind {
     Tombstone,
     /// This shard has no more records of the epoch, and these are the epoch's members.
     Close,
+}
+
+/// What the record of a revertible write says of the state before it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Revertible {
+    /// Where the pair's previous record lies, in the terms of its table's index: in a log its place's bits; 0 when the pair was
+    /// not there.
+    pub previous: u64,
+    /// When its lease ends, in milliseconds of the domain's clock: from then on the write stands.
+    pub until_ms: u64,
 }
 
 /// A record, borrowed from whoever has its bytes.
@@ -70,6 +83,8 @@ pub struct Record<'a> {
     pub expires_ms: Option<u64>,
     /// Whether the client compressed the value.
     pub compressed: bool,
+    /// Of a revertible write: what it can be reverted to, and until when.
+    pub revertible: Option<Revertible>,
 }
 
 /// All of a record but its value.
@@ -87,6 +102,8 @@ pub struct RecordHead<'a> {
     pub expires_ms: Option<u64>,
     /// Whether the client compressed the value.
     pub compressed: bool,
+    /// Of a revertible write: what it can be reverted to, and until when.
+    pub revertible: Option<Revertible>,
     /// The value's first byte, from the record's first.
     pub value_at: usize,
     /// The value's length.
@@ -137,7 +154,21 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn close(version: Version, members: &'a [u8; MEMBERS_BYTES]) -> Self {
         let kind = RecordKind::Close;
-        Self { kind, table: TableId(0), version, key: members, value: &[], expires_ms: None, compressed: false }
+        let (table, value) = (TableId(0), &[][..]);
+        Self { kind, table, version, key: members, value, expires_ms: None, compressed: false, revertible: None }
+    }
+
+    /// Bytes that it takes, padding included: a multiple of eight.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        let revertible = if self.revertible.is_some() { REVERTIBLE_BYTES } else { 0 };
+        encoded_bytes(self.key.len(), self.value.len() + revertible, self.expires_ms.is_some())
+    }
+
+    fn flags(&self) -> u8 {
+        u8::from(self.compressed) * FLAG_COMPRESSED
+            + u8::from(self.expires_ms.is_some()) * FLAG_EXPIRES
+            + u8::from(self.revertible.is_some()) * FLAG_REVERTIBLE
     }
 }
 
@@ -188,7 +219,13 @@ impl RecordKind {
     }
 }
 
-/// Bytes that a record takes, padding included: a multiple of eight.
+/// Bytes that the fields take which flags announce, between header and key.
+fn field_bytes(flags: u8) -> usize {
+    let expiry = if flags & FLAG_EXPIRES == 0 { 0 } else { EXPIRY_BYTES };
+    expiry + if flags & FLAG_REVERTIBLE == 0 { 0 } else { REVERTIBLE_BYTES }
+}
+
+/// Bytes that the record of a write takes which is not revertible, padding included: a multiple of eight.
 #[must_use]
 pub fn encoded_bytes(key_bytes: usize, value_bytes: usize, expires: bool) -> usize {
     let expiry = if expires { EXPIRY_BYTES } else { 0 };
@@ -202,7 +239,7 @@ pub fn encoded_bytes(key_bytes: usize, value_bytes: usize, expires: bool) -> usi
 /// # use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 /// # let version = Version { epoch: EpochId::new(Incarnation(1), 1), ordinal: Ordinal(1) };
 /// let record = Record { kind: RecordKind::Pair, table: TableId(7), version, key: b"key", value: b"", expires_ms: None,
-///     compressed: false };
+///     compressed: false, revertible: None };
 /// let mut out = [0; 64];
 /// let bytes = encode(&record, &mut out);
 /// assert_eq!(bytes, encoded_bytes(3, 0, false));
@@ -223,7 +260,7 @@ pub fn encode(record: &Record<'_>, out: &mut [u8]) -> usize {
 pub fn encode_carried(record: &Record<'_>, value_crc: u32, out: &mut [u8]) -> usize {
     let key_bytes = u16::try_from(record.key.len()).expect("keys are at most 2 KiB");
     let value_bytes = u32::try_from(record.value.len()).expect("values are at most 64 MiB");
-    let flags = u8::from(record.compressed) * FLAG_COMPRESSED + u8::from(record.expires_ms.is_some()) * FLAG_EXPIRES;
+    let flags = record.flags();
     // Lengths alone: key and value are the client's, and may be large.
     let refused = refused(record.kind, record.table, record.key, value_bytes, flags);
     let kind = record.kind;
@@ -231,7 +268,7 @@ pub fn encode_carried(record: &Record<'_>, value_crc: u32, out: &mut [u8]) -> us
         refused.is_none(),
         "a record that no reader accepts: {refused:?} of a {kind:?}, {key_bytes} + {value_bytes} bytes"
     );
-    let total = encoded_bytes(record.key.len(), record.value.len(), record.expires_ms.is_some());
+    let total = record.encoded_bytes();
     let out = &mut out[..total];
 
     let (header, rest) = out.split_at_mut(RECORD_HEADER_BYTES);
@@ -248,6 +285,12 @@ pub fn encode_carried(record: &Record<'_>, value_crc: u32, out: &mut [u8]) -> us
     if let Some(expires_ms) = record.expires_ms {
         rest[..EXPIRY_BYTES].copy_from_slice(&expires_ms.to_le_bytes());
         at = EXPIRY_BYTES;
+    }
+    if let Some(revertible) = record.revertible {
+        assert!(revertible.previous >> PLACE_BITS == 0, "where the previous record lies has {PLACE_BITS} bits");
+        rest[at..at + 8].copy_from_slice(&revertible.previous.to_le_bytes());
+        rest[at + 8..at + REVERTIBLE_BYTES].copy_from_slice(&revertible.until_ms.to_le_bytes());
+        at += REVERTIBLE_BYTES;
     }
     rest[at..at + record.key.len()].copy_from_slice(record.key);
     at += record.key.len();
@@ -270,8 +313,7 @@ pub fn head(bytes: &[u8]) -> Result<RecordHead<'_>, RecordError> {
     if key_bytes > KEY_BYTES_MAX {
         return Err(RecordError::Field { field: KEY_BYTES.name });
     }
-    let expires = flags & FLAG_EXPIRES != 0;
-    let key_at = RECORD_HEADER_BYTES + if expires { EXPIRY_BYTES } else { 0 };
+    let key_at = RECORD_HEADER_BYTES + field_bytes(flags);
     let value_at = key_at + key_bytes;
     let front = part(bytes, value_at)?;
     let (found, expected) = (HEADER_CRC.u32(header), checksum(0, &front[HEADER_CRC.size..]));
@@ -288,7 +330,9 @@ pub fn head(bytes: &[u8]) -> Result<RecordHead<'_>, RecordError> {
         return Err(RecordError::Field { field: field.name });
     }
     let value_bytes = usize::try_from(value_bytes).expect("at most 64 MiB, as was just checked");
+    let expires = flags & FLAG_EXPIRES != 0;
     let expiry = Field::new(RECORD_HEADER_BYTES, EXPIRY_BYTES, "expires_ms");
+    let revertible = revertible(front, flags)?;
     Ok(RecordHead {
         kind,
         table,
@@ -296,11 +340,26 @@ pub fn head(bytes: &[u8]) -> Result<RecordHead<'_>, RecordError> {
         key,
         expires_ms: expires.then(|| expiry.u64(front)),
         compressed: flags & FLAG_COMPRESSED != 0,
+        revertible,
         value_at,
         value_bytes,
         value_crc: VALUE_CRC.u32(header),
-        record_bytes: encoded_bytes(key_bytes, value_bytes, expires),
+        record_bytes: (value_at + value_bytes).next_multiple_of(RECORD_ALIGN),
     })
+}
+
+/// What a record's front says of the state before a revertible write.
+fn revertible(front: &[u8], flags: u8) -> Result<Option<Revertible>, RecordError> {
+    if flags & FLAG_REVERTIBLE == 0 {
+        return Ok(None);
+    }
+    let at = RECORD_HEADER_BYTES + field_bytes(flags & !FLAG_REVERTIBLE);
+    let (previous, until_ms) = (Field::new(at, 8, "previous"), Field::new(at + 8, 8, "until_ms"));
+    let revertible = Revertible { previous: previous.u64(front), until_ms: until_ms.u64(front) };
+    if revertible.previous >> PLACE_BITS != 0 {
+        return Err(RecordError::Field { field: previous.name });
+    }
+    Ok(Some(revertible))
 }
 
 /// A whole record, every byte of it checked, and how many bytes it took.
@@ -318,6 +377,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), RecordError> {
         value,
         expires_ms: head.expires_ms,
         compressed: head.compressed,
+        revertible: head.revertible,
     };
     Ok((record, head.record_bytes))
 }

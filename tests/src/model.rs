@@ -15,6 +15,7 @@ mod commit;
 mod fold;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 pub use commit::{Content, Effect, Key, PartOf, Parts, Sent};
 pub use fold::{Found, Recovered};
@@ -25,6 +26,7 @@ use domains::{Committed, Failure, Level, Persistence, TableInfo};
 use segments::{EpochId, Incarnation, TableId, Version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use tokens::Tokens;
 use txn::{CommitSet, Expect};
 
 /// Something that the domain did and must not do.
@@ -85,6 +87,7 @@ pub struct Model {
     highest: Version,
     noticed: EpochId,
     addresses: BTreeSet<(TableId, [u8; 8])>,
+    tokens: Tokens,
 }
 
 impl Model {
@@ -126,6 +129,13 @@ impl Model {
         of_table.filter(|(_, known)| known.content.is_some()).map(|((_, key), _)| key.clone()).collect()
     }
 
+    /// The token of the write that a key is at, when that can be reverted and no commit without an answer names the key.
+    #[must_use]
+    pub fn token(&self, key: &Key) -> Option<Version> {
+        let version = self.get(key)?.version.filter(|version| self.tokens.has(key, *version))?;
+        (!self.touched(key, self.history.len())).then_some(version)
+    }
+
     /// Whether the table is volatile.
     #[must_use]
     pub fn is_volatile(&self, table: TableId) -> bool {
@@ -134,7 +144,7 @@ impl Model {
 
     /// A commit goes to the domain.
     pub fn submitted(&mut self, op: u64, set: &CommitSet, level: Level) {
-        let mut sent = Sent::new(set, level, self.highest, &self.volatile);
+        let mut sent = Sent::new(set, level, self.highest, &self.volatile, &self.tokens);
         sent.since = self.history.len();
         let before = self.limbo.insert(op, sent);
         assert!(before.is_none(), "operation {op} was submitted twice");
@@ -207,6 +217,14 @@ impl Model {
         for part in &done.parts {
             let known = Known { version: part.version, content: part.effect.content() };
             let newer = self.now.get(&part.key).is_none_or(|now| now.version < part.version);
+            let before = self.now.get(&part.key).and_then(|now| now.content.clone());
+            let certain = !self.limbo.values().flat_map(|sent| &sent.parts).any(|other| other.key == part.key);
+            if let (true, true, Some(token), Effect::Put(content)) =
+                (part.revertible, newer, part.version, &part.effect)
+                && certain
+            {
+                self.tokens.add(part.key.clone(), token, before, Rc::clone(content));
+            }
             if part.version.is_some() && newer {
                 self.now.insert(part.key.clone(), known);
             }
@@ -328,6 +346,8 @@ impl Model {
             let known = Known { version: Some(found.version), content: Some(Rc::new(found.content.clone())) };
             self.settled.insert(key.clone(), known);
         }
+        let settled = &self.settled;
+        self.tokens.retain(|key, token| settled.get(key).is_some_and(|known| known.version == Some(token)));
         self.now = self.settled.clone();
         self.history.clear();
         self.limbo.clear();

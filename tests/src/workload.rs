@@ -2,7 +2,7 @@
 //!
 //! Contract: it proposes, the harness performs. Most of what it proposes can succeed; the rest is refused by compares. What it
 //! writes can be told apart: a value of at least 8 bytes begins with a stamp that is used once, a shorter one carries a
-//! stamp as its time of expiry (far in the future), and a set that deletes carries a stamp of its own, most of the time. The oracle
+//! stamp as its time of expiry (far in the future), and a set that deletes, reverts or seals carries a stamp of its own, most of the time. The oracle
 //! needs that to place a commit whose answer was lost.
 
 use crate::model::{Key, Model, TableChange};
@@ -16,6 +16,8 @@ use txn::{Change, CommitSet, Expect, PutOptions};
 
 /// Stamps that are times of expiry begin here: the year 2255.
 const EXPIRY_STAMPS_MS: u64 = 9_000_000_000_000;
+/// Leases of revertible writes: longer than any simulation.
+const LEASE_MS: u64 = 1 << 50;
 /// Name of the table that is never destroyed and takes the stamps.
 const STAMPS: &str = "stamps";
 /// Most tables at a time, the one of the stamps included.
@@ -53,19 +55,21 @@ pub struct Workload {
     value_bytes_max: usize,
     table_changes: u64,
     persistent_level: u64,
+    reverts: bool,
     reserved: BTreeMap<TableId, Vec<[u8; 8]>>,
 }
 
 impl Workload {
     /// A client of a seed's own habits.
     #[must_use]
-    pub fn new(mut rng: Rng) -> Self {
+    pub fn new(mut rng: Rng, reverts: bool) -> Self {
         Self {
             stamp: 0,
             keys: rng.between(2, 24),
             value_bytes_max: *rng.pick(&[40, 300, 4_000, 9_000, 9_000, 70_000]),
             table_changes: *rng.pick(&[0, 0, 2, 10]),
             persistent_level: rng.below(5),
+            reverts,
             reserved: BTreeMap::new(),
             rng,
         }
@@ -188,6 +192,11 @@ impl Workload {
         if info.id != key.0 || info.spec.kind == TableKind::Sack && model.get(&key).is_none() {
             return;
         }
+        if let Some(token) = model.token(&key).filter(|_| self.rng.chance(1, 3)) {
+            let seals = self.rng.chance(1, 4);
+            let _ = if seals { set.seal(table, &key.1, token) } else { set.revert(table, &key.1, token) };
+            return;
+        }
         let present = if sensible { model.get(&key) } else { None };
         let (value, options) = self.value();
         let _ = match (present, self.rng.below(8)) {
@@ -201,10 +210,10 @@ impl Workload {
         };
     }
 
-    /// A set that deletes leaves a stamp, unless it is to be seen what happens without.
+    /// A set that deletes or puts back what was there leaves a stamp, unless it is to be seen what happens without.
     fn add_stamp(&mut self, set: &mut CommitSet, model: &Model) {
-        let deletes = set.parts().any(|part| part.change == Change::Delete);
-        if deletes && self.rng.chance(7, 8) {
+        let deletes = |change| matches!(change, Change::Delete | Change::Revert { .. } | Change::Seal { .. });
+        if set.parts().any(|part| deletes(part.change)) && self.rng.chance(7, 8) {
             let stamp = self.next_stamp();
             let table = model.tables[STAMPS].id;
             let key = (stamp % 40).to_le_bytes();
@@ -227,7 +236,8 @@ impl Workload {
         let bytes = usize::try_from(bytes).expect("small").min(self.value_bytes_max);
         let stamp = self.next_stamp();
         let mut value = vec![0; bytes];
-        let mut options = PutOptions { expires_ms: None, compressed: self.rng.chance(1, 8) };
+        let mut options = PutOptions { compressed: self.rng.chance(1, 8), ..PutOptions::default() };
+        options.revertible_ms = (self.reverts && self.rng.chance(1, 4)).then_some(LEASE_MS);
         self.rng.fill(&mut value);
         match value.first_chunk_mut() {
             Some(start) => *start = stamp.to_le_bytes(),

@@ -37,6 +37,9 @@ pub struct PutOptions {
     pub expires_ms: Option<u64>,
     /// The client says that it compressed the value; the store keeps the flag and never looks inside.
     pub compressed: bool,
+    /// How long the write may be reverted, in milliseconds from its commit on: until then the state before it is kept, and the
+    /// version that the commit gives is the token to [revert](CommitSet::revert) or [seal](CommitSet::seal) it by.
+    pub revertible_ms: Option<u64>,
 }
 
 /// What a part does to its key.
@@ -53,6 +56,16 @@ pub enum Change<'a> {
     },
     /// The pair goes.
     Delete,
+    /// A revertible write is undone: the state before it is the pair's again, under a new version.
+    Revert {
+        /// The version that the write gave.
+        token: Version,
+    },
+    /// A revertible write stands from now on, under a new version.
+    Seal {
+        /// The version that the write gave.
+        token: Version,
+    },
 }
 
 /// One key of a set.
@@ -96,6 +109,11 @@ pub enum SetError {
     /// An update or delete of a key that this transaction itself has deleted.
     #[error("the transaction has already deleted this key")]
     DeletedBefore,
+    /// A revert or seal, and another update of the same key.
+    #[error(
+        "a transaction that reverts or seals a write does nothing else to its key and cannot read it; use one transaction for each"
+    )]
+    RevertsAlone,
 }
 
 /// A place in the set's buffer.
@@ -110,6 +128,8 @@ enum Slot {
     None,
     Put { value: Span, options: PutOptions },
     Delete,
+    Revert { token: Version },
+    Seal { token: Version },
 }
 
 #[derive(Clone, Debug)]
@@ -238,6 +258,36 @@ impl CommitSet {
         self.drop_pair(table, key, Expect::Any)
     }
 
+    /// Undoes a revertible write: puts back what the key had before it. Commit fails unless the pair is still at the token's
+    /// version and its lease has not ended.
+    ///
+    /// # Errors
+    /// When a limit is met, or this transaction has another update of the key.
+    pub fn revert(&mut self, table: TableId, key: &[u8], token: Version) -> Result<(), SetError> {
+        self.end_lease(table, key, token, Slot::Revert { token })
+    }
+
+    /// Ends the time in which a revertible write may be undone. Commit fails unless the pair is still at the token's version and
+    /// its lease has not ended.
+    ///
+    /// # Errors
+    /// When a limit is met, or this transaction has another update of the key.
+    pub fn seal(&mut self, table: TableId, key: &[u8], token: Version) -> Result<(), SetError> {
+        self.end_lease(table, key, token, Slot::Seal { token })
+    }
+
+    fn end_lease(&mut self, table: TableId, key: &[u8], token: Version, slot: Slot) -> Result<(), SetError> {
+        let before = self.position(table, key).map(|at| self.entries[at].slot);
+        if before.is_some_and(|before| before != Slot::None && before != slot) {
+            return Err(SetError::RevertsAlone);
+        }
+        let at = self.entry(table, key, 0)?;
+        let entry = &mut self.entries[at];
+        entry.expect = join(entry.expect, Expect::At(token));
+        entry.slot = slot;
+        Ok(())
+    }
+
     fn put(
         &mut self,
         table: TableId,
@@ -277,6 +327,7 @@ impl CommitSet {
         match (self.entries[at].slot, expect) {
             (Slot::Put { .. }, Expect::Absent) => Err(SetError::PutBefore),
             (Slot::Delete, Expect::Present) => Err(SetError::DeletedBefore),
+            (Slot::Revert { .. } | Slot::Seal { .. }, _) => Err(SetError::RevertsAlone),
             _ => Ok(()),
         }
     }
@@ -336,6 +387,8 @@ impl CommitSet {
             Slot::None => Change::None,
             Slot::Put { value, options } => Change::Put { value: self.span(value), options },
             Slot::Delete => Change::Delete,
+            Slot::Revert { token } => Change::Revert { token },
+            Slot::Seal { token } => Change::Seal { token },
         };
         Part { table: entry.table, key: self.span(entry.key), expect: entry.expect, change }
     }

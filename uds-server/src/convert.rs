@@ -22,16 +22,18 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
         match part.change {
             wire::Change::None => set.compare(table, key, expect(part.expect))?,
             wire::Change::Put { value, expires_ms, compressed } => {
-                let options = PutOptions { expires_ms, compressed };
-                match part.expect {
-                    wire::Expect::Absent => set.insert(table, key, value.bytes(), options)?,
-                    wire::Expect::Present => set.update(table, key, value.bytes(), options)?,
-                    wire::Expect::Any => set.upsert(table, key, value.bytes(), options)?,
-                    wire::Expect::At(_) | wire::Expect::Never => {
-                        set.compare(table, key, expect(part.expect))?;
-                        set.upsert(table, key, value.bytes(), options)?;
-                    }
-                }
+                put(set, part, value, PutOptions { expires_ms, compressed, revertible_ms: None })?;
+            }
+            wire::Change::PutRevertible { value, expires_ms, compressed, lease_ms } => {
+                put(set, part, value, PutOptions { expires_ms, compressed, revertible_ms: Some(lease_ms) })?;
+            }
+            wire::Change::Revert { token } => {
+                set.compare(table, key, expect(part.expect))?;
+                set.revert(table, key, version_in(token))?;
+            }
+            wire::Change::Seal { token } => {
+                set.compare(table, key, expect(part.expect))?;
+                set.seal(table, key, version_in(token))?;
             }
             wire::Change::Delete => match part.expect {
                 wire::Expect::Present => set.delete(table, key)?,
@@ -46,14 +48,29 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
     Ok(())
 }
 
+fn put(set: &mut CommitSet, part: &Part<'_>, value: Value<'_>, options: PutOptions) -> Result<(), SetError> {
+    let (table, key, value) = (TableId(part.table), part.key.0, value.bytes());
+    match part.expect {
+        wire::Expect::Absent => set.insert(table, key, value, options),
+        wire::Expect::Present => set.update(table, key, value, options),
+        wire::Expect::Any => set.upsert(table, key, value, options),
+        wire::Expect::At(_) | wire::Expect::Never => {
+            set.compare(table, key, expect(part.expect))?;
+            set.upsert(table, key, value, options)
+        }
+    }
+}
+
+fn version_in(version: wire::Version) -> Version {
+    Version { epoch: EpochId(version.epoch), ordinal: Ordinal(version.ordinal) }
+}
+
 fn expect(expect: wire::Expect) -> Expect {
     match expect {
         wire::Expect::Any => Expect::Any,
         wire::Expect::Absent => Expect::Absent,
         wire::Expect::Present => Expect::Present,
-        wire::Expect::At(version) => {
-            Expect::At(Version { epoch: EpochId(version.epoch), ordinal: Ordinal(version.ordinal) })
-        }
+        wire::Expect::At(version) => Expect::At(version_in(version)),
         wire::Expect::Never => Expect::Never,
     }
 }
@@ -234,6 +251,8 @@ fn status_out(status: &Status) -> Option<wire::Status<'_>> {
         (id::LOOKUPS_DEVICE, status.lookups_device),
         (id::COMMITS, status.commits),
         (id::COMPARE_FAILURES, status.compare_failures),
+        (id::REVERTIBLE_WRITES, status.revertible_writes),
+        (id::KEPT_BYTES, status.kept_bytes),
     ];
     Some(wire::Status {
         horizon: horizon_out(status.horizon),

@@ -123,6 +123,10 @@ pub mod counter {
     pub const COMMITS: u16 = 11;
     /// Commits refused by a compare since the open.
     pub const COMPARE_FAILURES: u16 = 12;
+    /// Revertible writes that can still be reverted.
+    pub const REVERTIBLE_WRITES: u16 = 13;
+    /// Bytes of the earlier records that they keep.
+    pub const KEPT_BYTES: u16 = 14;
 }
 
 /// How a domain is.

@@ -46,6 +46,28 @@ pub enum Change<'a> {
     },
     /// The pair goes.
     Delete,
+    /// As `Put`, and the write may be reverted for a while; the version that it gives is the token.
+    PutRevertible {
+        /// The record's bytes.
+        #[serde(borrow)]
+        value: Value<'a>,
+        /// When the pair ceases to exist: milliseconds since the Unix epoch.
+        expires_ms: Option<u64>,
+        /// The client compressed the value.
+        compressed: bool,
+        /// For how long: milliseconds from the commit on.
+        lease_ms: u64,
+    },
+    /// A revertible write is undone.
+    Revert {
+        /// The version that it gave.
+        token: Version,
+    },
+    /// A revertible write stands from now on.
+    Seal {
+        /// The version that it gave.
+        token: Version,
+    },
 }
 
 /// One key of a commit set.
@@ -269,7 +291,7 @@ impl<'a> Valued<'a> for Op<'a> {
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value<'a>)) {
         if let Op::Commit { parts, .. } | Op::TxnAdd { parts, .. } = self {
             for part in parts.as_mut_slice() {
-                if let Change::Put { value, .. } = &mut part.change {
+                if let Change::Put { value, .. } | Change::PutRevertible { value, .. } = &mut part.change {
                     see(value);
                 }
             }

@@ -189,7 +189,13 @@ fn record_row(from: usize, head: &RecordHead<'_>, bytes: &[u8], state: &str) -> 
         head.value_bytes.into(),
         shown.into(),
         head.expires_ms.map_or(Value::Null, Value::from),
-        (if head.compressed { "compressed" } else { "" }).into(),
+        match (head.compressed, head.revertible.is_some()) {
+            (true, true) => "compressed, revertible",
+            (true, false) => "compressed",
+            (false, true) => "revertible",
+            (false, false) => "",
+        }
+        .into(),
         state.into(),
     ]
 }

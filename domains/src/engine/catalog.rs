@@ -159,10 +159,13 @@ impl Core {
             }
             // An empty part costs something too.
             pairs += locs.len() + 1;
-            if table.home() == TableHome::Volatile {
-                locs.iter().for_each(|&loc| self.records.heap.take(loc));
+            let home = table.home();
+            for loc in locs.drain(..) {
+                self.release(home, loc);
+                if home == TableHome::Volatile {
+                    self.records.heap.take(loc);
+                }
             }
-            locs.clear();
         }
         true
     }

@@ -6,9 +6,10 @@
 //! A set that is applied cannot fail any more: keys, tables, compares and room were checked in the same step.
 
 use super::catalog::CATALOG;
-use super::core::{Core, Old};
+use super::core::{Core, Old, Restores};
 use super::find::{Known, Located, Want};
 use super::ops::{Need, READ_PAGES_AT_ONCE, Step, answer_of};
+use super::rewrite::{Rewrite, Rewrites, check_token, kept_by};
 use super::table::Index;
 use crate::error::{Error, Failure};
 use crate::index::Address;
@@ -50,6 +51,8 @@ pub(crate) struct Commit {
     need: RoomNeed,
     /// Whether any update is of a persistent table, so that room is needed.
     persistent: bool,
+    /// Whether it reverts or seals anything.
+    rewrites: bool,
     /// Whether it changes anything at all: then commits sent after it are not applied before it.
     changes: bool,
     pub(crate) known: Known,
@@ -75,14 +78,21 @@ impl Commit {
 
     /// A commit of the engine's own: of the catalog.
     pub(crate) fn unchecked(core: &Core, set: CommitSet, level: Level, after: After) -> Result<Self, Error> {
-        let (mut need, mut persistent, mut changes) = (RoomNeed::default(), false, false);
+        let (mut need, mut persistent, mut changes, mut rewrites) = (RoomNeed::default(), false, false, false);
         for part in set.parts() {
             changes |= part.change != Change::None;
+            rewrites |= matches!(part.change, Change::Revert { .. } | Change::Seal { .. });
             if core.table(part.table)?.home() == TableHome::Volatile {
                 continue;
             }
             match part.change {
                 Change::None => {}
+                // What these write is known when it has been read.
+                Change::Revert { .. } | Change::Seal { .. } => persistent = true,
+                Change::Put { value, options } if options.revertible_ms.is_some() => {
+                    persistent = true;
+                    need.add_revertible(part.key.len(), value.len(), options.expires_ms.is_some());
+                }
                 Change::Put { value, options } => {
                     persistent = true;
                     need.add(part.key.len(), value.len(), options.expires_ms.is_some());
@@ -99,6 +109,7 @@ impl Commit {
             after,
             need,
             persistent,
+            rewrites,
             changes,
             known: Known::of_heads(),
             read_from: 0,
@@ -172,14 +183,20 @@ impl Commit {
         if self.changes && behind {
             return Ok(Err(Need::Turn));
         }
+        let rewrites =
+            if self.rewrites { Rewrites::of(core, &self.set, &olds, &self.known)? } else { Rewrites::default() };
+        let (writes, bytes) = kept_by(&self.set, &olds);
+        core.kept.check(writes, bytes, core.config.kept_bytes_max)?;
         if self.persistent {
-            match core.room(&self.need) {
+            let mut need = self.need;
+            rewrites.add_to(&mut need);
+            match core.room(&need) {
                 Room::Ready => {}
                 Room::Wait => return Ok(Err(Need::Turn)),
                 Room::Refused(error) => return Err(no_space(core, error)),
             }
         }
-        Ok(Ok(self.apply(core, now, &olds)))
+        Ok(Ok(self.apply(core, now, &olds, &rewrites)))
     }
 
     /// Verifies every compare; says what each key's pair is now, or which records must be read to know. When reads have come it
@@ -193,7 +210,10 @@ impl Commit {
                 let part = self.set.part(number).expect("the set has so many parts");
                 match self.check_one(core, &part, now)? {
                     Checked::Holds(old) => olds.push(old),
-                    Checked::Unread(place) => {
+                    Checked::Unread { place, whole } => {
+                        if whole {
+                            self.known.want_whole(place);
+                        }
                         if unread.is_empty() {
                             self.read_from = number;
                         }
@@ -222,11 +242,14 @@ impl Commit {
 
     fn check_one(&self, core: &Core, part: &Part<'_>, now: Tick) -> Result<Checked, Error> {
         let table = core.table(part.table)?;
+        if let Change::Revert { token } | Change::Seal { token } = part.change {
+            check_token(core, table, token)?;
+        }
         let sought = core.sought(table, part.key);
         let want = if matches!(part.expect, Expect::At(_) | Expect::Never) { Want::Head } else { Want::Place };
         let mut located = core.locate(table, sought, &self.known, want, now)?;
         let holds = match (&located, part.expect) {
-            (Located::Unread { place }, _) => return Ok(Checked::Unread(*place)),
+            (Located::Unread { place }, _) => return Ok(Checked::Unread { place: *place, whole: false }),
             (_, Expect::Never) => false,
             (Located::Present { .. }, Expect::Absent) => false,
             (Located::Absent | Located::Expired { .. }, Expect::Present | Expect::At(_)) => false,
@@ -241,7 +264,7 @@ impl Commit {
                 located = core.locate(table, sought, &self.known, Want::Head, now)?;
             }
             return Ok(match located {
-                Located::Unread { place } => Checked::Unread(place),
+                Located::Unread { place } => Checked::Unread { place, whole: false },
                 Located::Present { found, .. } => Checked::Fails { found: found.map(|found| found.version) },
                 Located::Absent | Located::Expired { .. } => Checked::Fails { found: None },
             });
@@ -251,6 +274,15 @@ impl Commit {
             if address.is_none() {
                 let want = "an address that the store has set aside for an insert";
                 return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want });
+            }
+        }
+        let mut restores = Restores::Nothing;
+        if let (Change::Revert { .. } | Change::Seal { .. }, Located::Present { loc, found: Some(found) }) =
+            (part.change, &located)
+        {
+            match core.restores(table, part, (*loc, found), &self.known, now)? {
+                Ok(what) => restores = what,
+                Err(place) => return Ok(Checked::Unread { place, whole: true }),
             }
         }
         let hash = sought.hash;
@@ -263,35 +295,41 @@ impl Commit {
                         found.ok().flatten().map(|found| found.record_bytes)
                     }
                 };
-                Old { hash, loc: Some(loc), bytes: found.unwrap_or_else(|| table.record_bytes_mean()) }
+                let bytes = found.unwrap_or_else(|| table.record_bytes_mean());
+                Old { hash, loc: Some(loc), bytes, live: true, restores }
             }
-            Located::Expired { loc } => Old { hash, loc: Some(loc), bytes: table.record_bytes_mean() },
+            Located::Expired { loc } => {
+                Old { hash, loc: Some(loc), bytes: table.record_bytes_mean(), ..Old::default() }
+            }
             Located::Absent | Located::Unread { .. } => Old { hash, ..Old::default() },
         }))
     }
 
-    fn apply(&self, core: &mut Core, now: Tick, olds: &[Old]) -> Committed {
+    fn apply(&self, core: &mut Core, now: Tick, olds: &[Old], rewrites: &Rewrites) -> Committed {
         // Deleting what is not there changes nothing and leaves nothing, not even an epoch.
         let changes = |part: &Part<'_>, old: &Old| match part.change {
             Change::None => false,
-            Change::Put { .. } => true,
+            Change::Put { .. } | Change::Revert { .. } | Change::Seal { .. } => true,
             Change::Delete => old.loc.is_some(),
         };
         let lasting = self.persistent
             && self.set.parts().zip(olds).any(|(part, old)| changes(&part, old) && is_persistent(core, part.table));
         let epoch = if lasting { core.join(now) } else { core.epoch_open() };
         let mut versions = Versions::default();
-        for (part, &old) in self.set.parts().zip(olds) {
+        for (number, (part, &old)) in self.set.parts().zip(olds).enumerate() {
             if !changes(&part, &old) {
                 continue;
             }
-            let (kind, value, options) = match part.change {
-                Change::Put { value, options } => (RecordKind::Pair, value, options),
-                Change::None | Change::Delete => (RecordKind::Tombstone, &[][..], PutOptions::default()),
+            let Rewrite { kind, value, options } = match part.change {
+                Change::Put { value, options } => Rewrite { kind: RecordKind::Pair, value, options },
+                Change::None | Change::Delete => Rewrite::GONE,
+                Change::Revert { .. } | Change::Seal { .. } => rewrites.part(number),
             };
             let version = core.next_version(epoch);
-            let (expires_ms, compressed) = (options.expires_ms, options.compressed);
-            let record = Record { kind, table: part.table, version, key: part.key, value, expires_ms, compressed };
+            let revertible = old.revertible(options, now);
+            let PutOptions { expires_ms, compressed, .. } = options;
+            let (table, key) = (part.table, part.key);
+            let record = Record { kind, table, version, key, value, expires_ms, compressed, revertible };
             core.put(&record, old);
             if part.table == CATALOG {
                 core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value), epoch);
@@ -323,8 +361,14 @@ fn is_persistent(core: &Core, table: TableId) -> bool {
 /// What became of one part's checks.
 enum Checked {
     Holds(Old),
-    Fails { found: Option<Version> },
-    Unread(Place),
+    Fails {
+        found: Option<Version>,
+    },
+    /// This must be read first; its value too when it is to be written again.
+    Unread {
+        place: Place,
+        whole: bool,
+    },
 }
 
 fn nothing(epoch: EpochId) -> Committed {

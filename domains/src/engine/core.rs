@@ -7,6 +7,7 @@ use super::cache::Cache;
 use super::catalog::Catalog;
 use super::find::Sought;
 use super::heap::Heap;
+use super::kept::Kept;
 use super::records::{PageIdentity, Records};
 use super::table::Table;
 use crate::config::Config;
@@ -44,6 +45,8 @@ pub(crate) struct Core {
     /// Tables that were destroyed, on their way out of memory.
     pub(crate) leaving: Vec<Table>,
     pub(crate) records: Records,
+    /// What revertible writes keep.
+    pub(crate) kept: Kept,
     pub(crate) epochs: Epochs,
     pub(crate) counters: Counters,
     /// Why nothing more is applied, once a log write or flush has failed.
@@ -84,6 +87,7 @@ impl Core {
             catalog,
             leaving: Vec::new(),
             records: Records { log: None, heap: Heap::default(), cache, identity },
+            kept: Kept::default(),
             epochs: Epochs::Volatile,
             counters: Counters::default(),
             poisoned: None,
@@ -273,17 +277,21 @@ impl Core {
 
     /// Puts one record of a commit where its table's records are, and points the index at it instead of at `old`.
     pub(crate) fn put(&mut self, record: &Record<'_>, old: Old) {
-        let entry = self.catalog.table_mut(record.table).expect("the table was checked in the same turn");
-        let bytes = record::encoded_bytes(record.key.len(), record.value.len(), record.expires_ms.is_some());
+        let home = self.catalog.table(record.table).expect("the table was checked in the same turn").home();
+        if let Some(loc) = old.loc {
+            self.release(home, loc);
+        }
+        let bytes = record.encoded_bytes();
         let is_pair = record.kind == RecordKind::Pair;
-        let new = match entry.home() {
+        let keeps = record.revertible.is_some_and(|revertible| revertible.previous != 0);
+        let new = match home {
             TableHome::Persistent => {
                 let log = self.records.log.as_mut().expect("a persistent domain has a log");
                 let place = log.append(record.version.epoch, record, old.hash.map(|hash| hash.0));
                 is_pair.then(|| place.into())
             }
             TableHome::Volatile => {
-                if let Some(loc) = old.loc {
+                if let Some(loc) = old.loc.filter(|_| !keeps) {
                     self.records.heap.take(loc);
                 }
                 is_pair.then(|| {
@@ -293,10 +301,26 @@ impl Core {
                 })
             }
         };
+        if let (Some(revertible), Some(new)) = (record.revertible, new) {
+            self.keep(record.table, new, revertible, old.bytes);
+        }
+        let entry = self.catalog.table_mut(record.table).expect("the table was checked in the same turn");
         entry.expires |= record.expires_ms.is_some();
         entry.record_bytes = (entry.record_bytes + if is_pair { bytes as u64 } else { 0 }).saturating_sub(old.bytes);
         entry.point(Sought { key: record.key, hash: old.hash }, old.loc, new);
     }
+}
+
+/// What a revert or a seal makes of its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Restores {
+    /// It is neither.
+    #[default]
+    Nothing,
+    /// The pair goes: there was none before the write.
+    Absence,
+    /// The record that lies here is written again.
+    Record(Loc),
 }
 
 /// What a key's pair is before a commit changes it.
@@ -307,4 +331,8 @@ pub(crate) struct Old {
     pub(crate) loc: Option<Loc>,
     /// Its record's bytes, or the table's mean where the record is not in memory.
     pub(crate) bytes: u64,
+    /// Whether it is there for everybody: else it has expired, or there is none.
+    pub(crate) live: bool,
+    /// Of a revert or a seal: what becomes of the key.
+    pub(crate) restores: Restores,
 }

@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Pair, PairRef, Tick};
-use segments::record::{self, RecordKind};
+use segments::record::{self, RecordKind, Revertible};
 use segments::{Place, TableId, Version};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use txn::PutOptions;
 
@@ -44,17 +44,26 @@ pub(crate) struct Known {
     /// Whether they are kept without their values. A commit may compare 65,536 records of 64 MiB each; what it keeps of them is
     /// about as long as their keys, which its own set has too.
     heads_only: bool,
+    /// Of those kept without their values, the exceptions: what a revert or a seal is to write again.
+    whole: BTreeSet<Place>,
 }
 
 impl Known {
     /// For an operation that wants no values.
     pub(crate) fn of_heads() -> Self {
-        Self { records: BTreeMap::new(), heads_only: true }
+        Self { heads_only: true, ..Self::default() }
+    }
+
+    /// From now on this record is kept with its value; the caller has it read.
+    pub(crate) fn want_whole(&mut self, place: Place) {
+        if self.whole.insert(place) {
+            self.records.remove(&place);
+        }
     }
 
     pub(crate) fn add(&mut self, place: Place, record: Arc<[u8]>) {
         let kept = match record::head(&record) {
-            Ok(head) if self.heads_only => record[..head.value_at].into(),
+            Ok(head) if self.heads_only && !self.whole.contains(&place) => record[..head.value_at].into(),
             // What is damaged is found out by whoever looks at it.
             Ok(_) | Err(_) => record,
         };
@@ -73,7 +82,9 @@ impl Known {
     }
 
     fn get(&self, place: Place, want: Want) -> Option<&[u8]> {
-        assert!(want != Want::Record || !self.heads_only, "who keeps heads alone asks for no values");
+        if want == Want::Record && self.heads_only && !self.whole.contains(&place) {
+            return None;
+        }
         self.records.get(&place).map(|record| &**record)
     }
 }
@@ -87,6 +98,7 @@ pub(crate) struct Found<'a> {
     pub(crate) version: Version,
     pub(crate) expires_ms: Option<u64>,
     pub(crate) compressed: bool,
+    pub(crate) revertible: Option<Revertible>,
     /// Of the whole record, its value included.
     pub(crate) record_bytes: u64,
 }
@@ -106,8 +118,8 @@ impl<'a> Found<'a> {
         }
         let key = (head.value_at - head.key.len(), head.value_at);
         let (version, expires_ms, compressed) = (head.version, head.expires_ms, head.compressed);
-        let record_bytes = head.record_bytes as u64;
-        Ok(Self { key, value, version, expires_ms, compressed, record_bytes, bytes })
+        let (record_bytes, revertible) = (head.record_bytes as u64, head.revertible);
+        Ok(Self { key, value, version, expires_ms, compressed, revertible, record_bytes, bytes })
     }
 
     pub(crate) fn key(&self) -> &[u8] {
@@ -124,8 +136,12 @@ impl<'a> Found<'a> {
 
     /// The pair, seen in place.
     pub(crate) fn as_ref(&self) -> PairRef<'_> {
-        let options = PutOptions { expires_ms: self.expires_ms, compressed: self.compressed };
-        PairRef { value: self.value(), version: self.version, options }
+        PairRef { value: self.value(), version: self.version, options: self.options() }
+    }
+
+    /// What a write must be given to make the pair what it is.
+    pub(crate) fn options(&self) -> PutOptions {
+        PutOptions { expires_ms: self.expires_ms, compressed: self.compressed, revertible_ms: None }
     }
 
     pub(crate) fn to_pair(&self) -> Pair {

@@ -1,6 +1,7 @@
 //! Records of volatile tables: encoded like those of the log, each in a box of its own.
 //!
-//! Invariant: a handle names a record from `put` to `take`; then it may be given again.
+//! Invariant: a handle names a record from `put` to `take`; then it may be given again. None is 0, which in a revertible record
+//! means that there is no earlier one.
 
 use crate::index::Loc;
 
@@ -23,7 +24,7 @@ impl Heap {
             self.records.push(Some(record));
             u32::try_from(self.records.len() - 1).expect("a volatile domain has at most 2^32 pairs")
         };
-        Loc::new(u64::from(slot))
+        Loc::new(u64::from(slot) + 1)
     }
 
     /// The record of a handle.
@@ -46,5 +47,6 @@ impl Heap {
 }
 
 fn slot_of(loc: Loc) -> usize {
-    usize::try_from(loc.to_bits()).expect("handles have 32 bits")
+    let slot = loc.to_bits().checked_sub(1).expect("no handle is 0");
+    usize::try_from(slot).expect("handles have 32 bits")
 }

@@ -9,7 +9,7 @@ pub(crate) fn of(core: &Core) -> Status {
         info: table.info.clone(),
         pairs: table.pairs(),
         index_bytes: table.index_bytes(),
-        record_bytes: table.record_bytes,
+        record_bytes: table.record_bytes + table.kept_bytes,
     });
     let space = core.records.log.as_ref().map(|log| log.space());
     let counters = core.counters;
@@ -31,5 +31,7 @@ pub(crate) fn of(core: &Core) -> Status {
         lookups_device: counters.lookups_device,
         commits: counters.commits,
         compare_failures: counters.compare_failures,
+        revertible_writes: core.kept.writes(),
+        kept_bytes: core.kept.bytes(),
     }
 }

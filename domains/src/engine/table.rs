@@ -22,6 +22,8 @@ pub(crate) struct Table {
     /// Bytes of its live records. Where the record that goes is not in memory, the mean is taken for it; where recovery used a
     /// summary, what the record can have at most.
     pub(crate) record_bytes: u64,
+    /// Bytes of the earlier records that revertible writes keep.
+    pub(crate) kept_bytes: u64,
     /// Whether any record was ever put with an expiry: then presence is known only from the record itself.
     pub(crate) expires: bool,
     /// The epoch of the commit that made it. Its id is told when that is persistent: lost in a crash, it is given again.
@@ -35,7 +37,7 @@ impl Table {
             TableKind::Ordered => Index::Ordered(OrderedIndex::new()),
             TableKind::Sack => Index::Sack(SackIndex::new()),
         };
-        Self { info, index, record_bytes: 0, expires: false, created }
+        Self { info, index, record_bytes: 0, kept_bytes: 0, expires: false, created }
     }
 
     pub(crate) fn home(&self) -> TableHome {

@@ -16,7 +16,7 @@ use crate::schema::TableHome;
 use segments::blocking::Blocking;
 use segments::cuts::{Cuts, Fate};
 use segments::mutants::{Mutant, planted};
-use segments::record::{self, RecordHead, RecordKind};
+use segments::record::{self, RecordHead, RecordKind, Revertible};
 use segments::summary::{ItemKind, SummaryItem, SummaryKey};
 use segments::{DeviceError, EpochId, Incarnation, PageNo, Place, TableId};
 use std::collections::VecDeque;
@@ -38,6 +38,7 @@ struct Change {
     named: Named,
     place: Place,
     expires: bool,
+    revertible: Option<Revertible>,
     /// Of its record; where a summary stands for it, at most so many.
     bytes: usize,
 }
@@ -78,6 +79,7 @@ impl Replay {
             named: Named::Key(head.key.into()),
             place,
             expires: head.expires_ms.is_some(),
+            revertible: head.revertible,
             bytes: head.record_bytes,
         };
         self.take(device, change)
@@ -101,6 +103,7 @@ impl Replay {
             named,
             place: item.place,
             expires: item.expires_ms.is_some(),
+            revertible: item.revertible,
             bytes,
         };
         self.take(device, change)
@@ -158,6 +161,9 @@ impl Replay {
             Named::Hash(hash) => Some(*hash),
         };
         let old = self.find(device, &change, hash)?;
+        if let Some(old) = old {
+            self.core.release(TableHome::Persistent, old);
+        }
         let new = change.is_pair.then(|| Loc::from(change.place));
         let table = self.core.catalog.table_mut(change.table).expect("looked up above");
         table.expires |= change.expires;
@@ -181,6 +187,9 @@ impl Replay {
         let came = if change.is_pair { change.bytes as u64 } else { 0 };
         let went = table.pairs() < pairs_before + u64::from(change.is_pair);
         table.record_bytes = (table.record_bytes + came).saturating_sub(if went { mean } else { 0 });
+        if let (Some(new), Some(revertible)) = (new, change.revertible) {
+            self.core.keep(change.table, new, revertible, mean);
+        }
         if change.table == CATALOG {
             self.catalog_changed(device, &change)?;
         }
@@ -201,7 +210,8 @@ impl Replay {
                 Ok(None)
             }
             (Named::Hash(hashed), Index::Hash(index)) => Ok(index.candidates(*hashed).next()),
-            (Named::Key(_) | Named::Hash(_), Index::Sack(_)) | (Named::Hash(_), Index::Ordered(_)) => Ok(None),
+            (Named::Key(key), Index::Sack(index)) => Ok(Address::decode(key).and_then(|address| index.get(address))),
+            (Named::Hash(_), Index::Sack(_) | Index::Ordered(_)) => Ok(None),
         }
     }
 

@@ -10,6 +10,7 @@ use txn::{CommitSet, Expect, PutOptions};
 mod bounds;
 mod damage;
 mod lives;
+mod revert;
 
 /// An engine on a device that a test can take away and open again.
 struct Bench {

@@ -9,7 +9,7 @@
 
 use crate::limits::KEY_BYTES_MAX;
 use crate::page::PAGE_PAYLOAD_BYTES;
-use crate::record;
+use crate::record::{self, REVERTIBLE_BYTES};
 use crate::summary::{SummaryItem, SummaryKey};
 
 /// A bound on pages, gathered record by record.
@@ -27,9 +27,9 @@ const EXTRA_PAGES: u64 = 3;
 pub(crate) const ITEM_BYTES_MAX: usize = KEY_BYTES_MAX + 64;
 
 /// Bytes that a record's item takes at most, whether its table keeps keys or hashes.
-fn item_bytes(key_bytes: usize, expires: bool) -> usize {
-    let hash = SummaryItem::encoded_bytes(SummaryKey::Hash(0), expires);
-    let empty = SummaryItem::encoded_bytes(SummaryKey::Key(&[]), expires);
+fn item_bytes(key_bytes: usize, expires: bool, revertible: bool) -> usize {
+    let hash = SummaryItem::encoded_bytes(SummaryKey::Hash(0), expires, revertible);
+    let empty = SummaryItem::encoded_bytes(SummaryKey::Key(&[]), expires, revertible);
     let bytes = hash.max(empty + key_bytes);
     assert!(bytes <= ITEM_BYTES_MAX, "an item of {bytes} bytes");
     bytes
@@ -38,7 +38,17 @@ fn item_bytes(key_bytes: usize, expires: bool) -> usize {
 impl RoomNeed {
     /// Adds one record.
     pub fn add(&mut self, key_bytes: usize, value_bytes: usize, expires: bool) {
-        let bytes = record::encoded_bytes(key_bytes, value_bytes, expires);
+        self.add_bytes(record::encoded_bytes(key_bytes, value_bytes, expires));
+        self.summary_bytes += item_bytes(key_bytes, expires, false);
+    }
+
+    /// Adds the record of a revertible write.
+    pub fn add_revertible(&mut self, key_bytes: usize, value_bytes: usize, expires: bool) {
+        self.add_bytes(record::encoded_bytes(key_bytes, value_bytes + REVERTIBLE_BYTES, expires));
+        self.summary_bytes += item_bytes(key_bytes, expires, true);
+    }
+
+    fn add_bytes(&mut self, bytes: usize) {
         if bytes <= PAGE_PAYLOAD_BYTES / 2 {
             self.small_bytes += bytes;
         } else if bytes <= PAGE_PAYLOAD_BYTES {
@@ -46,7 +56,6 @@ impl RoomNeed {
         } else {
             self.pages += 1 + u64::from(crate::large::pages_for(bytes));
         }
-        self.summary_bytes += item_bytes(key_bytes, expires);
     }
 
     /// Pages of log that suffice.

@@ -207,7 +207,7 @@ impl LogWriter {
         if !self.unclosed.contains(&epoch) {
             self.unclosed.push(epoch);
         }
-        let bytes = record::encoded_bytes(record.key.len(), record.value.len(), record.expires_ms.is_some());
+        let bytes = record.encoded_bytes();
         let place = if bytes > PAGE_PAYLOAD_BYTES {
             self.append_large(epoch, record, bytes)
         } else {
@@ -268,7 +268,7 @@ impl LogWriter {
         self.unclosed.swap_remove(at);
         let members = members.to_le_bytes();
         let record = Record::close(Version { epoch, ordinal: Ordinal(0) }, &members);
-        let bytes = record::encoded_bytes(record.key.len(), 0, false);
+        let bytes = record.encoded_bytes();
         let place = self.append_small(epoch, &record, bytes);
         let last = self.open.iter().rposition(|page| page.at == place.page()).expect("the close record's page is open");
         let seq = self.open[last].seq;
@@ -577,7 +577,8 @@ fn item_of<'a>(record: &Record<'a>, place: Place, hash: Option<u128>) -> Summary
         RecordKind::Close => unreachable!("close records are no part of a summary"),
     };
     let key = hash.map_or(SummaryKey::Key(record.key), SummaryKey::Hash);
-    SummaryItem { kind, table: record.table, version: record.version, place, key, expires_ms: record.expires_ms }
+    let (expires_ms, revertible) = (record.expires_ms, record.revertible);
+    SummaryItem { kind, table: record.table, version: record.version, place, key, expires_ms, revertible }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ fn version() -> Version {
 
 fn pair<'a>(key: &'a [u8], value: &'a [u8]) -> Record<'a> {
     let (table, version) = (TableId(0x5152_5354), version());
-    Record { kind: RecordKind::Pair, table, version, key, value, expires_ms: None, compressed: false }
+    Record { kind: RecordKind::Pair, table, version, key, value, expires_ms: None, compressed: false, revertible: None }
 }
 
 fn tombstone(key: &[u8]) -> Record<'_> {
@@ -17,7 +17,7 @@ fn tombstone(key: &[u8]) -> Record<'_> {
 }
 
 fn encoded(record: &Record<'_>) -> Vec<u8> {
-    let mut out = vec![0xee; encoded_bytes(record.key.len(), record.value.len(), record.expires_ms.is_some()) + 16];
+    let mut out = vec![0xee; record.encoded_bytes() + 16];
     let bytes = encode(record, &mut out);
     assert!(out[bytes..].iter().all(|&byte| byte == 0xee), "nothing is written behind the record");
     out.truncate(bytes);
@@ -35,6 +35,9 @@ fn resealed(mut bytes: Vec<u8>, key_end: usize) -> Vec<u8> {
 fn the_bytes_are_those_of_the_first_version() {
     let record = Record { expires_ms: Some(0x7172_7374), compressed: true, ..pair(b"a key", b"some value") };
     golden::check("record_pair", include_str!("../golden/record_pair.hex"), &encoded(&record));
+    let revertible = Some(Revertible { previous: 0x11_2131_4151_6171, until_ms: 0x8182_8384 });
+    let record = Record { revertible, ..record };
+    golden::check("record_revertible", include_str!("../golden/record_revertible.hex"), &encoded(&record));
     golden::check("record_tombstone", include_str!("../golden/record_tombstone.hex"), &encoded(&tombstone(b"a key")));
     let close = Record::close(version(), &[1, 2, 4, 0]);
     golden::check("record_close", include_str!("../golden/record_close.hex"), &encoded(&close));
@@ -74,7 +77,10 @@ fn a_value_past_the_limit_is_not_encoded() {
 #[test]
 fn every_flipped_bit_is_found() {
     let expiring = Record { expires_ms: Some(5), compressed: true, ..pair(b"a key", b"some value") };
-    for record in [pair(b"key", b"value"), expiring, tombstone(b"key"), Record::close(version(), &[1, 0, 0, 0])] {
+    let revertible = Record { revertible: Some(Revertible { previous: 0, until_ms: 7 }), ..expiring };
+    for record in
+        [pair(b"key", b"value"), expiring, revertible, tombstone(b"key"), Record::close(version(), &[1, 0, 0, 0])]
+    {
         let mut bytes = encoded(&record);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -118,10 +124,9 @@ fn zeros_are_not_a_record() {
 
 #[test]
 fn fields_that_this_version_does_not_write_are_refused_under_a_right_checksum() {
-    let plant: [(usize, u8, &str); 8] = [
+    let plant: [(usize, u8, &str); 7] = [
         (14, 0, "kind"),
         (14, 4, "kind"),
-        (15, 4, "flags"),
         (15, 8, "flags"),
         (15, 0x80, "flags"),
         (20, 1, "zero"),
@@ -133,6 +138,16 @@ fn fields_that_this_version_does_not_write_are_refused_under_a_right_checksum() 
         bytes[at] = byte;
         assert_eq!(head(&resealed(bytes, 43)), Err(RecordError::Field { field }), "byte {at}");
     }
+}
+
+#[test]
+fn where_a_previous_record_lies_has_no_more_bits_than_a_place() {
+    let revertible = Some(Revertible { previous: (1 << PLACE_BITS) - 1, until_ms: u64::MAX });
+    let good = encoded(&Record { revertible, ..pair(b"key", b"value") });
+    assert_eq!(head(&good).map(|head| head.revertible), Ok(revertible));
+    let mut bytes = good;
+    bytes[RECORD_HEADER_BYTES + 6] |= 0x80;
+    assert_eq!(head(&resealed(bytes, 40 + 16 + 3)), Err(RecordError::Field { field: "previous" }));
 }
 
 #[test]
@@ -181,10 +196,14 @@ proptest! {
         value in proptest::collection::vec(any::<u8>(), 0..300),
         (table, epoch, ordinal) in any::<(u32, u64, u64)>(),
         (expires_ms, compressed) in any::<(Option<u64>, bool)>(),
+        revertible in any::<Option<(u64, u64)>>(),
         behind in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
         let version = Version { epoch: EpochId(epoch), ordinal: Ordinal(ordinal) };
-        let record = Record { table: TableId(table), version, expires_ms, compressed, ..pair(&key, &value) };
+        let revertible =
+            revertible.map(|(bits, until_ms)| Revertible { previous: bits >> (64 - PLACE_BITS), until_ms });
+        let record =
+            Record { table: TableId(table), version, expires_ms, compressed, revertible, ..pair(&key, &value) };
         let mut bytes = encoded(&record);
         let length = bytes.len();
         prop_assert_eq!(length % 8, 0);
@@ -201,8 +220,7 @@ proptest! {
     #[test]
     fn random_bytes_under_a_right_checksum_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 48..3000)) {
         bytes[13] &= 7;
-        let expiry = if bytes[15] & FLAG_EXPIRES == 0 { 0 } else { EXPIRY_BYTES };
-        let key_end = RECORD_HEADER_BYTES + expiry + usize::from(KEY_BYTES.u16(&bytes));
+        let key_end = RECORD_HEADER_BYTES + field_bytes(bytes[15]) + usize::from(KEY_BYTES.u16(&bytes));
         if key_end <= bytes.len() {
             let bytes = resealed(bytes, key_end);
             let _ = (head(&bytes), decode(&bytes));

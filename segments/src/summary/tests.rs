@@ -2,6 +2,7 @@ use super::*;
 use crate::golden;
 use crate::ids::{DomainId, Incarnation, Ordinal, SegmentId, ShardId, Version};
 use crate::place::Place;
+use crate::record::Revertible;
 use proptest::prelude::*;
 
 const SALT: u32 = 0x5a17_5a17;
@@ -41,13 +42,18 @@ fn item(number: u64, key: SummaryKey<'_>) -> SummaryItem<'_> {
         place: Place::new(page, 80, 1),
         key,
         expires_ms: number.is_multiple_of(2).then_some(0x7172_7374),
+        revertible: (number % 15 == 2).then_some(Revertible { previous: number << 40, until_ms: number }),
     }
 }
 
 fn built(items: &[SummaryItem<'_>]) -> Summary {
     let mut builder = SummaryBuilder::new();
     for item in items {
-        let foretold = builder.pages_needed_with(SummaryItem::encoded_bytes(item.key, item.expires_ms.is_some()));
+        let foretold = builder.pages_needed_with(SummaryItem::encoded_bytes(
+            item.key,
+            item.expires_ms.is_some(),
+            item.revertible.is_some(),
+        ));
         builder.push(item);
         assert_eq!(builder.pages_needed(), foretold);
     }
@@ -223,7 +229,7 @@ fn an_item_that_cannot_be_is_refused_under_a_right_checksum() {
     let plant = [
         (0, 0, "kind"),
         (0, 3, "kind"),
-        (1, 4, "flags"),
+        (1, 8, "flags"),
         (2, 15, "key_bytes"),
         (3, 9, "key_bytes"),
         (31, 0x80, "place"),

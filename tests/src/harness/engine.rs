@@ -27,6 +27,8 @@ impl Opened {
 pub trait Engine {
     /// The domain it makes.
     type Domain: Driven;
+    /// Whether writes can be reverted.
+    const REVERTS: bool = true;
 
     /// Prepares a device that was never written.
     ///
@@ -61,6 +63,7 @@ impl Persistent {
     pub fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::new(!seed);
         let config = Config {
+            kept_bytes_max: u64::MAX,
             segment_pages: *rng.pick(&[8, 8, 9, 12, 16]),
             space_pages_max: if rng.chance(1, 8) { Some(rng.between(160, 500)) } else { None },
             epoch_interval_nanos: *rng.pick(&[0, 100_000, 1_000_000]),

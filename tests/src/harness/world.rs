@@ -39,7 +39,7 @@ pub(super) struct World<'e, E: Engine> {
 impl<'e, E: Engine> World<'e, E> {
     pub(super) fn new(engine: &'e E, seed: u64, options: Options) -> Self {
         let mut rng = Rng::new(seed);
-        let workload = Workload::new(rng.fork());
+        let workload = Workload::new(rng.fork(), E::REVERTS);
         Self {
             engine,
             options,

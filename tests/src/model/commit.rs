@@ -1,5 +1,6 @@
 //! Commits as the oracle keeps them: sent and perhaps applied, or answered with versions.
 
+use super::tokens::Tokens;
 use domains::{Committed, Level, Persistence};
 use segments::{EpochId, TableId, Version};
 use std::collections::BTreeSet;
@@ -51,6 +52,8 @@ pub struct PartOf {
     pub expect: Expect,
     /// What is done.
     pub effect: Effect,
+    /// Whether it may be reverted.
+    pub revertible: bool,
     /// The version that it was given; none when it only compared, changed nothing, or was not answered.
     pub version: Option<Version>,
     /// Whether the table is volatile.
@@ -85,10 +88,17 @@ pub struct Sent {
 }
 
 impl Sent {
-    pub(super) fn new(set: &CommitSet, level: Level, highest: Version, volatile: &BTreeSet<TableId>) -> Self {
+    pub(super) fn new(
+        set: &CommitSet,
+        level: Level,
+        highest: Version,
+        volatile: &BTreeSet<TableId>,
+        tokens: &Tokens,
+    ) -> Self {
         let part_of = |part: txn::Part<'_>| PartOf {
             key: (part.table, part.key.to_vec()),
             expect: part.expect,
+            revertible: matches!(part.change, Change::Put { options, .. } if options.revertible_ms.is_some()),
             effect: match part.change {
                 Change::None => Effect::None,
                 Change::Put { value, options } => Effect::Put(Rc::new(Content {
@@ -97,6 +107,8 @@ impl Sent {
                     compressed: options.compressed,
                 })),
                 Change::Delete => Effect::Delete,
+                Change::Revert { token } => tokens.reverted(&(part.table, part.key.to_vec()), token),
+                Change::Seal { token } => tokens.sealed(&(part.table, part.key.to_vec()), token),
             },
             version: None,
             volatile: volatile.contains(&part.table),

@@ -27,6 +27,8 @@ pub(crate) enum Lack {
     WideFingerprints,
     /// The wall clock is the machine's.
     Clock,
+    /// It keeps no earlier records to revert to.
+    Reverts,
 }
 
 impl Lack {
@@ -35,6 +37,7 @@ impl Lack {
             Self::Persistence => "no persistence",
             Self::WideFingerprints => "narrow",
             Self::Clock => "real clock",
+            Self::Reverts => "no reverts",
         }
     }
 }
@@ -140,7 +143,12 @@ impl<D: Driven> Column for Bench<D> {
     }
 
     fn lacks(&self, what: Lack) -> bool {
-        what == Lack::Persistence && !self.domain.capabilities().persistence
+        let promises = self.domain.capabilities();
+        match what {
+            Lack::Persistence => !promises.persistence,
+            Lack::Reverts => promises.name == "light",
+            Lack::WideFingerprints | Lack::Clock => false,
+        }
     }
 
     fn reopen(&mut self) {

@@ -9,6 +9,7 @@ mod follows;
 mod levels;
 mod limits;
 mod pairs;
+mod reverts;
 mod sacks;
 mod sets;
 mod time;
@@ -78,6 +79,7 @@ fn every_domain_conforms() {
         catalog::CHECKS,
         levels::CHECKS,
         time::CHECKS,
+        reverts::CHECKS,
     ];
     let checks: Vec<_> = lists.into_iter().flatten().flat_map(|line| one_each(*line)).collect();
     let checks = &checks;

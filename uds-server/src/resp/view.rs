@@ -37,7 +37,7 @@ pub(crate) struct View {
 impl View {
     /// Takes what was read.
     pub(crate) fn load(&mut self, key: &[u8], pair: Option<&Pair>) {
-        let options = |pair: &Pair| PutOptions { expires_ms: pair.expires_ms, compressed: pair.compressed };
+        let options = Pair::options;
         self.see(key, pair.map(|pair| PairRef { value: &pair.value, version: pair.version, options: options(pair) }));
     }
 
@@ -101,7 +101,7 @@ impl View {
             match &cell.value {
                 _ if !cell.is_changed() => {}
                 Some(Value { bytes, expires_ms }) => {
-                    let options = PutOptions { expires_ms: *expires_ms, compressed: false };
+                    let options = PutOptions { expires_ms: *expires_ms, compressed: false, revertible_ms: None };
                     set.upsert(table, key, bytes, options)?;
                 }
                 None => set.remove(table, key)?,

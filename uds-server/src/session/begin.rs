@@ -10,7 +10,7 @@ use crate::limits::{Limits, PART_BYTES};
 use domains::Error;
 use segments::TableId;
 use std::time::Duration;
-use txn::{Change, CommitSet};
+use txn::{Change, CommitSet, SetError};
 use wire::codes;
 use wire::{Answer, Bytes, CommitOptions, DecodeError, Encoded, Frame, Kind, Op, Outcome, Part, Value, Version};
 
@@ -214,8 +214,8 @@ impl Session {
 
     fn fits_transactions(&self, parts: &[Part<'_>], limits: &Limits) -> bool {
         let value = |part: &Part<'_>| match part.change {
-            wire::Change::Put { value, .. } => value.bytes().len(),
-            wire::Change::None | wire::Change::Delete => 0,
+            wire::Change::Put { value, .. } | wire::Change::PutRevertible { value, .. } => value.bytes().len(),
+            wire::Change::None | wire::Change::Delete | wire::Change::Revert { .. } | wire::Change::Seal { .. } => 0,
         };
         let more: usize = parts.iter().map(|part| part.key.0.len() + value(part)).sum();
         self.transactions.bytes() + more <= limits.transaction_bytes_max
@@ -235,7 +235,12 @@ impl Session {
                 compressed: options.compressed,
             })),
             Some(Change::Delete) => Answer::Pair(None),
-            Some(Change::None) | None => return self.ask(place, &Op::Lookup { table, key }, true, world),
+            Some(Change::Revert { .. }) => {
+                return self.fault_of(place, Error::Set(SetError::RevertsAlone), world);
+            }
+            Some(Change::None | Change::Seal { .. }) | None => {
+                return self.ask(place, &Op::Lookup { table, key }, true, world);
+            }
         };
         // The value lies in the set, which lies in this session: it is encoded before the session is used again.
         let element = wire::Element::outcome(Outcome::Ok(outcome));

@@ -87,6 +87,15 @@ pub(super) fn large_part() -> List<Part<'static>, { limits::PARTS_MAX }> {
     List::new(vec![Part { table: 7, key: Bytes(b"large"), expect: Expect::Any, change }]).unwrap()
 }
 
+/// A revertible write whose value travels in the tail, a revert and a seal.
+pub(super) fn reverting_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let value = Value::new(LARGE);
+    let put = Change::PutRevertible { value, expires_ms: Some(1_700_000_000_000), compressed: true, lease_ms: 60_000 };
+    let part = |key, change| Part { table: 7, key: Bytes(key), expect: Expect::Any, change };
+    let (revert, seal) = (Change::Revert { token: VERSION_A }, Change::Seal { token: VERSION_A });
+    List::new(vec![part(b"a", put), part(b"b", revert), part(b"c", seal)]).unwrap()
+}
+
 pub(super) fn options(level: Level) -> CommitOptions {
     CommitOptions { level, force: level == Level::Persistent, notify: level == Level::Committed }
 }
@@ -197,6 +206,8 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
         add(format!("request-{name}"), &|writer| writer.request(0x10 + at as u64, 250, op.clone()));
     }
     let large = Op::Commit { parts: large_part(), options: options(Level::Committed) };
+    let reverts = Op::Commit { parts: reverting_parts(), options: options(Level::Committed) };
+    add("request-commit-revertible".into(), &|writer| writer.request(0x82, 0, reverts.clone()));
     add("request-commit-tail".into(), &|writer| writer.request(0x80, 0, large.clone()));
     let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];
     add("batch".into(), &|writer| writer.batch(0x81, 0, &batch));

@@ -89,6 +89,7 @@ fn write_sets(sets: &Sets, segment_pages: u32, device: &mut MemoryDevice) -> Vec
                 value: &value,
                 expires_ms: None,
                 compressed: false,
+                revertible: None,
             };
             let place = log.append(epoch, &record, None);
             let bytes = log.read(place).expect("what was just appended is in the tail");
@@ -186,7 +187,8 @@ fn a_failed_page_write_is_final() {
     let epoch = EpochId::new(INCARNATION, 1);
     let version = Version { epoch, ordinal: Ordinal(1) };
     let (kind, table) = (RecordKind::Pair, TableId(1));
-    let record = Record { kind, table, version, key: b"k", value: b"v", expires_ms: None, compressed: false };
+    let record =
+        Record { kind, table, version, key: b"k", value: b"v", expires_ms: None, compressed: false, revertible: None };
     log.append(epoch, &record, None);
     log.close(epoch, 1);
     let mut requests = Vec::new();
@@ -212,7 +214,16 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
         let value = [7; 3000];
         log.append(
             epoch,
-            &Record { kind, table, version, key: b"k", value: &value, expires_ms: None, compressed: false },
+            &Record {
+                kind,
+                table,
+                version,
+                key: b"k",
+                value: &value,
+                expires_ms: None,
+                compressed: false,
+                revertible: None,
+            },
             None,
         );
     }
@@ -220,7 +231,7 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
 
 fn pair<'a>(epoch: EpochId, key: &'a [u8], value: &'a [u8]) -> Record<'a> {
     let (kind, table, version) = (RecordKind::Pair, TableId(1), Version { epoch, ordinal: Ordinal(1) });
-    Record { kind, table, version, key, value, expires_ms: None, compressed: false }
+    Record { kind, table, version, key, value, expires_ms: None, compressed: false, revertible: None }
 }
 
 /// A record that takes two writes is in memory until the second is done: from the device half of it would be read.

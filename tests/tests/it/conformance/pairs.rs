@@ -17,7 +17,7 @@ pub(super) const CHECKS: &[Line] = &[
     ("what was done is there after a reopen, a volatile table is empty", On::Each, reopened),
 ];
 
-pub(super) const PLAIN: PutOptions = PutOptions { expires_ms: None, compressed: false };
+pub(super) const PLAIN: PutOptions = PutOptions { expires_ms: None, compressed: false, revertible_ms: None };
 
 /// The versions that the failing parts found.
 pub(super) fn found(result: Result<domains::Committed, Error>) -> Vec<(u32, Option<Version>)> {
@@ -164,7 +164,11 @@ fn options(ground: &mut Ground) -> Cell {
     let keys = ground.keys(table, 4);
     let later = ground.on.unix_ms() + 1_000_000;
     for (number, key) in keys.iter().enumerate() {
-        let options = PutOptions { expires_ms: (number & 1 == 1).then_some(later), compressed: number & 2 == 2 };
+        let options = PutOptions {
+            expires_ms: (number & 1 == 1).then_some(later),
+            compressed: number & 2 == 2,
+            revertible_ms: None,
+        };
         ground.on.change(|set| set.insert(table, key, b"v", options).unwrap()).unwrap();
     }
     for (number, key) in keys.iter().enumerate() {

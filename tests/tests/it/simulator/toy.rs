@@ -92,6 +92,7 @@ pub(super) struct ToyDomain {
 
 impl Engine for Toy {
     type Domain = ToyDomain;
+    const REVERTS: bool = false;
 
     fn format(&self, device: &mut dyn Device, _rng: &mut Rng) -> Result<(), Error> {
         write_superblock(device, Incarnation(0), 0)?;
@@ -230,7 +231,7 @@ impl ToyDomain {
         let version = Version { epoch: self.epoch, ordinal: Ordinal(self.ordinal) };
         let (value, expires_ms, compressed) = match change {
             Change::Put { value, options } => (value, options.expires_ms, options.compressed),
-            Change::Delete | Change::None => (&[][..], None, false),
+            Change::Delete | Change::None | Change::Revert { .. } | Change::Seal { .. } => (&[][..], None, false),
         };
         let put = matches!(change, Change::Put { .. });
         self.batch.extend_from_slice(&table.0.to_le_bytes());
@@ -579,10 +580,7 @@ fn drive(device: &mut dyn Device, request: Request) -> Result<Option<Frames>, Er
     let mut done = Vec::new();
     device.wait(&mut done);
     let done = done.pop().expect("one request was in flight");
-    match done.result {
-        Ok(()) => Ok(done.frames),
-        Err(error) => Err(Error::ReadFailed { page: 0, error }),
-    }
+    done.result.map(|()| done.frames).map_err(|error| Error::ReadFailed { page: 0, error })
 }
 
 fn pair_of(key: &[u8], record: &Record) -> Pair {

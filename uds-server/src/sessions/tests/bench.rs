@@ -56,7 +56,7 @@ impl Fake {
             let version = Version { epoch, ordinal: Ordinal(ordinal) };
             let key = (part.table, part.key.to_vec());
             match part.change {
-                Change::None => continue,
+                Change::None | Change::Revert { .. } | Change::Seal { .. } => continue,
                 Change::Put { value, .. } => drop(self.pairs.insert(key, (value.to_vec(), version))),
                 Change::Delete => drop(self.pairs.remove(&key)),
             }
