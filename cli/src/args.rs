@@ -71,6 +71,9 @@ pub(crate) enum Verb {
     Scan(Scan),
     /// Reads a pair and the pair that one of its pointer fields leads to.
     Follow(Follow),
+    /// Compares pairs and swaps them: all of them, or none when one is not as expected.
+    #[command(after_help = CAS_HELP)]
+    Cas(Cas),
     /// Runs a transaction that stdin describes: all of it or nothing.
     #[command(after_help = TXN_HELP)]
     Txn(Txn),
@@ -104,6 +107,27 @@ pub(crate) enum Verb {
         #[arg(default_value = "")]
         code: String,
     },
+}
+
+/// The words of `cas`, which is what its `--help` says.
+pub(crate) const CAS_HELP: &str = "\
+Three words for each pair, up to 64 pairs of any tables:
+  TABLE/KEY   the pair
+  EXPECT      absent, present, any, or a version as get -o json and put print it
+  NEW         its new record as for put, or del: to delete it, or keep: to leave it as it is
+
+It prints the version of each pair that it changed. When a compare does not hold it names every pair that is not as expected \
+and the version it has now, changes nothing, and exits with 1.";
+
+/// Arguments of `cas`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Cas {
+    /// TABLE/KEY EXPECT NEW, once for each pair.
+    #[arg(required = true, num_args = 3.., value_name = "WORD", allow_hyphen_values = true)]
+    pub(crate) words: Vec<String>,
+    /// Answer when it is committed; do not wait until it is persistent.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
 }
 
 /// The grammar of `txn`, which is what its `--help` says.

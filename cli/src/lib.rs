@@ -11,6 +11,7 @@
 )]
 
 mod args;
+mod cas;
 mod demo;
 mod failure;
 mod offline;
@@ -74,6 +75,7 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Del(del) => pairs::del(&target, &del, output),
         Verb::Scan(scan) => pairs::scan(&target, &scan, output),
         Verb::Follow(follow) => pairs::follow(&target, &follow, output),
+        Verb::Cas(cas) => cas::cas(&target, &cas, output),
         Verb::Txn(txn) => script::txn(&target, &txn, output),
         Verb::Table(table) => tables::table(&target, table, output),
         Verb::Status => status::status(&target, output),

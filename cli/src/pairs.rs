@@ -112,7 +112,7 @@ pub(crate) fn document(shape: Shape<'_>, pair: &Pair) -> Value {
 pub(crate) fn txn_options(store: &AnyStore, no_wait: bool) -> TxnOptions {
     let promises = store.capabilities();
     let persistent = promises.persistence && !no_wait;
-    TxnOptions { abortable: promises.abortable, persistent, force: persistent, notice: false }
+    TxnOptions { abortable: promises.abortable, persistent, force: persistent, ..TxnOptions::default() }
 }
 
 pub(crate) fn get(target: &Target, args: &Get, output: &mut Output) -> Result<(), Failure> {

@@ -90,6 +90,20 @@ fn verbs(dir: &Path) {
     refused(&with_stdin(dir, &["txn"], script.as_bytes()), 1, "LS0303");
     refused(&with_stdin(dir, &["txn"], b"drop everything"), 2, "LS0602");
 
+    let alice: serde_json::Value =
+        serde_json::from_str(data(&lostore(dir, &["get", "users/alice", "-o", "json"]))).unwrap();
+    let version = alice["version"].as_str().unwrap();
+    let swap = ["cas", "users/alice", version, r#"{"age":6}"#, "users/dave", "absent", r#"{"age":1}"#];
+    assert_eq!(data(&lostore(dir, &swap)).lines().count(), 2);
+    let again = lostore(dir, &swap);
+    refused(&again, 1, "LS0303");
+    for word in ["users/alice is there, at version", "users/dave is there, at version"] {
+        assert!(text(&again.stderr).contains(word), "{word}: {}", text(&again.stderr));
+    }
+    refused(&lostore(dir, &swap[..6]), 2, "");
+    let gone = ["cas", "users/dave", "present", "del:", "users/alice", "present", "keep:", "-o", "json"];
+    assert!(data(&lostore(dir, &gone)).contains("users"));
+
     // What a scan prints is a transaction that changes nothing but versions.
     let printed = data(&lostore(dir, &["scan", "users", "-o", "jsonl"])).to_owned();
     data(&with_stdin(dir, &["txn"], printed.as_bytes()));

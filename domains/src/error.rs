@@ -6,15 +6,32 @@
 
 use segments::{DeviceError, EpochId, TableId, Version};
 use thiserror::Error as ThisError;
-use txn::SetError;
+use txn::{RANGES_FIRST, SetError};
 
 /// A compare that did not hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure {
-    /// The part's position in its commit set.
+    /// The part's position in its commit set; of a range compare its own position behind [`RANGES_FIRST`].
     pub part: u32,
-    /// What is there: the pair's version, or nothing.
+    /// What is there: the pair's version, or nothing. In a range, the first pair that should not be there.
     pub found: Option<Version>,
+}
+
+impl Failure {
+    /// Which of the set's range compares it is of; `None` when it is of a key.
+    #[must_use]
+    pub fn range(&self) -> Option<u32> {
+        self.part.checked_sub(RANGES_FIRST)
+    }
+}
+
+/// The failures of a set in words: how many, and which is the first.
+fn failed(failures: &[Failure]) -> String {
+    let first = failures.first().map_or_else(String::new, |first| match first.range() {
+        None => format!("; the first is part {}", first.part),
+        Some(range) => format!("; the first is range {range}, in which a pair was put since it was read"),
+    });
+    format!("{} of the transaction's compares did not hold{first}", failures.len())
 }
 
 /// What the caller must do about an error.
@@ -120,7 +137,7 @@ pub enum Error {
     #[error(transparent)]
     Set(#[from] SetError),
     /// Compares did not hold; nothing was applied.
-    #[error("{} of the transaction's compares did not hold; the first is part {}", failures.len(), failures.first().map_or(0, |f| f.part))]
+    #[error("{}", failed(failures))]
     CompareFailed {
         /// Each of them.
         failures: Vec<Failure>,

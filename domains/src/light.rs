@@ -162,6 +162,9 @@ impl Light {
                 return Err(Error::Unsupported { domain: "light", what: "revertible writes" });
             }
         }
+        if set.ranges().len() > 0 {
+            return Err(Error::Unsupported { domain: "light", what: "range compares, and so strict transactions" });
+        }
         let mut failures = Vec::new();
         for (number, part) in set.parts().enumerate() {
             if let Err(found) = self.check(&part, now)? {

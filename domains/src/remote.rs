@@ -526,7 +526,7 @@ fn is_brisk(op: &Op) -> bool {
 fn op_bytes(op: &Op) -> usize {
     64 + match op {
         Op::Lookup { key, .. } | Op::Follow { key, .. } => key.len(),
-        Op::Commit { set, .. } => set.bytes() + 64 * set.len(),
+        Op::Commit { set, .. } => set.bytes() + 64 * (set.len() + set.ranges().len()),
         Op::Next { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
@@ -542,7 +542,7 @@ fn op_bytes(op: &Op) -> usize {
 }
 
 fn op_parts(op: &Op) -> usize {
-    if let Op::Commit { set, .. } = op { set.len() } else { 0 }
+    if let Op::Commit { set, .. } = op { set.len() + set.ranges().len() } else { 0 }
 }
 
 /// As much of a name as a hello has room for.

@@ -10,7 +10,7 @@ use crate::seam::{
     TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
-use txn::{Change, Expect, PutOptions};
+use txn::{Change, Expect, PutOptions, RangeCompare};
 use wire::codes::fault_kind;
 use wire::{Bytes, List, Value};
 
@@ -41,7 +41,8 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
             };
             // The notice is what moves the horizon of a client that asks for nothing else.
             let options = wire::CommitOptions { level, force: false, notify: level == wire::Level::Committed };
-            wire::Op::Commit { parts: List::new(set.parts().map(|part| part_out(&part)).collect())?, options }
+            let parts = set.parts().map(|part| part_out(&part)).chain(set.ranges().map(range_out));
+            wire::Op::Commit { parts: List::new(parts.collect())?, options }
         }
         Op::Reserve { table, count } => wire::Op::Reserve { table: table.0, count: *count },
         Op::Await { epoch } => wire::Op::Await { epoch: epoch.0 },
@@ -87,6 +88,11 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
 
 fn version_out(version: Version) -> wire::Version {
     wire::Version { epoch: version.epoch.0, ordinal: version.ordinal.0 }
+}
+
+fn range_out(range: RangeCompare<'_>) -> wire::Part<'_> {
+    let expect = wire::Expect::Range { until: range.until.map(Bytes) };
+    wire::Part { table: range.table.0, key: Bytes(range.from), expect, change: wire::Change::None }
 }
 
 fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {

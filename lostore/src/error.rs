@@ -2,6 +2,7 @@
 
 use crate::explain::{explain, kind_help};
 use crate::record::RecordError;
+use ::txn::SetError;
 use domains::schema::envelope::EnvelopeError;
 use domains::{ErrorKind, Failure};
 use std::path::PathBuf;
@@ -197,6 +198,11 @@ impl Error {
                 Fate::NotApplied
             }
         }
+    }
+
+    /// The commit set's own refusal.
+    pub(crate) fn refused(error: SetError) -> Self {
+        Self::Domain(domains::Error::Set(error))
     }
 
     /// The compares that did not hold, when that is why a commit failed.

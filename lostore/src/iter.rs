@@ -11,6 +11,7 @@ use crate::key::KeySpan;
 use crate::limits::{ITER_BYTES_MAX, ITER_PAIRS_FIRST, ITER_PAIRS_MAX};
 use crate::raw::RawTable;
 use crate::record::{Found, Ordered, TableType};
+use crate::strict::{Reads, unordered};
 use crate::table::read_pair;
 use ::txn::Change;
 use domains::schema::TableKind;
@@ -41,6 +42,8 @@ pub struct RawIter<'t, B: Backend> {
     fetched: VecDeque<Pair>,
     batch_pairs: u32,
     own: Overlay<'t>,
+    /// Of a strict transaction: what must still be so when it commits.
+    reads: Option<Reads>,
     last: Cursor,
 }
 
@@ -55,12 +58,14 @@ impl<'t, B: Backend> RawIter<'t, B> {
             fetched: VecDeque::new(),
             batch_pairs: ITER_PAIRS_FIRST,
             own: Overlay::new(),
+            reads: None,
             last: Cursor::Start,
         }
     }
 
-    /// Lays a transaction's own updates over the table's pairs.
-    pub(crate) fn over(mut self, mut own: Overlay<'t>) -> Self {
+    /// Lays a transaction's own updates over the table's pairs; what is read is noted in `reads`.
+    pub(crate) fn over(mut self, mut own: Overlay<'t>, reads: Option<Reads>) -> Self {
+        self.reads = reads;
         own.retain(|key, change| self.span.contains(key) && !matches!(change, Change::None | Change::Seal { .. }));
         self.own = own;
         self
@@ -122,15 +127,19 @@ impl<'t, B: Backend> RawIter<'t, B> {
 
     /// The next pair of table and own updates together.
     fn step(&mut self) -> Result<Option<Pair>, Error> {
+        if self.reads.is_some() && !self.ordered() {
+            return Err(unordered(self.table.id()));
+        }
         loop {
             self.fill()?;
             let (key, stored) = match (self.fetched.front(), self.next_own()) {
-                (None, None) => return Ok(None),
+                (None, None) => return self.pass(None, None).map(|()| None),
                 (Some(stored), Some(own)) if !self.own_comes_first(&stored.key, own) => (stored.key.clone(), true),
                 (Some(stored), None) => (stored.key.clone(), true),
                 (_, Some(own)) => (own.to_vec(), false),
             };
             let pair = if stored { self.fetched.pop_front() } else { None };
+            self.pass(Some(&key), pair.as_ref())?;
             let pair = match self.own.remove(&key[..]) {
                 Some(Change::Put { value, options }) => Some(Pair {
                     key: key.clone(),
@@ -150,6 +159,18 @@ impl<'t, B: Backend> RawIter<'t, B> {
                 return Ok(pair);
             }
         }
+    }
+
+    /// Notes, in a strict transaction, that the iteration goes on to this key, or to its end, and what the table has there.
+    fn pass(&self, to: Option<&[u8]>, stored: Option<&Pair>) -> Result<(), Error> {
+        let Some(reads) = &self.reads else { return Ok(()) };
+        if let Some(pair) = stored {
+            reads.saw(self.table.id(), &pair.key, Some(pair.version))?;
+        }
+        if self.span.empty {
+            return Ok(());
+        }
+        reads.passed(self.table.id(), &self.span, self.direction, &self.last, to)
     }
 
     fn next_own(&self) -> Option<&'t [u8]> {
@@ -176,6 +197,8 @@ impl<B: Backend> Iterator for RawIter<'_, B> {
     fn next(&mut self) -> Option<Self::Item> {
         let next = self.step();
         if next.is_err() {
+            self.reads = None;
+            self.fetched.clear();
             self.source = Source::Exhausted;
             self.own.clear();
         }

@@ -18,3 +18,5 @@ pub const CATALOG_ATTEMPTS_MAX: u32 = 100;
 
 const _: () = assert!(ITER_PAIRS_FIRST <= ITER_PAIRS_MAX);
 const _: () = assert!(ADDRESSES_RESERVED <= 1024, "a reservation may ask for at most 1024 addresses");
+/// Words of one compare-and-swap: what fits a small message; a transaction takes more.
+pub const CAS_WORDS_MAX: usize = 64;

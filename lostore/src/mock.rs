@@ -6,7 +6,7 @@
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::store::Store;
-use ::txn::{Change, CommitSet, Expect, Part};
+use ::txn::{Change, CommitSet, Expect, Part, RANGES_FIRST};
 use domains::schema::{TableKind, TableSpec, compat, envelope};
 use domains::{
     Answer, Capabilities, Committed, Cursor, Direction, Failure, Followed, Horizon, Level, Op, Pair, Persistence,
@@ -311,6 +311,12 @@ impl State {
             let found = self.pairs(part.table)?.get(part.key).map(|pair| pair.version);
             if !holds(part.expect, found) {
                 failures.push(Failure { part: u32::try_from(at).expect("a set has at most 65,536 parts"), found });
+            }
+        }
+        for (part, range) in (RANGES_FIRST..).zip(set.ranges()) {
+            let mut inside = self.pairs(range.table)?.values().filter(|pair| range.contains(&pair.key));
+            if let Some(stranger) = inside.find(|pair| !set.compares_at(range.table, &pair.key)) {
+                failures.push(Failure { part, found: Some(stranger.version) });
             }
         }
         if !failures.is_empty() {

@@ -51,6 +51,11 @@ impl<B: Backend, R: Reply<B>> Pending<B, R> {
         Self { store: store.clone(), state }
     }
 
+    /// An operation that was never sent, for this reason.
+    pub(crate) fn refused(store: &Store<B>, error: Error) -> Self {
+        Self { store: store.clone(), state: State::Refused(error) }
+    }
+
     /// The same, unless it was refused.
     pub(crate) fn sent(self) -> Result<Self, Error> {
         match self.state {

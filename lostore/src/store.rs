@@ -170,6 +170,10 @@ impl<B: Backend> Store<B> {
         if (options.persistent || options.notice) && !domain.persistence {
             return refuse("persistence");
         }
+        // Without atomic transactions nothing can be checked and applied as one.
+        if options.strict && !domain.abortable {
+            return refuse("strict transactions");
+        }
         Ok(Txn::new(self.clone(), options))
     }
 

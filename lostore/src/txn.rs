@@ -5,7 +5,7 @@
 //! and iterations see its own updates; nobody else does until `commit`. A transaction that is dropped is aborted.
 //!
 //! What it does not do: it does not isolate its reads from other transactions. State what must still hold with
-//! [`Txn::compare`] or [`Txn::unchanged`].
+//! [`Txn::compare`] or [`Txn::unchanged`], or open it as [strict](TxnOptions::strict).
 
 use crate::address::Address;
 use crate::backend::Backend;
@@ -17,6 +17,7 @@ use crate::ptr::Ptr;
 use crate::raw::RawTable;
 use crate::record::{Found, Ordered, PtrField, Sacked, TableType, Writes};
 use crate::store::Store;
+use crate::strict::Reads;
 use crate::table::{Follow, Table, wrong_record};
 use crate::ticket::Ticket;
 use crate::token::Token;
@@ -38,6 +39,10 @@ pub struct TxnOptions {
     pub persistent: bool,
     /// Its commit asks that persistence come soon.
     pub force: bool,
+    /// It is serialisable: whatever it has read (records, absences, stretches of ordered tables) must still be so when it commits,
+    /// as if all of it had happened at that moment. If not, the commit fails like one whose compare did not hold; nothing was
+    /// applied, and the transaction is to be run again from its reads. Tables without an order cannot be iterated in it.
+    pub strict: bool,
 }
 
 /// A commit under way.
@@ -49,6 +54,8 @@ pub struct Txn<B: Backend> {
     store: Store<B>,
     set: CommitSet,
     options: TxnOptions,
+    /// What it has read, when it is strict.
+    reads: Option<Reads>,
     /// Where records are encoded.
     scratch: Vec<u8>,
 }
@@ -62,7 +69,8 @@ enum Verb {
 
 impl<B: Backend> Txn<B> {
     pub(crate) fn new(store: Store<B>, options: TxnOptions) -> Self {
-        Self { store, set: CommitSet::new(), options, scratch: Vec::new() }
+        let reads = options.strict.then(Reads::default);
+        Self { store, set: CommitSet::new(), options, reads, scratch: Vec::new() }
     }
 
     /// Puts a pair that must not be there. A record that was found keeps its options, here as in [`Self::update`] and
@@ -140,7 +148,7 @@ impl<B: Backend> Txn<B> {
         let encoded = record.encode_record(&Rest::default(), &mut value);
         let put = encoded.map_err(|error| wrong_record(table.name(), error)).and_then(|()| {
             let set = self.set.insert(table.raw().id(), &address, &value, PutOptions::default());
-            set.map_err(refused)
+            set.map_err(Error::refused)
         });
         self.scratch = value;
         put.map(|()| Address::from_bytes(address))
@@ -151,7 +159,7 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met, or this transaction has deleted the key before.
     pub fn delete<T: TableType>(&mut self, table: &Table<T, B>, key: impl AsKey<T::Key>) -> Result<(), Error> {
-        self.set.delete(table.raw().id(), &key.to_key()).map_err(refused)
+        self.set.delete(table.raw().id(), &key.to_key()).map_err(Error::refused)
     }
 
     /// Deletes a pair if it is there.
@@ -159,7 +167,7 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met.
     pub fn remove<T: TableType>(&mut self, table: &Table<T, B>, key: impl AsKey<T::Key>) -> Result<(), Error> {
-        self.set.remove(table.raw().id(), &key.to_key()).map_err(refused)
+        self.set.remove(table.raw().id(), &key.to_key()).map_err(Error::refused)
     }
 
     /// Undoes a revertible write: the pair becomes what it was before, whether that was another record, with its expiry, or
@@ -168,7 +176,7 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met, or this transaction has another update of the key.
     pub fn revert(&mut self, token: &Token) -> Result<(), Error> {
-        self.set.revert(token.table, &token.key, token.version).map_err(refused)
+        self.set.revert(token.table, &token.key, token.version).map_err(Error::refused)
     }
 
     /// Lets a revertible write stand: from the commit on it cannot be reverted any more, and what it kept is let go. The pair
@@ -177,7 +185,7 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// As [`Self::revert`].
     pub fn seal(&mut self, token: &Token) -> Result<(), Error> {
-        self.set.seal(token.table, &token.key, token.version).map_err(refused)
+        self.set.seal(token.table, &token.key, token.version).map_err(Error::refused)
     }
 
     /// Says what must hold of a key when the transaction commits, before its own updates.
@@ -190,7 +198,7 @@ impl<B: Backend> Txn<B> {
         key: impl AsKey<T::Key>,
         expect: Expect,
     ) -> Result<(), Error> {
-        self.set.compare(table.raw().id(), &key.to_key(), expect).map_err(refused)
+        self.set.compare(table.raw().id(), &key.to_key(), expect).map_err(Error::refused)
     }
 
     /// Says that nobody may have changed a record since it was found.
@@ -198,7 +206,7 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met.
     pub fn unchanged<T: TableType>(&mut self, table: &Table<T, B>, found: &Found<T>) -> Result<(), Error> {
-        self.set.compare(table.raw().id(), found.key_bytes(), Expect::At(found.version())).map_err(refused)
+        self.set.compare(table.raw().id(), found.key_bytes(), Expect::At(found.version())).map_err(Error::refused)
     }
 
     /// Looks a key up; sees this transaction's own updates.
@@ -210,9 +218,7 @@ impl<B: Backend> Txn<B> {
         match self.own(table.raw(), &key)? {
             Some(Change::Put { value, options }) => table.decode(key, own_pair(value, options)).map(Some),
             Some(Change::Delete) => Ok(None),
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
-                table.target(&Ptr::from_key(key))
-            }
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => self.read(table, key),
         }
     }
 
@@ -228,7 +234,7 @@ impl<B: Backend> Txn<B> {
         field: PtrField<T, U>,
         targets: &Table<U, B>,
     ) -> Result<Follow<T, U>, Error> {
-        if self.set.is_empty() {
+        if self.set.is_empty() && self.reads.is_none() {
             return table.follow(key, field);
         }
         let Some(from) = self.get(table, key)? else { return Ok(Follow::Absent) };
@@ -238,7 +244,10 @@ impl<B: Backend> Txn<B> {
                 Some(targets.decode(KeyBuf::from(target.key_bytes()), own_pair(value, options))?)
             }
             Some(Change::Delete) => None,
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => targets.target(&target)?,
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None if target.is_null() => None,
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
+                self.read(targets, KeyBuf::from(target.key_bytes()))?
+            }
         };
         Ok(match found {
             Some(to) => Follow::Found { from, to },
@@ -292,7 +301,12 @@ impl<B: Backend> Txn<B> {
     }
 
     /// The same as a future.
-    pub fn commit_async(self) -> PendingCommit<B> {
+    pub fn commit_async(mut self) -> PendingCommit<B> {
+        if let Some(reads) = self.reads.take()
+            && let Err(error) = reads.add_to(&mut self.set)
+        {
+            return Pending::refused(&self.store, error);
+        }
         let level = if self.options.persistent { Level::Persistent } else { Level::Committed };
         let reply = CommitReply { notice: self.options.notice, force: self.options.force };
         Pending::start(&self.store, Op::Commit { set: self.set, level }, reply)
@@ -342,7 +356,7 @@ impl<B: Backend> Txn<B> {
                 Verb::Update => self.set.update(table, &key, &value, options),
                 Verb::Upsert => self.set.upsert(table, &key, &value, options),
             };
-            set.map_err(refused)
+            set.map_err(Error::refused)
         });
         self.scratch = value;
         put
@@ -353,23 +367,30 @@ impl<B: Backend> Txn<B> {
         let found = match self.own(table.raw(), key)? {
             Some(Change::Put { value, options }) => Some(table.decode(key.clone(), own_pair(value, options))?),
             Some(Change::Delete) => None,
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
-                table.target(&Ptr::from_key(key.clone()))?
-            }
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => self.read(table, key.clone())?,
         };
         Ok(found.and_then(|found| Writes::<T>::rest(&found).cloned()).unwrap_or_default())
+    }
+
+    /// Reads what the store has, and notes it where it must still be so at the commit.
+    fn read<T: TableType>(&self, table: &Table<T, B>, key: KeyBuf) -> Result<Option<Found<T>>, Error> {
+        let found = table.target(&Ptr::from_key(key.clone()))?;
+        if let Some(reads) = &self.reads {
+            reads.saw(table.raw().id(), &key, found.as_ref().map(Found::version))?;
+        }
+        Ok(found)
     }
 
     /// What this transaction does to a key. What a revert will make of it is known at commit only, so such a key is not read.
     fn own(&self, table: &RawTable<B>, key: &[u8]) -> Result<Option<Change<'_>>, Error> {
         let own = self.set.find(table.id(), key).map(|part| part.change);
-        if let Some(Change::Revert { .. }) = own { Err(refused(SetError::RevertsAlone)) } else { Ok(own) }
+        if let Some(Change::Revert { .. }) = own { Err(Error::refused(SetError::RevertsAlone)) } else { Ok(own) }
     }
 
     fn over(&self, table: &RawTable<B>, span: KeySpan) -> RawIter<'_, B> {
         let own: Overlay<'_> =
             self.set.parts().filter(|part| part.table == table.id()).map(|part| (part.key, part.change)).collect();
-        RawIter::new(table, span).over(own)
+        RawIter::new(table, span).over(own, self.reads.clone())
     }
 }
 
@@ -392,10 +413,6 @@ fn own_pair(value: &[u8], options: PutOptions) -> PairRef<'_> {
     PairRef { value, version: Version::default(), options }
 }
 
-fn refused(error: SetError) -> Error {
-    Error::Domain(domains::Error::Set(error))
-}
-
 impl<B: Backend> fmt::Debug for Txn<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Txn({} keys, {:?})", self.set.len(), self.options)
@@ -414,7 +431,7 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::insert`].
     pub fn insert(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        self.txn.set.insert(self.table.id(), key, value, options).map_err(refused)
+        self.txn.set.insert(self.table.id(), key, value, options).map_err(Error::refused)
     }
 
     /// Replaces the record of a pair that must be there.
@@ -422,7 +439,7 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::update`].
     pub fn update(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        self.txn.set.update(self.table.id(), key, value, options).map_err(refused)
+        self.txn.set.update(self.table.id(), key, value, options).map_err(Error::refused)
     }
 
     /// Puts a pair, there or not.
@@ -430,7 +447,7 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::upsert`].
     pub fn upsert(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        self.txn.set.upsert(self.table.id(), key, value, options).map_err(refused)
+        self.txn.set.upsert(self.table.id(), key, value, options).map_err(Error::refused)
     }
 
     /// Deletes a pair that must be there.
@@ -438,7 +455,7 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::delete`].
     pub fn delete(&mut self, key: &[u8]) -> Result<(), Error> {
-        self.txn.set.delete(self.table.id(), key).map_err(refused)
+        self.txn.set.delete(self.table.id(), key).map_err(Error::refused)
     }
 
     /// Deletes a pair if it is there.
@@ -446,7 +463,7 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::remove`].
     pub fn remove(&mut self, key: &[u8]) -> Result<(), Error> {
-        self.txn.set.remove(self.table.id(), key).map_err(refused)
+        self.txn.set.remove(self.table.id(), key).map_err(Error::refused)
     }
 
     /// Says what must hold of a key when the transaction commits.
@@ -454,7 +471,7 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::compare`].
     pub fn compare(&mut self, key: &[u8], expect: Expect) -> Result<(), Error> {
-        self.txn.set.compare(self.table.id(), key, expect).map_err(refused)
+        self.txn.set.compare(self.table.id(), key, expect).map_err(Error::refused)
     }
 
     /// Looks a key up; sees the transaction's own updates.
@@ -471,8 +488,25 @@ impl<B: Backend> RawTxn<'_, B> {
                 compressed: options.compressed,
             })),
             Some(Change::Delete) => Ok(None),
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => self.table.get(key),
+            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
+                let pair = self.table.get(key)?;
+                if let Some(reads) = &self.txn.reads {
+                    reads.saw(self.table.id(), key, pair.as_ref().map(|pair| pair.version))?;
+                }
+                Ok(pair)
+            }
         }
+    }
+
+    /// Says that from this key to that one (itself excluded; the table's end without one) there must be no pair but those that
+    /// this transaction compares at a version. Ordered tables only. A failure of it names the range ([`Failure::range`]).
+    ///
+    /// [`Failure::range`]: crate::Failure::range
+    ///
+    /// # Errors
+    /// As [`Txn::compare`].
+    pub fn compare_range(&mut self, from: &[u8], until: Option<&[u8]>) -> Result<(), Error> {
+        self.txn.set.compare_range(self.table.id(), from, until).map_err(Error::refused)
     }
 
     /// The pairs of a span of keys, with the transaction's own updates laid over them.

@@ -14,6 +14,11 @@ use segments::{TableId, Version};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+mod ranges;
+
+use ranges::RangeEntry;
+pub use ranges::{RANGES_FIRST, RangeCompare};
+
 /// What commit verifies about a key before it applies anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Expect {
@@ -114,6 +119,9 @@ pub enum SetError {
         "a transaction that reverts or seals a write does nothing else to its key and cannot read it; use one transaction for each"
     )]
     RevertsAlone,
+    /// A part that compares a range and has an update as well.
+    #[error("a part that compares a range changes nothing; put the update into a part of its own")]
+    RangeChange,
 }
 
 /// A place in the set's buffer.
@@ -154,6 +162,8 @@ struct Entry {
 pub struct CommitSet {
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// Ranges of ordered tables that are compared.
+    ranges: Vec<RangeEntry>,
     /// Key to entry, once there are many; empty before.
     index: BTreeMap<(TableId, Box<[u8]>), u32>,
 }
@@ -171,10 +181,10 @@ impl CommitSet {
         self.entries.len()
     }
 
-    /// Whether no key has been named.
+    /// Whether no key has been named, and no range.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.ranges.is_empty()
     }
 
     /// Bytes of memory that the keys and values take.
@@ -187,6 +197,7 @@ impl CommitSet {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.entries.clear();
+        self.ranges.clear();
         self.index.clear();
     }
 
@@ -343,7 +354,7 @@ impl CommitSet {
         if let Some(at) = self.position(table, key) {
             return Ok(at);
         }
-        if self.entries.len() == SET_PARTS_MAX {
+        if self.entries.len() + self.ranges.len() >= SET_PARTS_MAX {
             return Err(SetError::TooManyParts);
         }
         // One growth for both, where a fresh set would take two.

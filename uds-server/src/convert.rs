@@ -19,27 +19,45 @@ use wire::{Bytes, Fault, List, Outcome, Part, Value};
 pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), SetError> {
     for part in parts {
         let (table, key) = (TableId(part.table), part.key.0);
+        let expect = match part.expect {
+            wire::Expect::Range { until } if part.change == wire::Change::None => {
+                set.compare_range(table, key, until.map(|until| until.0))?;
+                continue;
+            }
+            wire::Expect::Range { .. } => return Err(SetError::RangeChange),
+            wire::Expect::Any => Expect::Any,
+            wire::Expect::Absent => Expect::Absent,
+            wire::Expect::Present => Expect::Present,
+            wire::Expect::At(version) => Expect::At(version_in(version)),
+            wire::Expect::Never => Expect::Never,
+        };
         match part.change {
-            wire::Change::None => set.compare(table, key, expect(part.expect))?,
+            wire::Change::None => set.compare(table, key, expect)?,
             wire::Change::Put { value, expires_ms, compressed } => {
-                put(set, part, value, PutOptions { expires_ms, compressed, revertible_ms: None })?;
+                put(set, (table, key), expect, value, PutOptions { expires_ms, compressed, revertible_ms: None })?;
             }
             wire::Change::PutRevertible { value, expires_ms, compressed, lease_ms } => {
-                put(set, part, value, PutOptions { expires_ms, compressed, revertible_ms: Some(lease_ms) })?;
+                put(
+                    set,
+                    (table, key),
+                    expect,
+                    value,
+                    PutOptions { expires_ms, compressed, revertible_ms: Some(lease_ms) },
+                )?;
             }
             wire::Change::Revert { token } => {
-                set.compare(table, key, expect(part.expect))?;
+                set.compare(table, key, expect)?;
                 set.revert(table, key, version_in(token))?;
             }
             wire::Change::Seal { token } => {
-                set.compare(table, key, expect(part.expect))?;
+                set.compare(table, key, expect)?;
                 set.seal(table, key, version_in(token))?;
             }
-            wire::Change::Delete => match part.expect {
-                wire::Expect::Present => set.delete(table, key)?,
-                wire::Expect::Any => set.remove(table, key)?,
-                wire::Expect::Absent | wire::Expect::At(_) | wire::Expect::Never => {
-                    set.compare(table, key, expect(part.expect))?;
+            wire::Change::Delete => match expect {
+                Expect::Present => set.delete(table, key)?,
+                Expect::Any => set.remove(table, key)?,
+                Expect::Absent | Expect::At(_) | Expect::Never => {
+                    set.compare(table, key, expect)?;
                     set.remove(table, key)?;
                 }
             },
@@ -48,14 +66,20 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
     Ok(())
 }
 
-fn put(set: &mut CommitSet, part: &Part<'_>, value: Value<'_>, options: PutOptions) -> Result<(), SetError> {
-    let (table, key, value) = (TableId(part.table), part.key.0, value.bytes());
-    match part.expect {
-        wire::Expect::Absent => set.insert(table, key, value, options),
-        wire::Expect::Present => set.update(table, key, value, options),
-        wire::Expect::Any => set.upsert(table, key, value, options),
-        wire::Expect::At(_) | wire::Expect::Never => {
-            set.compare(table, key, expect(part.expect))?;
+fn put(
+    set: &mut CommitSet,
+    (table, key): (TableId, &[u8]),
+    expect: Expect,
+    value: Value<'_>,
+    options: PutOptions,
+) -> Result<(), SetError> {
+    let value = value.bytes();
+    match expect {
+        Expect::Absent => set.insert(table, key, value, options),
+        Expect::Present => set.update(table, key, value, options),
+        Expect::Any => set.upsert(table, key, value, options),
+        Expect::At(_) | Expect::Never => {
+            set.compare(table, key, expect)?;
             set.upsert(table, key, value, options)
         }
     }
@@ -63,16 +87,6 @@ fn put(set: &mut CommitSet, part: &Part<'_>, value: Value<'_>, options: PutOptio
 
 fn version_in(version: wire::Version) -> Version {
     Version { epoch: EpochId(version.epoch), ordinal: Ordinal(version.ordinal) }
-}
-
-fn expect(expect: wire::Expect) -> Expect {
-    match expect {
-        wire::Expect::Any => Expect::Any,
-        wire::Expect::Absent => Expect::Absent,
-        wire::Expect::Present => Expect::Present,
-        wire::Expect::At(version) => Expect::At(version_in(version)),
-        wire::Expect::Never => Expect::Never,
-    }
 }
 
 pub(crate) fn level(level: wire::Level) -> Level {

@@ -193,7 +193,7 @@ pub enum Answer<'a> {
 /// A compare that did not hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Failure {
-    /// The part's position in its commit set.
+    /// The part's position in its commit set; of a range compare its position among those, behind the 65,536 that parts may have.
     pub part: u32,
     /// What is there.
     pub found: Option<Version>,

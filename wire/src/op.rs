@@ -16,7 +16,7 @@ pub struct Version {
 
 /// What commit verifies about a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Expect {
+pub enum Expect<'a> {
     /// Nothing.
     Any,
     /// The key has no pair.
@@ -27,6 +27,13 @@ pub enum Expect {
     At(Version),
     /// Contradictory compares: commit fails.
     Never,
+    /// Of a range of an ordered table, from the part's key on: there is no pair in it but those that other parts compare at a
+    /// version. The part changes nothing.
+    Range {
+        /// The first key behind the range; the table's end without one.
+        #[serde(borrow)]
+        until: Option<Bytes<'a>>,
+    },
 }
 
 /// What a part does to its key.
@@ -79,7 +86,8 @@ pub struct Part<'a> {
     #[serde(borrow)]
     pub key: Bytes<'a>,
     /// What must hold before.
-    pub expect: Expect,
+    #[serde(borrow)]
+    pub expect: Expect<'a>,
     /// What is done.
     #[serde(borrow)]
     pub change: Change<'a>,

@@ -22,6 +22,8 @@ use segments::{DeviceError, EpochId, Place, TableId, Version};
 use smallvec::SmallVec;
 use txn::{Change, CommitSet, Expect, Part, PutOptions};
 
+pub(crate) mod ranges;
+
 /// What is answered when a commit is done.
 #[derive(Debug)]
 pub(crate) enum After {
@@ -73,6 +75,7 @@ impl Commit {
         for part in set.parts() {
             check_part(core, &part)?;
         }
+        ranges::check_ranges(core, &set)?;
         Self::unchecked(core, set, level, After::Committed)
     }
 
@@ -231,6 +234,11 @@ impl Commit {
                     }
                 }
             }
+            if unread.is_empty() && from == 0 {
+                let strangers = self.strangers(core, now)?;
+                failures.extend(strangers.failures);
+                unread = strangers.unread;
+            }
             match (unread.is_empty(), from, failures.is_empty()) {
                 (false, _, _) => return Ok(Err(unread)),
                 (true, 0, true) => return Ok(Ok(olds)),
@@ -350,7 +358,8 @@ impl Commit {
     }
 
     fn saw_persistent(&self, core: &Core) -> bool {
-        self.set.parts().any(|part| is_persistent(core, part.table))
+        let ranges = self.set.ranges().map(|range| range.table);
+        self.set.parts().map(|part| part.table).chain(ranges).any(|table| is_persistent(core, table))
     }
 }
 

@@ -9,6 +9,7 @@ mod follows;
 mod levels;
 mod limits;
 mod pairs;
+mod ranges;
 mod reverts;
 mod sacks;
 mod sets;
@@ -73,6 +74,7 @@ fn every_domain_conforms() {
         pairs::CHECKS,
         limits::CHECKS,
         sets::CHECKS,
+        ranges::CHECKS,
         walks::CHECKS,
         follows::CHECKS,
         sacks::CHECKS,

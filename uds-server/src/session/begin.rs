@@ -217,7 +217,15 @@ impl Session {
             wire::Change::Put { value, .. } | wire::Change::PutRevertible { value, .. } => value.bytes().len(),
             wire::Change::None | wire::Change::Delete | wire::Change::Revert { .. } | wire::Change::Seal { .. } => 0,
         };
-        let more: usize = parts.iter().map(|part| part.key.0.len() + value(part)).sum();
+        let until = |part: &Part<'_>| match part.expect {
+            wire::Expect::Range { until } => until.map_or(0, |until| until.0.len()),
+            wire::Expect::Any
+            | wire::Expect::Absent
+            | wire::Expect::Present
+            | wire::Expect::At(_)
+            | wire::Expect::Never => 0,
+        };
+        let more: usize = parts.iter().map(|part| part.key.0.len() + value(part) + until(part)).sum();
         self.transactions.bytes() + more <= limits.transaction_bytes_max
     }
 

@@ -79,6 +79,17 @@ pub(super) fn parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
     .unwrap()
 }
 
+/// A set of a range compare and the one pair that is expected in it.
+pub(super) fn range_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let range = |key, until| Part { table: 7, key, expect: Expect::Range { until }, change: Change::None };
+    List::new(vec![
+        Part { table: 7, key: Bytes(b"b"), expect: Expect::At(VERSION_A), change: Change::None },
+        range(Bytes(b"a"), Some(Bytes(b"c"))),
+        range(Bytes(b"x"), None),
+    ])
+    .unwrap()
+}
+
 /// A value that travels in the tail.
 pub(super) const LARGE: &[u8] = &[0x5a; limits::TAIL_VALUE_BYTES_MIN];
 
@@ -208,6 +219,8 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
     let large = Op::Commit { parts: large_part(), options: options(Level::Committed) };
     let reverts = Op::Commit { parts: reverting_parts(), options: options(Level::Committed) };
     add("request-commit-revertible".into(), &|writer| writer.request(0x82, 0, reverts.clone()));
+    let range = Op::Commit { parts: range_parts(), options: options(Level::Committed) };
+    add("request-commit-range".into(), &|writer| writer.request(0x83, 0, range.clone()));
     add("request-commit-tail".into(), &|writer| writer.request(0x80, 0, large.clone()));
     let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];
     add("batch".into(), &|writer| writer.batch(0x81, 0, &batch));
