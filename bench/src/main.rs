@@ -4,8 +4,10 @@
 //! `valgrind --tool=callgrind` with different `--count`s and divide the difference of instructions by the difference of counts.
 #![expect(clippy::print_stdout, reason = "a load generator prints its figures")]
 
+mod contention;
 mod inline;
 mod keys;
+mod plot;
 mod socket;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +40,18 @@ enum Load {
         #[arg(long, default_value_t = 1)]
         interval_ms: u64,
     },
+    /// Clients that all change one key by compare-and-swap, with and without turns for those that fail.
+    Contention {
+        /// Numbers of clients, each with a connection of its own.
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8, 16, 32, 64])]
+        clients: Vec<usize>,
+        /// How long each number of clients is measured, in milliseconds.
+        #[arg(long, default_value_t = 2000)]
+        millis: u64,
+        /// Where to draw the figures, as SVG.
+        #[arg(long)]
+        plot: Option<std::path::PathBuf>,
+    },
     /// One client over the socket, server and client on this machine.
     Socket {
         /// Pairs that are there before.
@@ -59,6 +73,9 @@ fn main() -> Result<(), lostore::Error> {
     match Arguments::parse().load {
         Load::Inline { pairs, count, only, rounds, interval_ms } => {
             inline::run(pairs, count, only.as_deref(), rounds, interval_ms)
+        }
+        Load::Contention { clients, millis, plot } => {
+            contention::run(&clients, Duration::from_millis(millis), plot.as_deref())
         }
         Load::Socket { pairs, count, depths, rounds } => socket::run(pairs, count, &depths, rounds),
     }

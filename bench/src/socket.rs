@@ -11,8 +11,16 @@ use std::time::Instant;
 use uds_server::{ServeConfig, serve};
 use uring::Doorbell;
 
-/// Serves a fresh store on a thread of its own and measures lookups and single updates at each depth.
+/// Measures lookups and single updates at each depth.
 pub(crate) fn run(pairs: u64, count: u64, depths: &[usize], rounds: u32) -> Result<(), Error> {
+    with_server(Config::default(), |socket| measure(socket, pairs, count, depths, rounds))
+}
+
+/// Serves a fresh store on a thread of its own for as long as `measure` takes.
+pub(crate) fn with_server(
+    engine: Config,
+    measure: impl FnOnce(&std::path::Path) -> Result<(), Error>,
+) -> Result<(), Error> {
     let directory = tempfile::tempdir().expect("a directory for a store");
     let socket = directory.path().join("bench.sock");
     let doorbell = Doorbell::new().map_err(lostore::OpenError::from)?;
@@ -20,12 +28,11 @@ pub(crate) fn run(pairs: u64, count: u64, depths: &[usize], rounds: u32) -> Resu
     let mut config = ServeConfig::new(directory.path().join("store"), socket.clone());
     config.termination = Some(doorbell);
     let (ready, is_ready) = mpsc::channel();
-    let server =
-        std::thread::spawn(move || serve(&config, &Config::default(), |_| ready.send(()).expect("the measurer waits")));
+    let server = std::thread::spawn(move || serve(&config, &engine, |_| ready.send(()).expect("the measurer waits")));
     if is_ready.recv().is_err() {
         return server.join().expect("a server that does not panic");
     }
-    measure(&socket, pairs, count, depths, rounds)?;
+    measure(&socket)?;
     bell.ring();
     server.join().expect("a server that does not panic")
 }

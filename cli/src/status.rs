@@ -63,6 +63,9 @@ fn document(domain: &str, status: &Status) -> Value {
         "compare_failures": status.compare_failures,
         "revertible_writes": status.revertible_writes,
         "kept_bytes": status.kept_bytes,
+        "hot_keys": status.hot_keys,
+        "contention_waits": status.contention_waits,
+        "lease_ends": status.lease_ends,
         "tables": tables,
     })
 }
@@ -82,6 +85,12 @@ fn text(domain: &str, status: &Status, output: &mut Output) -> Result<(), Failur
         "commits   {}, and {} refused by a compare",
         count_text(status.commits),
         count_text(status.compare_failures)
+    ))?;
+    output.line(&format!(
+        "hot keys  {} now; {} failing answers waited their turn, {} turns ended by the clock",
+        count_text(status.hot_keys),
+        count_text(status.contention_waits),
+        count_text(status.lease_ends)
     ))?;
     output.line(&format!(
         "lookups   {} from memory, {} from the device",

@@ -22,6 +22,8 @@ pub struct Config {
     pub kept_bytes_max: u64,
     /// Pages zero-filled ahead of the log at a time.
     pub zero_pages: u32,
+    /// Whether commits that fail on a key on which many fail are answered in turn. Off for measurements.
+    pub takes_turns: bool,
 }
 
 impl Default for Config {
@@ -35,6 +37,7 @@ impl Default for Config {
             fingerprint_bits: 64,
             kept_bytes_max: 256 << 20,
             zero_pages: 1_024,
+            takes_turns: true,
         }
     }
 }

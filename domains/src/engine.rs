@@ -13,6 +13,7 @@
 pub(crate) mod cache;
 pub(crate) mod catalog;
 pub(crate) mod commit;
+pub(crate) mod contention;
 pub(crate) mod core;
 pub(crate) mod find;
 pub(crate) mod heap;
@@ -26,6 +27,7 @@ pub(crate) mod table;
 
 use crate::error::Error;
 use crate::seam::{Answer, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
+use contention::Verdict;
 use find::{Known, Located, Want};
 use ops::{Machine, Need, Running, Step};
 use segments::mutants::{Mutant, planted};
@@ -137,7 +139,13 @@ impl Engine {
         let mut running = self.running[slot as usize].take().expect("a ready operation is running");
         assert_eq!(running.reads, 0, "an operation is stepped when all its reads are home");
         let first = if running.queued { self.commits.front() == Some(&slot) } else { self.commits.is_empty() };
-        let step = running.machine.step(&mut self.core, now, !first);
+        let mut step = running.machine.step(&mut self.core, now, !first);
+        if let Step::Wait(Need::Contended(key)) = step
+            && self.core.contention.fails(key, slot, now.nanos) == Verdict::Answer
+        {
+            step = running.machine.step(&mut self.core, now, !first);
+        }
+        self.ready.extend(self.core.contention.take_released());
         if matches!(step, Step::Wait(_)) && running.machine.waits_to_apply() && !running.queued {
             running.queued = true;
             self.commits.push_back(slot);
@@ -158,7 +166,7 @@ impl Engine {
                     self.reads.insert(self.reads_asked, (slot, together));
                 }
             }
-            Step::Wait(Need::Turn) => {}
+            Step::Wait(Need::Turn | Need::Contended(_)) => {}
             Step::Wait(Need::Again) => self.ready.push_back(slot),
             Step::Wait(Need::Persistent(epoch)) => self.persistent.entry(epoch).or_default().push(slot),
         }
@@ -298,6 +306,8 @@ impl Domain for Engine {
     fn turn(&mut self, now: Tick) -> Option<Tick> {
         self.run_actions(now);
         self.tell_persistent();
+        self.core.contention.turn(now.nanos);
+        self.ready.extend(self.core.contention.take_released());
         self.step_ready(now);
         self.step_commits(now);
         let leaving = self.core.dismantle();
@@ -305,7 +315,7 @@ impl Domain for Engine {
         if leaving || leases || !self.ready.is_empty() {
             return Some(now);
         }
-        let wake = self.core.next_wake()?;
+        let wake = [self.core.next_wake(), self.core.contention.next_wake()].into_iter().flatten().min()?;
         Some(Tick { nanos: wake, unix_ms: now.unix_ms })
     }
 

@@ -3,7 +3,8 @@
 //! Contract:
 //! * operations submitted in one turn may be answered in any order; each is answered exactly once;
 //! * an operation that needs no device is answered at once, within `submit`; but an iteration that has met thousands of expired
-//!   pairs and nothing else goes on in the turns that follow;
+//!   pairs and nothing else goes on in the turns that follow, and a commit that fails on a key on which many fail may be told so
+//!   some milliseconds later, when it is its turn to try again;
 //! * what a domain cannot promise ([`Capabilities`]) it refuses with [`ErrorKind::Unsupported`](crate::ErrorKind), never ignores;
 //! * a commit is one indivisible turn: every compare holds and every update is applied, or nothing is.
 
@@ -339,6 +340,12 @@ pub struct Status {
     pub revertible_writes: u64,
     /// Bytes of the earlier records that they keep; part of the tables' bytes too.
     pub kept_bytes: u64,
+    /// Keys on which so many commits fail that their answers are handed out in turn.
+    pub hot_keys: u64,
+    /// Answers that waited for their turn on such a key since the open.
+    pub contention_waits: u64,
+    /// Of the turns, those that ended by the clock, without a change of the key.
+    pub lease_ends: u64,
 }
 
 /// What a domain answers.

@@ -246,6 +246,9 @@ fn status_in(status: &wire::Status<'_>) -> Status {
         compare_failures: figure(id::COMPARE_FAILURES),
         revertible_writes: figure(id::REVERTIBLE_WRITES),
         kept_bytes: figure(id::KEPT_BYTES),
+        hot_keys: figure(id::HOT_KEYS),
+        contention_waits: figure(id::CONTENTION_WAITS),
+        lease_ends: figure(id::LEASE_ENDS),
     }
 }
 

@@ -267,6 +267,9 @@ fn status_out(status: &Status) -> Option<wire::Status<'_>> {
         (id::COMPARE_FAILURES, status.compare_failures),
         (id::REVERTIBLE_WRITES, status.revertible_writes),
         (id::KEPT_BYTES, status.kept_bytes),
+        (id::HOT_KEYS, status.hot_keys),
+        (id::CONTENTION_WAITS, status.contention_waits),
+        (id::LEASE_ENDS, status.lease_ends),
     ];
     Some(wire::Status {
         horizon: horizon_out(status.horizon),

@@ -127,6 +127,12 @@ pub mod counter {
     pub const REVERTIBLE_WRITES: u16 = 13;
     /// Bytes of the earlier records that they keep.
     pub const KEPT_BYTES: u16 = 14;
+    /// Keys on which so many commits fail that their answers are handed out in turn.
+    pub const HOT_KEYS: u16 = 15;
+    /// Answers that waited for their turn on such a key since the open.
+    pub const CONTENTION_WAITS: u16 = 16;
+    /// Of the turns, those that ended by the clock.
+    pub const LEASE_ENDS: u16 = 17;
 }
 
 /// How a domain is.

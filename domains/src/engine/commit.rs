@@ -12,7 +12,7 @@ use super::ops::{Need, READ_PAGES_AT_ONCE, Step, answer_of};
 use super::rewrite::{Rewrite, Rewrites, check_token, kept_by};
 use super::table::Index;
 use crate::error::{Error, Failure};
-use crate::index::Address;
+use crate::index::{Address, KeyHash};
 use crate::schema::TableHome;
 use crate::seam::{Committed, Level, Op, Persistence, TableInfo, Tick, Versions};
 use segments::log::room::RoomNeed;
@@ -42,6 +42,8 @@ enum State {
     Checking,
     /// Applied; waiting for its epoch.
     WaitingForPersistence(Committed),
+    /// A compare did not hold on a key on which many fail; waiting for its turn to be told so.
+    Contending(Error),
 }
 
 /// A commit set on its way.
@@ -68,6 +70,8 @@ pub(crate) struct Commit {
 
 /// Reads in flight for one commit at most: 64 pages are 256 KiB.
 const READS_AT_ONCE: usize = 64;
+/// Failures of one set that count for contention: as many words as a compare-and-swap may have.
+const COUNTED_FAILURES_MAX: usize = 64;
 
 impl Commit {
     /// A user's commit.
@@ -134,7 +138,7 @@ impl Commit {
     }
 
     pub(crate) fn waits_to_apply(&self) -> bool {
-        self.changes && !matches!(self.state, State::WaitingForPersistence(_))
+        self.changes && matches!(self.state, State::Checking)
     }
 
     pub(crate) fn step(&mut self, core: &mut Core, now: Tick, behind: bool) -> Step {
@@ -153,13 +157,49 @@ impl Commit {
         if let Some(error) = self.failed.take() {
             return Step::Done(Err(error));
         }
+        if let State::Contending(error) = &self.state {
+            return Step::Done(Err(self.fails_now(error.clone(), core, now)));
+        }
         match self.try_apply(core, now, behind) {
             Err(error) => {
-                core.counters.compare_failures += u64::from(matches!(error, Error::CompareFailed { .. }));
+                if let Error::CompareFailed { failures } = &error {
+                    core.counters.compare_failures += 1;
+                    if let Some(key) = self.hot_key(core, failures, now) {
+                        self.state = State::Contending(error);
+                        return Step::Wait(Need::Contended(key));
+                    }
+                }
                 Step::Done(Err(error))
             }
             Ok(Err(need)) => Step::Wait(need),
             Ok(Ok(committed)) => self.applied(committed),
+        }
+    }
+
+    /// Counts what failed; the first key among them that is hot.
+    fn hot_key(&self, core: &mut Core, failures: &[Failure], now: Tick) -> Option<KeyHash> {
+        // An operation on tables is made anew by itself, and who changes nothing has nothing to try again.
+        if !self.changes || !matches!(self.after, After::Committed) || !core.config.takes_turns {
+            return None;
+        }
+        let mut hot = None;
+        for failure in failures.iter().take(COUNTED_FAILURES_MAX) {
+            let Some(part) = self.set.part(failure.part as usize) else { continue };
+            let key = core.contended(part.table, part.key);
+            if core.contention.count(key, now.nanos) {
+                hot = hot.or(Some(key));
+            }
+        }
+        hot
+    }
+
+    /// What fails by now. It has failed once, and is not applied any more, even if it could be: others that were sent after it
+    /// may have been applied meanwhile.
+    fn fails_now(&mut self, before: Error, core: &Core, now: Tick) -> Error {
+        self.read_from = 0;
+        match self.check(core, now) {
+            Err(error @ Error::CompareFailed { .. }) => error,
+            Err(_) | Ok(_) => before,
         }
     }
 
@@ -339,6 +379,10 @@ impl Commit {
             let (table, key) = (part.table, part.key);
             let record = Record { kind, table, version, key, value, expires_ms, compressed, revertible };
             core.put(&record, old);
+            if !core.contention.is_calm() {
+                let key = core.contended(part.table, part.key);
+                core.contention.changed(key, now.nanos);
+            }
             if part.table == CATALOG {
                 core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value), epoch);
             }

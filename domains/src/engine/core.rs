@@ -5,6 +5,7 @@
 
 use super::cache::Cache;
 use super::catalog::Catalog;
+use super::contention::Contention;
 use super::find::Sought;
 use super::heap::Heap;
 use super::kept::Kept;
@@ -20,7 +21,7 @@ use segments::log::room::RoomNeed;
 use segments::log::writer::{LogWriter, Room};
 use segments::mutants::{Mutant, planted};
 use segments::record::{self, Record, RecordKind};
-use segments::{DeviceError, EpochId, Frames, Incarnation, Ordinal, Place, Request, Version};
+use segments::{DeviceError, EpochId, Frames, Incarnation, Ordinal, Place, Request, TableId, Version};
 use std::sync::Arc;
 use txn::epoch::{Actions, FlushTicket, ShardEpochs, Shared};
 
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) kept: Kept,
     pub(crate) epochs: Epochs,
     pub(crate) counters: Counters,
+    pub(crate) contention: Contention,
     /// Why nothing more is applied, once a log write or flush has failed.
     pub(crate) poisoned: Option<String>,
     next_ordinal: u64,
@@ -90,6 +92,7 @@ impl Core {
             kept: Kept::default(),
             epochs: Epochs::Volatile,
             counters: Counters::default(),
+            contention: Contention::new(),
             poisoned: None,
             next_ordinal: 1,
             joined: EpochId::base(incarnation),
@@ -267,6 +270,11 @@ impl Core {
         result: Result<(), DeviceError>,
     ) -> Result<Arc<[u8]>, Error> {
         self.records.admit(place, frames, result)
+    }
+
+    /// The name under which commits contend for a key: two tables' equal keys are two.
+    pub(crate) fn contended(&self, table: TableId, key: &[u8]) -> KeyHash {
+        KeyHash(self.hash.hash(key).0 ^ u128::from(table.0).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
     }
 
     fn with_epochs(&mut self, act: impl FnOnce(&mut ShardEpochs)) {

@@ -9,6 +9,7 @@ use super::find::{Known, Located, Want};
 use super::next::Next;
 use super::status;
 use crate::error::Error;
+use crate::index::KeyHash;
 use crate::schema::FieldType;
 use crate::schema::envelope;
 use crate::seam::{Answer, Committed, Followed, Op, OpId, TableInfo, Tick};
@@ -28,6 +29,8 @@ pub(crate) enum Need {
     Turn,
     /// An epoch to be persistent.
     Persistent(EpochId),
+    /// Its turn among those that fail on this key.
+    Contended(KeyHash),
     /// Nothing but another step: it has worked for as long as one may, and others are to have their turn.
     Again,
 }

@@ -33,5 +33,8 @@ pub(crate) fn of(core: &Core) -> Status {
         compare_failures: counters.compare_failures,
         revertible_writes: core.kept.writes(),
         kept_bytes: core.kept.bytes(),
+        hot_keys: core.contention.hot_keys() as u64,
+        contention_waits: core.contention.waits,
+        lease_ends: core.contention.lease_ends,
     }
 }

@@ -71,6 +71,7 @@ impl Persistent {
             tail_pages: *rng.pick(&[1, 2, 8, 64]),
             fingerprint_bits: *rng.pick(&[1, 4, 64, 64]),
             zero_pages: *rng.pick(&[1, 4, 32]),
+            takes_turns: true,
         };
         Self { config }
     }
