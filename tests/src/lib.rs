@@ -16,6 +16,7 @@
 pub mod clock;
 pub mod device;
 pub mod harness;
+pub mod history;
 pub mod image;
 pub mod model;
 pub mod rng;
