@@ -53,6 +53,8 @@ pub(crate) struct Core {
     pub(crate) contention: Contention,
     /// Why nothing more is applied, once a log write or flush has failed.
     pub(crate) poisoned: Option<String>,
+    /// The end is being written down: nothing more is applied.
+    pub(crate) closed: bool,
     next_ordinal: u64,
     /// The last epoch that a commit joined.
     pub(crate) joined: EpochId,
@@ -94,6 +96,7 @@ impl Core {
             counters: Counters::default(),
             contention: Contention::new(),
             poisoned: None,
+            closed: false,
             next_ordinal: 1,
             joined: EpochId::base(incarnation),
             cuts: Cuts::none(incarnation),
@@ -237,8 +240,11 @@ impl Core {
         self.with_epochs(ShardEpochs::poison);
     }
 
-    /// The error of a poisoned engine.
+    /// The error of an engine that is poisoned or has ended.
     pub(crate) fn check_poison(&self) -> Result<(), Error> {
+        if self.closed {
+            return Err(Error::Closing);
+        }
         let Some(why) = &self.poisoned else { return Ok(()) };
         let epoch = match &self.epochs {
             Epochs::Persistent(epochs) => epochs.first_in_doubt().unwrap_or_else(|| epochs.persistent().next()),
