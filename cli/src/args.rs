@@ -169,6 +169,18 @@ pub(crate) struct Serve {
     /// Permissions of the socket, octal.
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
     pub(crate) mode: u32,
+    /// When updates of Redis clients are answered, until LS.LEVEL says otherwise.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "committed")]
+    pub(crate) redis_level: LevelArg,
+}
+
+/// How far an update is when it is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum LevelArg {
+    /// It is visible and ordered.
+    Committed,
+    /// It survives a power failure.
+    Persistent,
 }
 
 /// Arguments of `get`.

@@ -3,10 +3,11 @@
 //! Contract: one line on stdout when clients can connect, `ready SOCKET`, or a document with the socket, the process and what
 //! recovery found; everything else is talk. It ends with exit 0 at SIGTERM and SIGINT, when everything committed is persistent.
 
-use crate::args::{Serve, Target};
+use crate::args::{LevelArg, Serve, Target};
 use crate::failure::{Failure, talk};
 use crate::output::{Format, Output, count_text};
 use crate::reach::options;
+use domains::Level;
 use domains::config::Config;
 use domains::persistent::Report;
 use lostore::open::SOCKET_FILE;
@@ -32,6 +33,10 @@ pub(crate) fn serve(target: &Target, args: &Serve, output: &mut Output) -> Resul
     let mut config = ServeConfig::new(args.dir.clone(), socket);
     config.permissions = args.mode;
     config.io = options(target.io).io;
+    config.redis_level = match args.redis_level {
+        LevelArg::Committed => Level::Committed,
+        LevelArg::Persistent => Level::Persistent,
+    };
     let engine = engine(args)?;
     let began = Instant::now();
     // Whoever reads stdout may have gone; then the socket tells that the server is ready.

@@ -101,7 +101,7 @@ impl Peer {
             Protocol::Native => Self::Native(Box::new(Session::new(world.facts, since))),
             Protocol::Resp => {
                 world.shared.counters.connections += 1;
-                Self::Resp(Box::new(resp::Session::new(id, &world.facts.limits, since)))
+                Self::Resp(Box::new(resp::Session::new(id, world.facts, since)))
             }
             Protocol::Http => Self::Http(Farewell { left: NO_HTTP, since: world.now }),
         };

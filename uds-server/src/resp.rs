@@ -16,7 +16,7 @@
 use crate::calls::Ticket;
 use crate::faults;
 use crate::limits::Limits;
-use crate::session::{World, after};
+use crate::session::{Facts, World, after};
 use begin::PutReply;
 use connection::Connection;
 use domains::{Answer, Error, Tick};
@@ -85,14 +85,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: u64, limits: &Limits, now: Tick) -> Self {
+    pub(crate) fn new(id: u64, facts: &Facts, now: Tick) -> Self {
         Self {
             life: Life::Open,
             stopping: false,
-            parser: Parser::new(limits.request_frame_bytes_max as usize),
+            parser: Parser::new(facts.limits.request_frame_bytes_max as usize),
             out: Writer::default(),
             slots: Slots::new(),
-            connection: Connection::new(id, now),
+            connection: Connection::new(id, facts.redis_level, now),
             stalled: false,
             received_at: now,
             unsent_since: None,

@@ -7,9 +7,9 @@
 use crate::front::SocketFront;
 use crate::limits::Limits;
 use crate::session::Facts;
-use domains::Domain;
 use domains::config::Config;
 use domains::persistent::Report;
+use domains::{Domain, Level};
 use lostore::open::Options;
 use lostore::shared::ShardOptions;
 use lostore::{Error, OpenError};
@@ -35,6 +35,8 @@ pub struct ServeConfig {
     pub io: IoKind,
     /// Bounds of each connection.
     pub limits: Limits,
+    /// When updates of a text connection are answered, until it chooses.
+    pub redis_level: Level,
     /// How the shard's thread behaves.
     pub shard: ShardOptions,
     /// What asks the server to stop; `None` for the signals TERM and INT.
@@ -54,6 +56,7 @@ impl ServeConfig {
             uids,
             io: IoKind::Auto,
             limits: Limits::default(),
+            redis_level: Level::Committed,
             shard: ShardOptions::default(),
             termination: None,
         }
@@ -96,6 +99,7 @@ pub fn serve(config: &ServeConfig, engine: &Config, ready: impl FnOnce(&Ready)) 
             capabilities: grounds.engine.capabilities(),
             cuts: grounds.report.cuts.clone(),
             limits: plan.limits,
+            redis_level: plan.redis_level,
         };
         tell.send((grounds.choice.clone(), grounds.engine.horizon())).expect("whoever started the shard waits for it");
         Ok(SocketFront::new(listener, Some(termination), plan.uids, facts))

@@ -17,7 +17,7 @@ use crate::faults::fault;
 use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX};
 use crate::resp::shared::Shared;
 use crate::transactions::Transactions;
-use domains::{Answer, Capabilities, Error, Horizon, PairRef, Persistence, Seen, Tick};
+use domains::{Answer, Capabilities, Error, Horizon, Level, PairRef, Persistence, Seen, Tick};
 use segments::cuts::Cuts;
 use segments::{EpochId, TableId};
 use std::collections::{BTreeSet, VecDeque};
@@ -39,6 +39,8 @@ pub struct Facts {
     pub cuts: Cuts,
     /// Bounds of a connection.
     pub limits: Limits,
+    /// When updates of a text connection are answered, until it chooses.
+    pub redis_level: Level,
 }
 
 /// Shows a pair, or that it is absent, when memory alone can.

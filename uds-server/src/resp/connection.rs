@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     pub(crate) database: Option<u8>,
     /// When updates are answered.
     pub(crate) level: Level,
+    /// The same, before it chose.
+    level_first: Level,
     pub(crate) name: String,
     pub(crate) library: (String, String),
     pub(crate) multi: Option<Multi>,
@@ -63,14 +65,15 @@ pub(crate) fn database_of(table: &str) -> Option<u8> {
 }
 
 impl Connection {
-    pub(crate) fn new(id: u64, since: Tick) -> Self {
+    pub(crate) fn new(id: u64, level: Level, since: Tick) -> Self {
         Self {
             id,
             since,
             dialect: Dialect::Resp2,
             keyspace: database_table(0),
             database: Some(0),
-            level: Level::Committed,
+            level,
+            level_first: level,
             name: String::new(),
             library: (String::new(), String::new()),
             multi: None,
@@ -82,7 +85,7 @@ impl Connection {
 
     /// As it was when it began, but for its number.
     pub(crate) fn reset(&mut self) {
-        *self = Self::new(self.id, self.since);
+        *self = Self::new(self.id, self.level_first, self.since);
     }
 
     /// Chooses a database.

@@ -1,7 +1,7 @@
 //! Both protocols on one socket, and a text client beside a bad one.
 
 use super::{Client, Reply};
-use crate::process::Daemon;
+use crate::process::{Daemon, lostore, text};
 use lostore::PutOptions;
 use lostore::schema::{TableHome, TableKind};
 use std::io::{Read, Write};
@@ -60,4 +60,23 @@ fn a_client_that_sends_and_closes_is_answered_all() {
     let mut said = String::new();
     raw.read_to_string(&mut said).unwrap();
     assert_eq!(said.replace("\r\n", "|"), "+OK|:2|:3|+OK|+QUEUED|*1|:4|*2|:1|:0|$1|4|");
+}
+
+/// Each connection in turn has its last update answered just before the kill.
+#[test]
+fn what_is_answered_when_persistent_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    for life in 0..8 {
+        let arguments = ["serve", text(dir.path()), "-o", "json", "--segment", "1M", "--redis-level", "persistent"];
+        let daemon = Daemon::run(dir.path(), lostore(&arguments));
+        let mut client = Client::connect(&daemon.socket()).unwrap();
+        assert_eq!(client.call(&["LS.LEVEL"]).unwrap(), Reply::Bulk(b"persistent".to_vec()));
+        for before in 0..life {
+            let found = client.call(&["MGET", &format!("a{before}"), &format!("b{before}")]).unwrap();
+            assert_eq!(found, Reply::Array(vec![Reply::Bulk(b"1".to_vec()), Reply::Bulk(b"2".to_vec())]));
+        }
+        let replies = client.pipeline(&[&["SET", &format!("a{life}"), "1"], &["INCRBY", &format!("b{life}"), "2"]]);
+        assert_eq!(replies.unwrap(), [Reply::Simple("OK".into()), Reply::Integer(2)]);
+        daemon.kill();
+    }
 }

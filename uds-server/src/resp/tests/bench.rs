@@ -31,7 +31,8 @@ impl Bench {
     pub(super) fn with(limits: Limits) -> Self {
         let domain = Light::new();
         let cuts = Cuts::none(Incarnation(1));
-        let facts = Facts { server_id: [7; 16], capabilities: domain.capabilities(), cuts, limits };
+        let redis_level = Level::Committed;
+        let facts = Facts { server_id: [7; 16], capabilities: domain.capabilities(), cuts, limits, redis_level };
         let now = Tick { nanos: 1, unix_ms: 1_000_000 };
         let (connections, held, asked) = (Vec::new(), Vec::new(), Vec::new());
         let sessions = Sessions::new(facts);

@@ -154,7 +154,7 @@ impl Bench {
     pub(super) fn new(limits: Limits) -> Self {
         let capabilities = Fake::default().capabilities();
         let cuts = Cuts::none(Incarnation(1)).ended(EpochId::new(Incarnation(1), 9));
-        let facts = Facts { server_id: [7; 16], capabilities, cuts, limits };
+        let facts = Facts { server_id: [7; 16], capabilities, cuts, limits, redis_level: domains::Level::Committed };
         Self { sessions: Sessions::new(facts), domain: Fake::default(), now: Tick::default() }
     }
 
