@@ -123,7 +123,7 @@ and the version it has now, changes nothing, and exits with 1.";
 #[derive(clap::Args, Debug)]
 pub(crate) struct Cas {
     /// TABLE/KEY EXPECT NEW, once for each pair.
-    #[arg(required = true, num_args = 3.., value_name = "WORD", allow_hyphen_values = true)]
+    #[arg(required = true, num_args = 3.., value_name = "WORD", allow_negative_numbers = true)]
     pub(crate) words: Vec<String>,
     /// Answer when it is committed; do not wait until it is persistent.
     #[arg(long)]

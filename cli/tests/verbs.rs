@@ -116,10 +116,14 @@ fn verbs(dir: &Path) {
     assert_eq!(status["revertible_writes"], 1);
     data(&lostore(dir, &["revert", "users/dora", &token]));
     refused(&lostore(dir, &["get", "users/dora"]), 1, "");
-    refused(&lostore(dir, &["revert", "users/dora", &token]), 1, "is not there");
+    let again = lostore(dir, &["revert", "users/dora", &token]);
+    refused(&again, 1, "");
+    assert!(text(&again.stderr).contains("is not there"), "{}", text(&again.stderr));
     let token = data(&lostore(dir, &["put", "users/dora", r#"{"age":2}"#, "--revertible", "5m"])).trim().to_owned();
     data(&lostore(dir, &["seal", "users/dora", &token]));
-    refused(&lostore(dir, &["revert", "users/dora", &token]), 1, "is there, at version");
+    let sealed = lostore(dir, &["revert", "users/dora", &token]);
+    refused(&sealed, 1, "");
+    assert!(text(&sealed.stderr).contains("is there, at version"), "{}", text(&sealed.stderr));
     data(&lostore(dir, &["del", "users/dora"]));
 
     data(&lostore(dir, &["table", "create", "bytes", "--kind", "hash"]));
