@@ -299,7 +299,7 @@ impl State {
     fn commit(&mut self, set: &CommitSet, level: Level) -> Outcome {
         let mut failures = Vec::new();
         let kept = |part: &Part<'_>| match part.change {
-            Change::None | Change::Delete => false,
+            Change::None | Change::Delete | Change::Append { .. } => false,
             Change::Put { options, .. } => options.revertible_ms.is_some(),
             Change::Revert { .. } | Change::Seal { .. } => true,
         };
@@ -348,6 +348,10 @@ impl State {
                     compressed: options.compressed,
                 };
                 pairs.insert(part.key.to_vec(), pair);
+            }
+            Change::Append { value, options } => {
+                let pair = Pair::with_own_append(pairs.remove(part.key), part.key, value, options);
+                pairs.insert(part.key.to_vec(), Pair { version, ..pair });
             }
         }
         self.ordinals += 1;

@@ -11,7 +11,7 @@ use crate::pending::{Pending, Reply};
 use crate::store::Store;
 use crate::ticket::Ticket;
 use crate::token::Token;
-use ::txn::PutOptions;
+use ::txn::{Expect, PutOptions};
 use domains::schema::TableSpec;
 use domains::{Answer, Cursor, Direction, Followed, Op, Pair, TableInfo};
 use segments::TableId;
@@ -159,6 +159,17 @@ impl<B: Backend> RawTable<B> {
         let ticket = self.upsert(key, value, PutOptions { revertible_ms: Some(lease_ms), ..options })?;
         let version = *ticket.versions().first().ok_or(Error::WrongAnswer { asked: "a revertible put" })?;
         Ok((Token { table: self.id(), key: key.to_vec(), version }, ticket))
+    }
+
+    /// Adds bytes to the end of a pair's record, which costs about what they take; a pair that is not there becomes them.
+    /// [`RawTxn::append`](crate::RawTxn::append) can say what must be there. Appends by many land whole, one behind the other.
+    ///
+    /// # Errors
+    /// When a limit is met, or the store cannot write.
+    pub fn append(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<Ticket<B>, Error> {
+        let mut txn = self.store.txn();
+        txn.raw(self).append(key, value, options, Expect::Any)?;
+        txn.commit()
     }
 
     /// Deletes a pair if it is there.

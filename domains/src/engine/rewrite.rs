@@ -6,17 +6,17 @@
 //! recovery knows nothing of reverts.
 
 use super::core::{Core, Old, Restores};
-use super::find::{Found, Known, OTHER_KEY, Want, corrupt};
-use super::records::place_of;
+use super::extend::OrPlaces;
+use super::find::{Found, Known, OTHER_KEY, Sight, Want, corrupt};
 use super::table::Table;
 use crate::error::Error;
 use crate::index::Loc;
 use crate::schema::TableHome;
 use crate::seam::Tick;
+use segments::Version;
 use segments::cuts::Fate;
 use segments::log::room::RoomNeed;
 use segments::record::{RecordKind, Revertible};
-use segments::{Place, Version};
 use std::collections::BTreeMap;
 use txn::limits::SET_BYTES_MAX;
 use txn::{Change, CommitSet, Part, PutOptions};
@@ -59,8 +59,9 @@ impl Rewrites {
                 Restores::Nothing => continue,
                 Restores::Absence => None,
                 Restores::Record(loc) => {
-                    let found = core.found_at(core.table(part.table)?, loc, known, Want::Record)?;
-                    let found = found.expect("the checks of the same turn have found it");
+                    let Sight::Found(found) = core.found_at(core.table(part.table)?, loc, known, Want::Record)? else {
+                        unreachable!("the checks of the same turn have found it")
+                    };
                     Some((found.value().to_vec(), found.options()))
                 }
             };
@@ -127,7 +128,7 @@ impl Core {
         (loc, found): (Loc, &Found<'_>),
         known: &Known,
         now: Tick,
-    ) -> Result<Result<Restores, Place>, Error> {
+    ) -> Result<OrPlaces<Restores>, Error> {
         let Some(revertible) = found.revertible else {
             return Err(Error::NoSuchToken { table: table.info.id, token: found.version });
         };
@@ -138,12 +139,14 @@ impl Core {
             Change::Seal { .. } => loc,
             Change::Revert { .. } if revertible.previous == 0 => return Ok(Ok(Restores::Absence)),
             Change::Revert { .. } => Loc::new(revertible.previous),
-            Change::None | Change::Put { .. } | Change::Delete => unreachable!("{part:?} restores nothing"),
+            Change::None | Change::Put { .. } | Change::Delete | Change::Append { .. } => {
+                unreachable!("{part:?} restores nothing")
+            }
         };
         Ok(match self.found_at(table, from, known, Want::Record)? {
-            None => Err(place_of(from)),
-            Some(found) if found.key() == part.key => Ok(Restores::Record(from)),
-            Some(_) => return Err(corrupt(table.info.id, from, OTHER_KEY)),
+            Sight::Unread(places) => Err(places),
+            Sight::Found(found) if found.key() == part.key => Ok(Restores::Record(from)),
+            Sight::Found(_) => return Err(corrupt(table.info.id, from, OTHER_KEY)),
         })
     }
 }

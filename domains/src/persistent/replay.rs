@@ -39,8 +39,8 @@ struct Change {
     place: Place,
     expires: bool,
     revertible: Option<Revertible>,
-    /// Of its record; where a summary stands for it, at most so many.
-    bytes: usize,
+    /// Of its record and what it names; where a summary stands for a record that names none, at most so many.
+    bytes: u64,
 }
 
 /// Rebuilds a core from the records it is shown.
@@ -80,7 +80,7 @@ impl Replay {
             place,
             expires: head.expires_ms.is_some(),
             revertible: head.revertible,
-            bytes: head.record_bytes,
+            bytes: head.live_bytes(),
         };
         self.take(device, change)
     }
@@ -104,7 +104,7 @@ impl Replay {
             place: item.place,
             expires: item.expires_ms.is_some(),
             revertible: item.revertible,
-            bytes,
+            bytes: item.live_bytes.unwrap_or(bytes as u64),
         };
         self.take(device, change)
     }
@@ -184,7 +184,7 @@ impl Replay {
                 return Err(damaged(change.place, "a summary keeps a hash where the table needs the key"));
             }
         }
-        let came = if change.is_pair { change.bytes as u64 } else { 0 };
+        let came = if change.is_pair { change.bytes } else { 0 };
         let went = table.pairs() < pairs_before + u64::from(change.is_pair);
         table.record_bytes = (table.record_bytes + came).saturating_sub(if went { mean } else { 0 });
         if let (Some(new), Some(revertible)) = (new, change.revertible) {

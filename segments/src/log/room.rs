@@ -27,25 +27,30 @@ const EXTRA_PAGES: u64 = 3;
 pub(crate) const ITEM_BYTES_MAX: usize = KEY_BYTES_MAX + 64;
 
 /// Bytes that a record's item takes at most, whether its table keeps keys or hashes.
-fn item_bytes(key_bytes: usize, expires: bool, revertible: bool) -> usize {
-    let hash = SummaryItem::encoded_bytes(SummaryKey::Hash(0), expires, revertible);
-    let empty = SummaryItem::encoded_bytes(SummaryKey::Key(&[]), expires, revertible);
+fn item_bytes(key_bytes: usize, expires: bool, revertible: bool, extends: bool) -> usize {
+    let hash = SummaryItem::encoded_bytes(SummaryKey::Hash(0), expires, revertible, extends);
+    let empty = SummaryItem::encoded_bytes(SummaryKey::Key(&[]), expires, revertible, extends);
     let bytes = hash.max(empty + key_bytes);
     assert!(bytes <= ITEM_BYTES_MAX, "an item of {bytes} bytes");
     bytes
 }
 
 impl RoomNeed {
-    /// Adds one record.
+    /// Adds one record without extents.
     pub fn add(&mut self, key_bytes: usize, value_bytes: usize, expires: bool) {
-        self.add_bytes(record::encoded_bytes(key_bytes, value_bytes, expires));
-        self.summary_bytes += item_bytes(key_bytes, expires, false);
+        self.add_extended(key_bytes, value_bytes, expires, 0);
     }
 
     /// Adds the record of a revertible write.
     pub fn add_revertible(&mut self, key_bytes: usize, value_bytes: usize, expires: bool) {
         self.add_bytes(record::encoded_bytes(key_bytes, value_bytes + REVERTIBLE_BYTES, expires));
-        self.summary_bytes += item_bytes(key_bytes, expires, true);
+        self.summary_bytes += item_bytes(key_bytes, expires, true, false);
+    }
+
+    /// Adds one record that names so many extents.
+    pub fn add_extended(&mut self, key_bytes: usize, value_bytes: usize, expires: bool, extents: usize) {
+        self.add_bytes(record::encoded_bytes(key_bytes, value_bytes, expires) + extents * record::EXTENT_BYTES);
+        self.summary_bytes += item_bytes(key_bytes, expires, false, extents > 0);
     }
 
     fn add_bytes(&mut self, bytes: usize) {

@@ -96,6 +96,14 @@ pub(super) fn reverting_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
     List::new(vec![part(b"a", put), part(b"b", revert), part(b"c", seal)]).unwrap()
 }
 
+/// Parts that append: one into the body, one into the tail.
+pub(super) fn appending_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let append = |value, expires_ms, compressed| Change::Append { value: Value::new(value), expires_ms, compressed };
+    let (more, large) = (append(b"more", None, false), append(LARGE, Some(1_700_000_000_000), true));
+    let part = |key, expect, change| Part { table: 7, key: Bytes(key), expect, change };
+    List::new(vec![part(b"a", Expect::Any, more), part(b"b", Expect::Present, large)]).unwrap()
+}
+
 pub(super) fn options(level: Level) -> CommitOptions {
     CommitOptions { level, force: level == Level::Persistent, notify: level == Level::Committed }
 }
@@ -209,6 +217,8 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
     let reverts = Op::Commit { parts: reverting_parts(), options: options(Level::Committed) };
     add("request-commit-revertible".into(), &|writer| writer.request(0x82, 0, reverts.clone()));
     add("request-commit-tail".into(), &|writer| writer.request(0x80, 0, large.clone()));
+    let appending = Op::Commit { parts: appending_parts(), options: options(Level::Committed) };
+    add("request-commit-append".into(), &|writer| writer.request(0x80, 0, appending.clone()));
     let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];
     add("batch".into(), &|writer| writer.batch(0x81, 0, &batch));
     for (at, (name, outcome)) in outcomes().into_iter().enumerate() {
