@@ -78,6 +78,11 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
                 compressed: options.compressed,
             },
             Change::Delete => wire::Change::Delete,
+            Change::Append { value, options } => wire::Change::Append {
+                value: Value::new(value),
+                expires_ms: options.expires_ms,
+                compressed: options.compressed,
+            },
         },
     }
 }

@@ -340,6 +340,10 @@ impl State {
                 };
                 pairs.insert(part.key.to_vec(), pair);
             }
+            Change::Append { value, options } => {
+                let pair = Pair::with_own_append(pairs.remove(part.key), part.key, value, options);
+                pairs.insert(part.key.to_vec(), Pair { version, ..pair });
+            }
         }
         self.ordinals += 1;
         versions.push(version);

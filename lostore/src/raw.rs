@@ -10,7 +10,7 @@ use crate::key::KeySpan;
 use crate::pending::{Pending, Reply};
 use crate::store::Store;
 use crate::ticket::Ticket;
-use ::txn::PutOptions;
+use ::txn::{Expect, PutOptions};
 use domains::schema::TableSpec;
 use domains::{Answer, Cursor, Direction, Followed, Op, Pair, TableInfo};
 use segments::TableId;
@@ -126,6 +126,17 @@ impl<B: Backend> RawTable<B> {
     pub fn upsert(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<Ticket<B>, Error> {
         let mut txn = self.store.txn();
         txn.raw(self).upsert(key, value, options)?;
+        txn.commit()
+    }
+
+    /// Adds bytes to the end of a pair's record, which costs about what they take; a pair that is not there becomes them.
+    /// [`RawTxn::append`](crate::RawTxn::append) can say what must be there. Appends by many land whole, one behind the other.
+    ///
+    /// # Errors
+    /// When a limit is met, or the store cannot write.
+    pub fn append(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<Ticket<B>, Error> {
+        let mut txn = self.store.txn();
+        txn.raw(self).append(key, value, options, Expect::Any)?;
         txn.commit()
     }
 

@@ -190,6 +190,7 @@ impl<B: Backend> Txn<B> {
         let key = key.to_key();
         match self.own(table.raw(), &key) {
             Some(Change::Put { value, options }) => table.decode(key, own_pair(value, options)).map(Some),
+            Some(Change::Append { value, options }) => appended_to(table, key, value, options).map(Some),
             Some(Change::Delete) => Ok(None),
             Some(Change::None) | None => table.target(&Ptr::from_key(key)),
         }
@@ -215,6 +216,9 @@ impl<B: Backend> Txn<B> {
         let found = match self.own(targets.raw(), target.key_bytes()) {
             Some(Change::Put { value, options }) => {
                 Some(targets.decode(KeyBuf::from(target.key_bytes()), own_pair(value, options))?)
+            }
+            Some(Change::Append { value, options }) => {
+                Some(appended_to(targets, KeyBuf::from(target.key_bytes()), value, options)?)
             }
             Some(Change::Delete) => None,
             Some(Change::None) | None => targets.target(&target)?,
@@ -331,6 +335,7 @@ impl<B: Backend> Txn<B> {
     fn later_fields<T: TableType>(&self, table: &Table<T, B>, key: &KeyBuf) -> Result<Rest, Error> {
         let found = match self.own(table.raw(), key) {
             Some(Change::Put { value, options }) => Some(table.decode(key.clone(), own_pair(value, options))?),
+            Some(Change::Append { value, options }) => Some(appended_to(table, key.clone(), value, options)?),
             Some(Change::Delete) => None,
             Some(Change::None) | None => table.target(&Ptr::from_key(key.clone()))?,
         };
@@ -360,6 +365,17 @@ fn pointer_of<T: TableType, U, B: Backend>(
     let bytes = envelope::field(&record, usize::from(field.position())).map_err(|why| wrong(why.into()))?;
     let target = bytes.map(envelope::pointer_target).transpose().map_err(|why| wrong(why.into()))?;
     Ok(target.flatten().map(|key| Ptr::from_key(KeyBuf::from(key))))
+}
+
+/// What a transaction reads of a record to which it has appended bytes.
+fn appended_to<T: TableType, B: Backend>(
+    table: &Table<T, B>,
+    key: KeyBuf,
+    value: &[u8],
+    options: PutOptions,
+) -> Result<Found<T>, Error> {
+    let pair = Pair::with_own_append(table.raw().get(&key)?, &key, value, options);
+    table.decode(key, pair.as_ref())
 }
 
 /// What a transaction reads of its own updates: they have no version yet.
@@ -408,6 +424,15 @@ impl<B: Backend> RawTxn<'_, B> {
         self.txn.set.upsert(self.table.id(), key, value, options).map_err(refused)
     }
 
+    /// Adds bytes to the end of a pair's record; a pair that is not there becomes these bytes, unless `expect` says that it must be.
+    /// An expiry replaces the record's, the flag of compression is added to it; what is not given stays.
+    ///
+    /// # Errors
+    /// When a limit is met, or `expect` contradicts what the transaction has left there.
+    pub fn append(&mut self, key: &[u8], value: &[u8], options: PutOptions, expect: Expect) -> Result<(), Error> {
+        self.txn.set.append(self.table.id(), key, value, options, expect).map_err(refused)
+    }
+
     /// Deletes a pair that must be there.
     ///
     /// # Errors
@@ -445,6 +470,9 @@ impl<B: Backend> RawTxn<'_, B> {
                 expires_ms: options.expires_ms,
                 compressed: options.compressed,
             })),
+            Some(Change::Append { value, options }) => {
+                Ok(Some(Pair::with_own_append(self.table.get(key)?, key, value, options)))
+            }
             Some(Change::Delete) => Ok(None),
             Some(Change::None) | None => self.table.get(key),
         }

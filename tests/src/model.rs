@@ -134,7 +134,9 @@ impl Model {
 
     /// A commit goes to the domain.
     pub fn submitted(&mut self, op: u64, set: &CommitSet, level: Level) {
-        let mut sent = Sent::new(set, level, self.highest, &self.volatile);
+        let there =
+            |key: &Key| self.get(key).and_then(|known| Some((known.version?, Rc::clone(known.content.as_ref()?))));
+        let mut sent = Sent::new(set, level, self.highest, &self.volatile, there);
         sent.since = self.history.len();
         let before = self.limbo.insert(op, sent);
         assert!(before.is_none(), "operation {op} was submitted twice");

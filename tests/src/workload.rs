@@ -5,7 +5,7 @@
 //! stamp as its time of expiry (far in the future), and a set that deletes carries a stamp of its own, most of the time. The oracle
 //! needs that to place a commit whose answer was lost.
 
-use crate::model::{Key, Model, TableChange};
+use crate::model::{Key, Known, Model, TableChange};
 use crate::rng::Rng;
 use domains::schema::{TableHome, TableKind};
 use domains::{Level, TableInfo, TableSpec};
@@ -18,6 +18,8 @@ use txn::{Change, CommitSet, Expect, PutOptions};
 const EXPIRY_STAMPS_MS: u64 = 9_000_000_000_000;
 /// Name of the table that is never destroyed and takes the stamps.
 const STAMPS: &str = "stamps";
+/// Records do not grow past about this.
+const GROWN_BYTES_MAX: usize = 120_000;
 /// Most tables at a time, the one of the stamps included.
 const TABLES_MAX: usize = 6;
 
@@ -190,7 +192,14 @@ impl Workload {
         }
         let present = if sensible { model.get(&key) } else { None };
         let (value, options) = self.value();
-        let _ = match (present, self.rng.below(8)) {
+        let grows = |known: &Known| known.content.as_ref().is_some_and(|content| content.value.len() < GROWN_BYTES_MAX);
+        let _ = match (present, self.rng.below(10)) {
+            // The oracle knows what it becomes, since it says what it finds.
+            (Some(known), 8 | 9) if known.version.is_some() && grows(known) => {
+                let expect = known.version.map_or(Expect::Never, Expect::At);
+                set.append(table, &key.1, &value, options, expect)
+            }
+            (None, 9) => set.append(table, &key.1, &value, options, Expect::Absent),
             (Some(known), 0 | 1) => set.compare(table, &key.1, known.version.map_or(Expect::Present, Expect::At)),
             (Some(_), 2 | 3) => set.update(table, &key.1, &value, options),
             (Some(_), 4) => set.delete(table, &key.1),

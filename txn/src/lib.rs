@@ -8,4 +8,4 @@ pub mod lifecycle;
 pub mod limits;
 pub mod set;
 
-pub use set::{Change, CommitSet, Expect, Part, PutOptions, SetError};
+pub use set::{Change, CommitSet, Expect, Part, PutOptions, SetError, appended};

@@ -53,6 +53,13 @@ pub enum Change<'a> {
     },
     /// The pair goes.
     Delete,
+    /// The pair's record grows by this at its end; a pair that is not there becomes this.
+    Append {
+        /// The bytes to add.
+        value: &'a [u8],
+        /// An expiry replaces the record's, the flag of compression is added to it; what is not given stays as it is.
+        options: PutOptions,
+    },
 }
 
 /// One key of a set.
@@ -110,6 +117,7 @@ enum Slot {
     None,
     Put { value: Span, options: PutOptions },
     Delete,
+    Append { value: Span, options: PutOptions },
 }
 
 #[derive(Clone, Debug)]
@@ -222,6 +230,51 @@ impl CommitSet {
         self.put(table, key, value, options, Expect::Any)
     }
 
+    /// Adds bytes to the end of a pair's record. `expect` says what must be there: with [`Expect::Any`] or [`Expect::Absent`] a pair
+    /// that is not there becomes these bytes. Behind an own put or append it joins that one.
+    ///
+    /// # Errors
+    /// When a limit is met, or the expectation contradicts what this transaction has left there.
+    pub fn append(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        value: &[u8],
+        options: PutOptions,
+        expect: Expect,
+    ) -> Result<(), SetError> {
+        self.check_against_own(table, key, expect)?;
+        let before = self.position(table, key).map(|at| self.entries[at].slot);
+        let (span, is_put, options) = match before {
+            Some(Slot::Put { value: span, options: before }) => (span, true, appended(before, options)),
+            Some(Slot::Append { value: span, options: before }) => (span, false, appended(before, options)),
+            Some(Slot::Delete) => (EMPTY, true, options),
+            Some(Slot::None) | None => (EMPTY, false, options),
+        };
+        let whole = span.bytes as usize + value.len();
+        if whole > VALUE_BYTES_MAX {
+            return Err(SetError::ValueTooLarge { bytes: whole });
+        }
+        let is_last = span.start as usize + span.bytes as usize == self.bytes.len();
+        let at = self.entry(table, key, if is_last { value.len() } else { whole })?;
+        let value = if is_last && span != EMPTY {
+            self.bytes.extend_from_slice(value);
+            Span { bytes: u32::try_from(whole).expect("a value is at most 64 MiB"), ..span }
+        } else {
+            let from = span.start as usize;
+            let start = u32::try_from(self.bytes.len()).expect("a set is at most 128 MiB");
+            self.bytes.extend_from_within(from..from + span.bytes as usize);
+            self.bytes.extend_from_slice(value);
+            Span { start, bytes: u32::try_from(whole).expect("a value is at most 64 MiB") }
+        };
+        let entry = &mut self.entries[at];
+        if entry.slot == Slot::None {
+            entry.expect = join(entry.expect, expect);
+        }
+        entry.slot = if is_put { Slot::Put { value, options } } else { Slot::Append { value, options } };
+        Ok(())
+    }
+
     /// Deletes a pair that must be there.
     ///
     /// # Errors
@@ -275,7 +328,7 @@ impl CommitSet {
     fn check_against_own(&self, table: TableId, key: &[u8], expect: Expect) -> Result<(), SetError> {
         let Some(at) = self.position(table, key) else { return Ok(()) };
         match (self.entries[at].slot, expect) {
-            (Slot::Put { .. }, Expect::Absent) => Err(SetError::PutBefore),
+            (Slot::Put { .. } | Slot::Append { .. }, Expect::Absent) => Err(SetError::PutBefore),
             (Slot::Delete, Expect::Present) => Err(SetError::DeletedBefore),
             _ => Ok(()),
         }
@@ -336,8 +389,20 @@ impl CommitSet {
             Slot::None => Change::None,
             Slot::Put { value, options } => Change::Put { value: self.span(value), options },
             Slot::Delete => Change::Delete,
+            Slot::Append { value, options } => Change::Append { value: self.span(value), options },
         };
         Part { table: entry.table, key: self.span(entry.key), expect: entry.expect, change }
+    }
+}
+
+const EMPTY: Span = Span { start: 0, bytes: 0 };
+
+/// What an append makes of the options that are there.
+#[must_use]
+pub fn appended(before: PutOptions, options: PutOptions) -> PutOptions {
+    PutOptions {
+        expires_ms: options.expires_ms.or(before.expires_ms),
+        compressed: before.compressed || options.compressed,
     }
 }
 

@@ -33,6 +33,10 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
                     }
                 }
             }
+            wire::Change::Append { value, expires_ms, compressed } => {
+                let options = PutOptions { expires_ms, compressed };
+                set.append(table, key, value.bytes(), options, expect(part.expect))?;
+            }
             wire::Change::Delete => match part.expect {
                 wire::Expect::Present => set.delete(table, key)?,
                 wire::Expect::Any => set.remove(table, key)?,

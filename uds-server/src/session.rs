@@ -17,11 +17,12 @@ use crate::faults::fault;
 use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX};
 use crate::resp::shared::Shared;
 use crate::transactions::Transactions;
-use domains::{Answer, Capabilities, Error, Horizon, PairRef, Persistence, Seen, Tick};
+use domains::{Answer, Capabilities, Error, Horizon, Pair, PairRef, Persistence, Seen, Tick};
 use segments::cuts::Cuts;
 use segments::{EpochId, TableId};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use txn::PutOptions;
 use wire::codes;
 use wire::{Element, FrameError, FrameReader, FrameWriter, Outcome};
 
@@ -67,6 +68,14 @@ enum Life {
     Ending,
 }
 
+/// What a transaction has appended to a key that it looks up: it stands behind what the domain has.
+#[derive(Debug)]
+struct OwnAppend {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    options: PutOptions,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -80,6 +89,8 @@ pub(crate) struct Session {
     /// Calls in the order of their requests, where replies must come in that order.
     order: VecDeque<u32>,
     transactions: Transactions,
+    /// What transactions have appended to keys that are being looked up for them.
+    own_appends: BTreeMap<(u32, u32), OwnAppend>,
     /// Epochs whose persistence is to be pushed.
     notices: BTreeSet<EpochId>,
     /// The first frame waits for room: for so many operations.
@@ -110,6 +121,7 @@ impl Session {
             calls: Calls::default(),
             order: VecDeque::new(),
             transactions: Transactions::default(),
+            own_appends: BTreeMap::new(),
             notices: BTreeSet::new(),
             stalled: None,
             received_at: now,
@@ -161,8 +173,14 @@ impl Session {
             self.await_notice(committed.epoch);
         }
         let mut text = String::new();
-        let outcome = outcome(result, &mut text);
-        self.settle(place, purpose, outcome, world.horizon);
+        match (self.own_appends.remove(&place), result) {
+            (Some(own), Ok(Answer::Pair(found))) => {
+                let pair = Pair::with_own_append(found.clone(), &own.key, &own.value, own.options);
+                let grown = Ok(Answer::Pair(Some(pair)));
+                self.settle(place, purpose, outcome(&grown, &mut text), world.horizon);
+            }
+            (_, result) => self.settle(place, purpose, outcome(result, &mut text), world.horizon),
+        }
         self.proceed(world);
     }
 

@@ -46,6 +46,16 @@ pub enum Change<'a> {
     },
     /// The pair goes.
     Delete,
+    /// The pair's record grows by this at its end; a pair that is not there becomes this.
+    Append {
+        /// The bytes to add.
+        #[serde(borrow)]
+        value: Value<'a>,
+        /// When the pair ceases to exist from now on; nothing leaves it as it is.
+        expires_ms: Option<u64>,
+        /// The client compressed the bytes: the record's flag is set.
+        compressed: bool,
+    },
 }
 
 /// One key of a commit set.
@@ -269,7 +279,7 @@ impl<'a> Valued<'a> for Op<'a> {
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value<'a>)) {
         if let Op::Commit { parts, .. } | Op::TxnAdd { parts, .. } = self {
             for part in parts.as_mut_slice() {
-                if let Change::Put { value, .. } = &mut part.change {
+                if let Change::Put { value, .. } | Change::Append { value, .. } = &mut part.change {
                     see(value);
                 }
             }

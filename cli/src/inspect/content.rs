@@ -189,9 +189,19 @@ fn record_row(from: usize, head: &RecordHead<'_>, bytes: &[u8], state: &str) -> 
         head.value_bytes.into(),
         shown.into(),
         head.expires_ms.map_or(Value::Null, Value::from),
-        (if head.compressed { "compressed" } else { "" }).into(),
+        flags(head).into(),
         state.into(),
     ]
+}
+
+/// What else a record says of itself.
+fn flags(head: &RecordHead<'_>) -> String {
+    let compressed = head.compressed.then(|| "compressed".to_owned());
+    let extents = (!head.extents.is_empty()).then(|| {
+        let places: Vec<String> = head.extents.iter().map(|extent| format!("{:?}", extent.place)).collect();
+        format!("behind {} bytes at {}", head.extents.value_bytes(), places.join(" "))
+    });
+    compressed.into_iter().chain(extents).collect::<Vec<_>>().join(", ")
 }
 
 /// A record of the catalog: a table's id and structure.

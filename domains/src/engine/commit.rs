@@ -7,16 +7,18 @@
 
 use super::catalog::CATALOG;
 use super::core::{Core, Old};
-use super::find::{Known, Located, Want};
+use super::extend::{Grown, OrPlaces, check_total};
+use super::find::{Found, Known, Located, Sight, Want};
 use super::ops::{Need, READ_PAGES_AT_ONCE, Step, answer_of};
-use super::table::Index;
+use super::records::place_of;
+use super::table::{Index, Table};
 use crate::error::{Error, Failure};
-use crate::index::Address;
+use crate::index::{Address, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Committed, Level, Op, Persistence, TableInfo, Tick, Versions};
 use segments::log::room::RoomNeed;
 use segments::log::writer::Room;
-use segments::record::{Record, RecordKind};
+use segments::record::{EXTENT_BYTES, Extents, Record, RecordKind};
 use segments::{DeviceError, EpochId, Place, TableId, Version};
 use smallvec::SmallVec;
 use txn::{Change, CommitSet, Expect, Part, PutOptions};
@@ -83,6 +85,8 @@ impl Commit {
             }
             match part.change {
                 Change::None => {}
+                // What it writes is known when it is checked.
+                Change::Append { .. } => persistent = true,
                 Change::Put { value, options } => {
                     persistent = true;
                     need.add(part.key.len(), value.len(), options.expires_ms.is_some());
@@ -173,13 +177,24 @@ impl Commit {
             return Ok(Err(Need::Turn));
         }
         if self.persistent {
-            match core.room(&self.need) {
+            match core.room(&self.need_with(core, &olds)) {
                 Room::Ready => {}
                 Room::Wait => return Ok(Err(Need::Turn)),
                 Room::Refused(error) => return Err(no_space(core, error)),
             }
         }
         Ok(Ok(self.apply(core, now, &olds)))
+    }
+
+    /// The room that its records take, those that grow included.
+    fn need_with(&self, core: &Core, olds: &[Old]) -> RoomNeed {
+        let mut need = self.need;
+        for (part, old) in self.set.parts().zip(olds) {
+            let Some(grown) = old.grown.as_deref().filter(|_| is_persistent(core, part.table)) else { continue };
+            let (extents, expires) = (grown.extents.len() / EXTENT_BYTES, grown.options.expires_ms.is_some());
+            need.add_extended(part.key.len(), grown.value.len(), expires, extents);
+        }
+        need
     }
 
     /// Verifies every compare; says what each key's pair is now, or which records must be read to know. When reads have come it
@@ -191,19 +206,29 @@ impl Commit {
             let mut failures = Vec::new();
             for number in from..self.set.len() {
                 let part = self.set.part(number).expect("the set has so many parts");
-                match self.check_one(core, &part, now)? {
+                match check_one(core, &part, &self.known, now)? {
                     Checked::Holds(old) => olds.push(old),
-                    Checked::Unread(place) => {
+                    Checked::Unread(places) => {
                         if unread.is_empty() {
                             self.read_from = number;
                         }
-                        if !unread.contains(&place) {
-                            pages += place.pages();
-                            unread.push(place);
+                        for place in places {
+                            if !unread.contains(&place) {
+                                pages += place.pages();
+                                unread.push(place);
+                            }
                         }
-                        if unread.len() == READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
+                        if unread.len() >= READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
                             break;
                         }
+                    }
+                    Checked::UnreadWhole(places) => {
+                        self.known.want_whole(&places);
+                        if unread.is_empty() {
+                            self.read_from = number;
+                        }
+                        unread.extend(places);
+                        break;
                     }
                     Checked::Fails { found } => {
                         let part = u32::try_from(number).expect("a set has at most 65,536 parts");
@@ -220,83 +245,44 @@ impl Commit {
         }
     }
 
-    fn check_one(&self, core: &Core, part: &Part<'_>, now: Tick) -> Result<Checked, Error> {
-        let table = core.table(part.table)?;
-        let sought = core.sought(table, part.key);
-        let want = if matches!(part.expect, Expect::At(_) | Expect::Never) { Want::Head } else { Want::Place };
-        let mut located = core.locate(table, sought, &self.known, want, now)?;
-        let holds = match (&located, part.expect) {
-            (Located::Unread { place }, _) => return Ok(Checked::Unread(*place)),
-            (_, Expect::Never) => false,
-            (Located::Present { .. }, Expect::Absent) => false,
-            (Located::Absent | Located::Expired { .. }, Expect::Present | Expect::At(_)) => false,
-            (Located::Present { found, .. }, Expect::At(version)) => {
-                found.as_ref().is_some_and(|found| found.version == version)
-            }
-            (_, Expect::Any | Expect::Absent | Expect::Present) => true,
-        };
-        if !holds {
-            // The answer names the version that is there, so the record itself is wanted now.
-            if matches!(located, Located::Present { found: None, .. }) {
-                located = core.locate(table, sought, &self.known, Want::Head, now)?;
-            }
-            return Ok(match located {
-                Located::Unread { place } => Checked::Unread(place),
-                Located::Present { found, .. } => Checked::Fails { found: found.map(|found| found.version) },
-                Located::Absent | Located::Expired { .. } => Checked::Fails { found: None },
-            });
-        }
-        if let (Index::Sack(sack), Change::Put { .. }, Located::Absent) = (&table.index, part.change, &located) {
-            let address = Address::decode(part.key).filter(|&address| sack.is_reserved(address));
-            if address.is_none() {
-                let want = "an address that the store has set aside for an insert";
-                return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want });
-            }
-        }
-        let hash = sought.hash;
-        Ok(Checked::Holds(match located {
-            Located::Present { loc, found } => {
-                let found = match found {
-                    Some(found) => Some(found.record_bytes),
-                    None => {
-                        let found = core.found_at(table, loc, &self.known, Want::Head);
-                        found.ok().flatten().map(|found| found.record_bytes)
-                    }
-                };
-                Old { hash, loc: Some(loc), bytes: found.unwrap_or_else(|| table.record_bytes_mean()) }
-            }
-            Located::Expired { loc } => Old { hash, loc: Some(loc), bytes: table.record_bytes_mean() },
-            Located::Absent | Located::Unread { .. } => Old { hash, ..Old::default() },
-        }))
-    }
-
     fn apply(&self, core: &mut Core, now: Tick, olds: &[Old]) -> Committed {
         // Deleting what is not there changes nothing and leaves nothing, not even an epoch.
         let changes = |part: &Part<'_>, old: &Old| match part.change {
             Change::None => false,
-            Change::Put { .. } => true,
+            Change::Put { .. } | Change::Append { .. } => true,
             Change::Delete => old.loc.is_some(),
         };
         let lasting = self.persistent
             && self.set.parts().zip(olds).any(|(part, old)| changes(&part, old) && is_persistent(core, part.table));
         let epoch = if lasting { core.join(now) } else { core.epoch_open() };
         let mut versions = Versions::default();
-        for (part, &old) in self.set.parts().zip(olds) {
-            if !changes(&part, &old) {
+        for (part, old) in self.set.parts().zip(olds) {
+            if !changes(&part, old) {
                 continue;
             }
-            let (kind, value, options) = match part.change {
-                Change::Put { value, options } => (RecordKind::Pair, value, options),
-                Change::None | Change::Delete => (RecordKind::Tombstone, &[][..], PutOptions::default()),
-            };
             let version = core.next_version(epoch);
-            let (expires_ms, compressed) = (options.expires_ms, options.compressed);
-            let record = Record { kind, table: part.table, version, key: part.key, value, expires_ms, compressed };
+            versions.push(version);
+            let (kind, value, options, extents) = match (part.change, old.grown.as_deref()) {
+                (Change::Append { value, .. }, Some(grown)) if grown.in_place => {
+                    core.grow(part.table, version, value, grown.options, old);
+                    continue;
+                }
+                (Change::Append { .. }, Some(grown)) => {
+                    (RecordKind::Pair, &grown.value[..], grown.options, Extents::new(&grown.extents))
+                }
+                (Change::Put { value, options } | Change::Append { value, options }, _) => {
+                    (RecordKind::Pair, value, options, Extents::default())
+                }
+                (Change::None | Change::Delete, _) => {
+                    (RecordKind::Tombstone, &[][..], PutOptions::default(), Extents::default())
+                }
+            };
+            let (table, key, expires_ms, compressed) = (part.table, part.key, options.expires_ms, options.compressed);
+            let record = Record { kind, table, version, key, value, extents, expires_ms, compressed };
             core.put(&record, old);
             if part.table == CATALOG {
                 core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value), epoch);
             }
-            versions.push(version);
         }
         core.counters.commits += 1;
         let (epoch, persistence) = match (lasting, versions.as_slice().is_empty()) {
@@ -320,11 +306,109 @@ fn is_persistent(core: &Core, table: TableId) -> bool {
     core.table(table).is_ok_and(|table| table.home() == TableHome::Persistent)
 }
 
+/// What a part's compare and change find.
+fn check_one(core: &Core, part: &Part<'_>, known: &Known, now: Tick) -> Result<Checked, Error> {
+    let table = core.table(part.table)?;
+    let sought = core.sought(table, part.key);
+    let appends = matches!(part.change, Change::Append { .. });
+    let head = appends || matches!(part.expect, Expect::At(_) | Expect::Never);
+    let want = if head { Want::Head } else { Want::Place };
+    let mut located = core.locate(table, sought, known, want, now)?;
+    let holds = match (&located, part.expect) {
+        (Located::Unread { places }, _) => return Ok(Checked::Unread(places.clone())),
+        (_, Expect::Never) => false,
+        (Located::Present { .. }, Expect::Absent) => false,
+        (Located::Absent | Located::Expired { .. }, Expect::Present | Expect::At(_)) => false,
+        (Located::Present { found, .. }, Expect::At(version)) => {
+            found.as_ref().is_some_and(|found| found.version == version)
+        }
+        (_, Expect::Any | Expect::Absent | Expect::Present) => true,
+    };
+    if !holds {
+        // The answer names the version that is there, so the record itself is wanted now.
+        if matches!(located, Located::Present { found: None, .. }) {
+            located = core.locate(table, sought, known, Want::Head, now)?;
+        }
+        return Ok(match located {
+            Located::Unread { places } => Checked::Unread(places),
+            Located::Present { found, .. } => Checked::Fails { found: found.map(|found| found.version) },
+            Located::Absent | Located::Expired { .. } => Checked::Fails { found: None },
+        });
+    }
+    if let (Index::Sack(sack), Change::Put { .. } | Change::Append { .. }, Located::Absent) =
+        (&table.index, part.change, &located)
+    {
+        let address = Address::decode(part.key).filter(|&address| sack.is_reserved(address));
+        if address.is_none() {
+            let want = "an address that the store has set aside for an insert";
+            return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want });
+        }
+    }
+    let hash = sought.hash;
+    Ok(Checked::Holds(match located {
+        Located::Present { loc, found } => {
+            let grown = match (part.change, &found) {
+                (Change::Append { value, options }, Some(found)) => {
+                    match grown(core, table, loc, found, (value, options), known)? {
+                        Ok(grown) => Some(Box::new(grown)),
+                        Err(places) => return Ok(Checked::UnreadWhole(places)),
+                    }
+                }
+                (Change::None | Change::Put { .. } | Change::Delete | Change::Append { .. }, _) => None,
+            };
+            let bytes = match found {
+                Some(found) => Some(found.live_bytes),
+                None => match core.found_at(table, loc, known, Want::Head) {
+                    Ok(Sight::Found(found)) => Some(found.live_bytes),
+                    Ok(Sight::Unread(_)) | Err(_) => None,
+                },
+            };
+            let bytes = bytes.unwrap_or_else(|| table.record_bytes_mean());
+            Old { hash, loc: Some(loc), bytes, grown }
+        }
+        Located::Expired { loc } => {
+            let (bytes, grown) = (table.record_bytes_mean(), created(part));
+            Old { hash, loc: Some(loc), bytes, grown }
+        }
+        Located::Absent | Located::Unread { .. } => Old { hash, grown: created(part), ..Old::default() },
+    }))
+}
+
+/// What an append makes of a record that is there.
+fn grown(
+    core: &Core,
+    table: &Table,
+    loc: Loc,
+    found: &Found<'_>,
+    (value, options): (&[u8], PutOptions),
+    known: &Known,
+) -> Result<OrPlaces<Grown>, Error> {
+    match table.home() {
+        TableHome::Persistent => core.grown(table, place_of(loc), found, value, options, known),
+        TableHome::Volatile => {
+            let total = found.total_bytes + value.len();
+            check_total(total)?;
+            let options = txn::appended(found.as_ref().options, options);
+            Ok(Ok(Grown { extents: Vec::new(), value: Vec::new(), options, in_place: true }))
+        }
+    }
+}
+
+/// What an append makes where nothing is.
+fn created(part: &Part<'_>) -> Option<Box<Grown>> {
+    let Change::Append { value, options } = part.change else { return None };
+    Some(Box::new(Grown { extents: Vec::new(), value: value.to_vec(), options, in_place: false }))
+}
+
 /// What became of one part's checks.
 enum Checked {
     Holds(Old),
-    Fails { found: Option<Version> },
-    Unread(Place),
+    Fails {
+        found: Option<Version>,
+    },
+    Unread(Vec<Place>),
+    /// These must be read for their values, since an append writes them anew.
+    UnreadWhole(Vec<Place>),
 }
 
 fn nothing(epoch: EpochId) -> Committed {

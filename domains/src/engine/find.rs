@@ -11,10 +11,10 @@ use crate::error::Error;
 use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Pair, PairRef, Tick};
-use segments::record::{self, RecordKind};
+use segments::record::{self, Extents, RecordKind};
 use segments::{Place, TableId, Version};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use txn::PutOptions;
 
@@ -44,17 +44,35 @@ pub(crate) struct Known {
     /// Whether they are kept without their values. A commit may compare 65,536 records of 64 MiB each; what it keeps of them is
     /// about as long as their keys, which its own set has too.
     heads_only: bool,
+    /// Those that are kept with their values all the same: an append writes them anew.
+    whole: BTreeSet<Place>,
 }
 
 impl Known {
     /// For an operation that wants no values.
     pub(crate) fn of_heads() -> Self {
-        Self { records: BTreeMap::new(), heads_only: true }
+        Self { heads_only: true, ..Self::default() }
+    }
+
+    /// Records that are about to be read, values and all.
+    pub(crate) fn want_whole(&mut self, places: &[Place]) {
+        self.whole.extend(places);
+    }
+
+    /// A record that is here, and the places of what it names.
+    pub(crate) fn parts_of(&self, place: Place) -> Vec<Place> {
+        let Some(Ok(head)) = self.records.get(&place).map(|record| record::head(record)) else { return Vec::new() };
+        core::iter::once(place).chain(head.extents.iter().map(|extent| extent.place)).collect()
+    }
+
+    /// Forgets all but these.
+    pub(crate) fn keep_only(&mut self, places: &BTreeSet<Place>) {
+        self.records.retain(|place, _| places.contains(place));
     }
 
     pub(crate) fn add(&mut self, place: Place, record: Arc<[u8]>) {
         let kept = match record::head(&record) {
-            Ok(head) if self.heads_only => record[..head.value_at].into(),
+            Ok(head) if self.heads_only && !self.whole.contains(&place) => record[..head.value_at].into(),
             // What is damaged is found out by whoever looks at it.
             Ok(_) | Err(_) => record,
         };
@@ -72,9 +90,9 @@ impl Known {
         self.records.values().map(|record| record.len()).sum()
     }
 
-    fn get(&self, place: Place, want: Want) -> Option<&[u8]> {
-        assert!(want != Want::Record || !self.heads_only, "who keeps heads alone asks for no values");
-        self.records.get(&place).map(|record| &**record)
+    pub(crate) fn get(&self, place: Place, want: Want) -> Option<&[u8]> {
+        let whole = !self.heads_only || self.whole.contains(&place);
+        self.records.get(&place).filter(|_| whole || want != Want::Record).map(|record| &**record)
     }
 }
 
@@ -82,13 +100,29 @@ impl Known {
 #[derive(Debug)]
 pub(crate) struct Found<'a> {
     bytes: Cow<'a, [u8]>,
+    extents: (usize, usize),
     key: (usize, usize),
     value: (usize, usize),
+    /// The whole value, where it begins in extents.
+    whole: Option<Vec<u8>>,
     pub(crate) version: Version,
     pub(crate) expires_ms: Option<u64>,
     pub(crate) compressed: bool,
-    /// Of the whole record, its value included.
-    pub(crate) record_bytes: u64,
+    /// Bytes of the value that lies in the record itself.
+    pub(crate) own_bytes: usize,
+    /// Their checksum.
+    pub(crate) value_crc: u32,
+    /// Bytes of the whole value.
+    pub(crate) total_bytes: usize,
+    /// Of the whole record, its value and its extents included.
+    pub(crate) live_bytes: u64,
+}
+
+/// A record that the index names: found, or what must be read first.
+#[derive(Debug)]
+pub(crate) enum Sight<'a> {
+    Found(Found<'a>),
+    Unread(Vec<Place>),
 }
 
 impl<'a> Found<'a> {
@@ -105,9 +139,24 @@ impl<'a> Found<'a> {
             value.1 += head.value_bytes;
         }
         let key = (head.value_at - head.key.len(), head.value_at);
+        let extents = (key.0 - head.extents.len() * record::EXTENT_BYTES, key.0);
         let (version, expires_ms, compressed) = (head.version, head.expires_ms, head.compressed);
-        let record_bytes = head.record_bytes as u64;
-        Ok(Self { key, value, version, expires_ms, compressed, record_bytes, bytes })
+        let (own_bytes, value_crc) = (head.value_bytes, head.value_crc);
+        let (total_bytes, live_bytes) = (head.total_bytes(), head.live_bytes());
+        Ok(Self {
+            extents,
+            key,
+            value,
+            whole: None,
+            version,
+            expires_ms,
+            compressed,
+            own_bytes,
+            value_crc,
+            total_bytes,
+            live_bytes,
+            bytes,
+        })
     }
 
     pub(crate) fn key(&self) -> &[u8] {
@@ -115,7 +164,12 @@ impl<'a> Found<'a> {
     }
 
     pub(crate) fn value(&self) -> &[u8] {
-        &self.bytes[self.value.0..self.value.1]
+        self.whole.as_deref().unwrap_or(&self.bytes[self.value.0..self.value.1])
+    }
+
+    /// The earlier records that its value begins in.
+    pub(crate) fn extents(&self) -> Extents<'_> {
+        Extents::new(&self.bytes[self.extents.0..self.extents.1])
     }
 
     pub(crate) fn is_expired(&self, now: Tick) -> bool {
@@ -128,10 +182,11 @@ impl<'a> Found<'a> {
         PairRef { value: self.value(), version: self.version, options }
     }
 
-    pub(crate) fn to_pair(&self) -> Pair {
+    pub(crate) fn into_pair(mut self) -> Pair {
+        let value = self.whole.take().unwrap_or_else(|| self.value().to_vec());
         Pair {
             key: self.key().to_vec(),
-            value: self.value().to_vec(),
+            value,
             version: self.version,
             expires_ms: self.expires_ms,
             compressed: self.compressed,
@@ -148,8 +203,8 @@ pub(crate) enum Located<'a> {
     Expired { loc: Loc },
     /// Nothing.
     Absent,
-    /// It takes reading this place to know.
-    Unread { place: Place },
+    /// It takes reading these places to know.
+    Unread { places: Vec<Place> },
 }
 
 impl Core {
@@ -177,10 +232,10 @@ impl Core {
                         return Ok(Located::Present { loc, found: None });
                     }
                     match self.found_at(table, loc, known, want)? {
-                        None => return Ok(Located::Unread { place: place_of(loc) }),
-                        Some(found) if found.key() == sought.key => return Ok(in_time(loc, found, now)),
-                        Some(found) if index.confuses(self.hash.hash(found.key()), hash) => {}
-                        Some(_) => return Err(corrupt(table.info.id, loc, OTHER_KEY)),
+                        Sight::Unread(places) => return Ok(Located::Unread { places }),
+                        Sight::Found(found) if found.key() == sought.key => return Ok(in_time(loc, found, now)),
+                        Sight::Found(found) if index.confuses(self.hash.hash(found.key()), hash) => {}
+                        Sight::Found(_) => return Err(corrupt(table.info.id, loc, OTHER_KEY)),
                     }
                 }
                 Ok(Located::Absent)
@@ -207,9 +262,9 @@ impl Core {
             return Ok(Located::Present { loc, found: None });
         }
         match self.found_at(table, loc, known, want)? {
-            None => Ok(Located::Unread { place: place_of(loc) }),
-            Some(found) if found.key() == key => Ok(in_time(loc, found, now)),
-            Some(_) => Err(corrupt(table.info.id, loc, OTHER_KEY)),
+            Sight::Unread(places) => Ok(Located::Unread { places }),
+            Sight::Found(found) if found.key() == key => Ok(in_time(loc, found, now)),
+            Sight::Found(_) => Err(corrupt(table.info.id, loc, OTHER_KEY)),
         }
     }
 
@@ -220,14 +275,28 @@ impl Core {
         loc: Loc,
         known: &'a Known,
         want: Want,
-    ) -> Result<Option<Found<'a>>, Error> {
+    ) -> Result<Sight<'a>, Error> {
         let home = table.home();
         let from_known = match home {
             TableHome::Volatile => None,
             TableHome::Persistent => known.get(place_of(loc), want).map(Cow::Borrowed),
         };
-        let Some(bytes) = from_known.or_else(|| self.records.bytes(home, loc)) else { return Ok(None) };
-        Found::parse(bytes, table.info.id, want).map(Some).map_err(|why| corrupt(table.info.id, loc, why))
+        let Some(bytes) = from_known.or_else(|| self.records.bytes(home, loc)) else {
+            return Ok(Sight::Unread(vec![place_of(loc)]));
+        };
+        let damaged = |why| corrupt(table.info.id, loc, why);
+        let mut found = Found::parse(bytes, table.info.id, want).map_err(damaged)?;
+        if want == Want::Record && !found.extents().is_empty() {
+            let joined = self.joined(table, found.key(), found.extents().iter(), known, found.own_bytes);
+            match joined.map_err(damaged)? {
+                Err(places) => return Ok(Sight::Unread(places)),
+                Ok(mut whole) => {
+                    whole.extend_from_slice(found.value());
+                    found.whole = Some(whole);
+                }
+            }
+        }
+        Ok(Sight::Found(found))
     }
 
     /// A table by id.

@@ -38,8 +38,8 @@ struct Change {
     named: Named,
     place: Place,
     expires: bool,
-    /// Of its record; where a summary stands for it, at most so many.
-    bytes: usize,
+    /// Of its record and what it names; where a summary stands for a record that names none, at most so many.
+    bytes: u64,
 }
 
 /// Rebuilds a core from the records it is shown.
@@ -78,7 +78,7 @@ impl Replay {
             named: Named::Key(head.key.into()),
             place,
             expires: head.expires_ms.is_some(),
-            bytes: head.record_bytes,
+            bytes: head.live_bytes(),
         };
         self.take(device, change)
     }
@@ -101,7 +101,7 @@ impl Replay {
             named,
             place: item.place,
             expires: item.expires_ms.is_some(),
-            bytes,
+            bytes: item.live_bytes.unwrap_or(bytes as u64),
         };
         self.take(device, change)
     }
@@ -178,7 +178,7 @@ impl Replay {
                 return Err(damaged(change.place, "a summary keeps a hash where the table needs the key"));
             }
         }
-        let came = if change.is_pair { change.bytes as u64 } else { 0 };
+        let came = if change.is_pair { change.bytes } else { 0 };
         let went = table.pairs() < pairs_before + u64::from(change.is_pair);
         table.record_bytes = (table.record_bytes + came).saturating_sub(if went { mean } else { 0 });
         if change.table == CATALOG {

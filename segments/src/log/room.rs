@@ -27,18 +27,23 @@ const EXTRA_PAGES: u64 = 3;
 pub(crate) const ITEM_BYTES_MAX: usize = KEY_BYTES_MAX + 64;
 
 /// Bytes that a record's item takes at most, whether its table keeps keys or hashes.
-fn item_bytes(key_bytes: usize, expires: bool) -> usize {
-    let hash = SummaryItem::encoded_bytes(SummaryKey::Hash(0), expires);
-    let empty = SummaryItem::encoded_bytes(SummaryKey::Key(&[]), expires);
+fn item_bytes(key_bytes: usize, expires: bool, extends: bool) -> usize {
+    let hash = SummaryItem::encoded_bytes(SummaryKey::Hash(0), expires, extends);
+    let empty = SummaryItem::encoded_bytes(SummaryKey::Key(&[]), expires, extends);
     let bytes = hash.max(empty + key_bytes);
     assert!(bytes <= ITEM_BYTES_MAX, "an item of {bytes} bytes");
     bytes
 }
 
 impl RoomNeed {
-    /// Adds one record.
+    /// Adds one record without extents.
     pub fn add(&mut self, key_bytes: usize, value_bytes: usize, expires: bool) {
-        let bytes = record::encoded_bytes(key_bytes, value_bytes, expires);
+        self.add_extended(key_bytes, value_bytes, expires, 0);
+    }
+
+    /// Adds one record that names so many extents.
+    pub fn add_extended(&mut self, key_bytes: usize, value_bytes: usize, expires: bool, extents: usize) {
+        let bytes = record::encoded_bytes(key_bytes, value_bytes, expires) + extents * record::EXTENT_BYTES;
         if bytes <= PAGE_PAYLOAD_BYTES / 2 {
             self.small_bytes += bytes;
         } else if bytes <= PAGE_PAYLOAD_BYTES {
@@ -46,7 +51,7 @@ impl RoomNeed {
         } else {
             self.pages += 1 + u64::from(crate::large::pages_for(bytes));
         }
-        self.summary_bytes += item_bytes(key_bytes, expires);
+        self.summary_bytes += item_bytes(key_bytes, expires, extents > 0);
     }
 
     /// Pages of log that suffice.

@@ -207,7 +207,7 @@ impl LogWriter {
         if !self.unclosed.contains(&epoch) {
             self.unclosed.push(epoch);
         }
-        let bytes = record::encoded_bytes(record.key.len(), record.value.len(), record.expires_ms.is_some());
+        let bytes = record.encoded_bytes();
         let place = if bytes > PAGE_PAYLOAD_BYTES {
             self.append_large(epoch, record, bytes)
         } else {
@@ -215,7 +215,9 @@ impl LogWriter {
         };
         let current = self.current.as_mut().expect("room was made in a run");
         current.epoch_last = current.epoch_last.max(epoch);
-        current.summary.push(&item_of(record, place, hash));
+        if let Some(item) = item_of(record, place, hash) {
+            current.summary.push(&item);
+        }
         self.seal_full();
         place
     }
@@ -569,15 +571,19 @@ fn summary_pages(summary: &SummaryBuilder, need: &RoomNeed) -> u64 {
     u64::from(summary.pages_needed()) + 1 + need.summary_bytes().div_ceil(page) as u64
 }
 
-/// What the summary keeps of a record: a hash table's index needs no more than the hash of the key.
-fn item_of<'a>(record: &Record<'a>, place: Place, hash: Option<u128>) -> SummaryItem<'a> {
+/// What the summary keeps of a record: a hash table's index needs no more than the hash of the key, and of a part of a value there
+/// is nothing to index.
+fn item_of<'a>(record: &Record<'a>, place: Place, hash: Option<u128>) -> Option<SummaryItem<'a>> {
     let kind = match record.kind {
         RecordKind::Pair => ItemKind::Pair,
         RecordKind::Tombstone => ItemKind::Tombstone,
+        RecordKind::Extent => return None,
         RecordKind::Close => unreachable!("close records are no part of a summary"),
     };
     let key = hash.map_or(SummaryKey::Key(record.key), SummaryKey::Hash);
-    SummaryItem { kind, table: record.table, version: record.version, place, key, expires_ms: record.expires_ms }
+    let live_bytes = (!record.extents.is_empty()).then(|| record.live_bytes());
+    let (table, version, expires_ms) = (record.table, record.version, record.expires_ms);
+    Some(SummaryItem { kind, table, version, place, key, expires_ms, live_bytes })
 }
 
 #[cfg(test)]

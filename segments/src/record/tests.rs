@@ -1,6 +1,7 @@
 use super::*;
 use crate::golden;
-use crate::ids::Incarnation;
+use crate::ids::{Incarnation, PageNo};
+use crate::place::Place;
 use proptest::prelude::*;
 
 fn version() -> Version {
@@ -9,7 +10,16 @@ fn version() -> Version {
 
 fn pair<'a>(key: &'a [u8], value: &'a [u8]) -> Record<'a> {
     let (table, version) = (TableId(0x5152_5354), version());
-    Record { kind: RecordKind::Pair, table, version, key, value, expires_ms: None, compressed: false }
+    Record {
+        kind: RecordKind::Pair,
+        table,
+        version,
+        key,
+        value,
+        extents: Extents::default(),
+        expires_ms: None,
+        compressed: false,
+    }
 }
 
 fn tombstone(key: &[u8]) -> Record<'_> {
@@ -17,7 +27,7 @@ fn tombstone(key: &[u8]) -> Record<'_> {
 }
 
 fn encoded(record: &Record<'_>) -> Vec<u8> {
-    let mut out = vec![0xee; encoded_bytes(record.key.len(), record.value.len(), record.expires_ms.is_some()) + 16];
+    let mut out = vec![0xee; record.encoded_bytes() + 16];
     let bytes = encode(record, &mut out);
     assert!(out[bytes..].iter().all(|&byte| byte == 0xee), "nothing is written behind the record");
     out.truncate(bytes);
@@ -38,6 +48,51 @@ fn the_bytes_are_those_of_the_first_version() {
     golden::check("record_tombstone", include_str!("../golden/record_tombstone.hex"), &encoded(&tombstone(b"a key")));
     let close = Record::close(version(), &[1, 2, 4, 0]);
     golden::check("record_close", include_str!("../golden/record_close.hex"), &encoded(&close));
+    let names = Extents::encode(&some_extents());
+    let extended = Record { extents: Extents::new(&names), ..record };
+    golden::check("record_extended", include_str!("../golden/record_extended.hex"), &encoded(&extended));
+    let part = Record { kind: RecordKind::Extent, ..pair(b"a key", b"some value") };
+    golden::check("record_extent", include_str!("../golden/record_extent.hex"), &encoded(&part));
+}
+
+fn some_extents() -> [Extent; 2] {
+    let of = |page, bytes, crc| Extent { place: Place::new(PageNo(page), 80, 1), bytes, crc };
+    [of(0x61_6263, 0x1122_3344 % 5000, 0x8182_8384), of(0x64_6566, 9, 0x9192_9394)]
+}
+
+#[test]
+fn a_record_names_its_extents_in_order_and_counts_with_them() {
+    let names = Extents::encode(&some_extents());
+    let record = Record { extents: Extents::new(&names), ..pair(b"a key", b"end") };
+    let bytes = encoded(&record);
+    let head = head(&bytes).expect("it was just encoded");
+    assert_eq!(head.extents.iter().collect::<Vec<_>>(), some_extents());
+    let value_bytes = some_extents().iter().map(|extent| extent.bytes as usize).sum::<usize>();
+    assert_eq!(head.total_bytes(), value_bytes + 3);
+    assert!(head.live_bytes() > (bytes.len() + value_bytes) as u64);
+    assert_eq!(head.live_bytes(), record.live_bytes());
+}
+
+#[test]
+fn extents_that_cannot_be_are_refused_under_a_right_checksum() {
+    let names = Extents::encode(&some_extents()[..1]);
+    let good = encoded(&Record { extents: Extents::new(&names), ..pair(b"key", b"value") });
+    let end = RECORD_HEADER_BYTES + EXTENT_BYTES + 3;
+    // A place past 55 bits, an empty extent, values of more than 64 MiB.
+    for (at, bytes) in [(47, &[0xff_u8][..]), (48, &[0; 4]), (48, &[0xff, 0xff, 0xff, 3])] {
+        let mut bad = good.clone();
+        bad[at..at + bytes.len()].copy_from_slice(bytes);
+        assert_eq!(head(&resealed(bad, end)), Err(RecordError::Field { field: "extents" }), "byte {at}");
+    }
+    // A tombstone, or a part, that names any.
+    for kind in [2, 4] {
+        let mut bad = good.clone();
+        bad[14] = kind;
+        assert_eq!(head(&resealed(bad, end)), Err(RecordError::Field { field: "extents" }), "kind {kind}");
+    }
+    let mut bad = good;
+    bad[20] = 33;
+    assert_eq!(head(&bad), Err(RecordError::Field { field: "extents" }));
 }
 
 #[test]
@@ -74,7 +129,10 @@ fn a_value_past_the_limit_is_not_encoded() {
 #[test]
 fn every_flipped_bit_is_found() {
     let expiring = Record { expires_ms: Some(5), compressed: true, ..pair(b"a key", b"some value") };
-    for record in [pair(b"key", b"value"), expiring, tombstone(b"key"), Record::close(version(), &[1, 0, 0, 0])] {
+    let names = Extents::encode(&some_extents());
+    let extended = Record { extents: Extents::new(&names), ..expiring };
+    let close = Record::close(version(), &[1, 0, 0, 0]);
+    for record in [pair(b"key", b"value"), expiring, extended, tombstone(b"key"), close] {
         let mut bytes = encoded(&record);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -120,11 +178,11 @@ fn zeros_are_not_a_record() {
 fn fields_that_this_version_does_not_write_are_refused_under_a_right_checksum() {
     let plant: [(usize, u8, &str); 8] = [
         (14, 0, "kind"),
-        (14, 4, "kind"),
+        (14, 5, "kind"),
         (15, 4, "flags"),
         (15, 8, "flags"),
         (15, 0x80, "flags"),
-        (20, 1, "zero"),
+        (21, 1, "zero"),
         (23, 1, "zero"),
         (11, 0x80, "value_bytes"),
     ];
@@ -193,6 +251,21 @@ proptest! {
     }
 
     #[test]
+    fn a_record_that_grows_is_the_longer_record(
+        value in proptest::collection::vec(any::<u8>(), 0..60),
+        added in proptest::collection::vec(any::<u8>(), 0..60),
+        (ordinal, compressed, before, after) in any::<(u64, (bool, bool), Option<u64>, Option<u64>)>(),
+    ) {
+        let mut bytes = encoded(&Record { expires_ms: before, compressed: compressed.0, ..pair(b"key", &value) });
+        let version = Version { ordinal: Ordinal(ordinal), ..version() };
+        let expires_ms = after.or(before);
+        grow(&mut bytes, version, &added, expires_ms, compressed.1);
+        let whole = [value, added].concat();
+        let longer = Record { version, expires_ms, compressed: compressed.1, ..pair(b"key", &whole) };
+        prop_assert_eq!(bytes, encoded(&longer));
+    }
+
+    #[test]
     fn random_bytes_are_not_a_record(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
         prop_assert!(decode(&bytes).is_err());
         prop_assert!(head(&bytes).is_err());
@@ -202,7 +275,9 @@ proptest! {
     fn random_bytes_under_a_right_checksum_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 48..3000)) {
         bytes[13] &= 7;
         let expiry = if bytes[15] & FLAG_EXPIRES == 0 { 0 } else { EXPIRY_BYTES };
-        let key_end = RECORD_HEADER_BYTES + expiry + usize::from(KEY_BYTES.u16(&bytes));
+        bytes[20] &= 3;
+        let extents = usize::from(bytes[20]) * EXTENT_BYTES;
+        let key_end = RECORD_HEADER_BYTES + expiry + extents + usize::from(KEY_BYTES.u16(&bytes));
         if key_end <= bytes.len() {
             let bytes = resealed(bytes, key_end);
             let _ = (head(&bytes), decode(&bytes));

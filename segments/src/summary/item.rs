@@ -16,6 +16,7 @@ pub const ITEM_HEADER_BYTES: usize = 32;
 /// Bytes of the hash that stands for a key.
 pub const HASH_BYTES: usize = 16;
 const EXPIRY_BYTES: usize = 8;
+const LIVE_BYTES: usize = 8;
 
 const KIND: Field = Field::new(0, 1, "kind");
 const FLAGS: Field = Field::new(1, 1, "flags");
@@ -28,9 +29,10 @@ pub(crate) const LAYOUT: [Field; 7] = [KIND, FLAGS, KEY_BYTES, TABLE, EPOCH, ORD
 
 const FLAG_HASHED: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
+const FLAG_EXTENDS: u8 = 4;
 
 const _: () = assert!(tiled(&LAYOUT) == ITEM_HEADER_BYTES, "the fields are the header");
-const ITEM_BYTES_MAX: usize = ITEM_HEADER_BYTES + EXPIRY_BYTES + KEY_BYTES_MAX;
+const ITEM_BYTES_MAX: usize = ITEM_HEADER_BYTES + EXPIRY_BYTES + LIVE_BYTES + KEY_BYTES_MAX;
 const _: () = assert!(ITEM_BYTES_MAX <= PAGE_PAYLOAD_BYTES, "every item fits a page");
 
 /// What an item says of its pair.
@@ -66,17 +68,20 @@ pub struct SummaryItem<'a> {
     pub key: SummaryKey<'a>,
     /// When it ends, in milliseconds of the domain's clock.
     pub expires_ms: Option<u64>,
+    /// Of a record with extents: bytes of the log that live as long as it does, those of its extents included.
+    pub live_bytes: Option<u64>,
 }
 
 impl<'a> SummaryItem<'a> {
-    /// Bytes that an item with such a key takes.
+    /// Bytes that an item with such a key takes, with or without an expiry and extents.
     #[must_use]
-    pub fn encoded_bytes(key: SummaryKey<'_>, expires: bool) -> usize {
+    pub fn encoded_bytes(key: SummaryKey<'_>, expires: bool, extends: bool) -> usize {
         let key_bytes = match key {
             SummaryKey::Key(key) => key.len(),
             SummaryKey::Hash(_) => HASH_BYTES,
         };
-        ITEM_HEADER_BYTES + if expires { EXPIRY_BYTES } else { 0 } + key_bytes
+        let (expiry, live) = (usize::from(expires) * EXPIRY_BYTES, usize::from(extends) * LIVE_BYTES);
+        ITEM_HEADER_BYTES + expiry + live + key_bytes
     }
 
     /// Appends the item's bytes.
@@ -96,7 +101,9 @@ impl<'a> SummaryItem<'a> {
         assert!(usize::from(self.place.offset()) >= PAGE_HEADER_BYTES, "a record inside a page's header: {self:?}");
         let mut header = [0; ITEM_HEADER_BYTES];
         KIND.put(&mut header, [if self.kind == ItemKind::Pair { 1 } else { 2 }]);
-        FLAGS.put(&mut header, [flag + if self.expires_ms.is_some() { FLAG_EXPIRES } else { 0 }]);
+        let expires = u8::from(self.expires_ms.is_some()) * FLAG_EXPIRES;
+        let extends = u8::from(self.live_bytes.is_some()) * FLAG_EXTENDS;
+        FLAGS.put(&mut header, [flag + expires + extends]);
         KEY_BYTES.put(&mut header, u16::try_from(key.len()).expect("at most 2 KiB").to_le_bytes());
         TABLE.put(&mut header, self.table.0.to_le_bytes());
         EPOCH.put(&mut header, self.version.epoch.0.to_le_bytes());
@@ -105,6 +112,9 @@ impl<'a> SummaryItem<'a> {
         out.extend_from_slice(&header);
         if let Some(expires_ms) = self.expires_ms {
             out.extend_from_slice(&expires_ms.to_le_bytes());
+        }
+        if let Some(live_bytes) = self.live_bytes {
+            out.extend_from_slice(&live_bytes.to_le_bytes());
         }
         out.extend_from_slice(key);
     }
@@ -120,13 +130,15 @@ impl<'a> SummaryItem<'a> {
         };
         let (flags, key_bytes) = (FLAGS.u8(header), usize::from(KEY_BYTES.u16(header)));
         let (hashed, expires) = (flags & FLAG_HASHED != 0, flags & FLAG_EXPIRES != 0);
-        if flags & !(FLAG_HASHED | FLAG_EXPIRES) != 0 {
+        let extends = flags & FLAG_EXTENDS != 0;
+        if flags & !(FLAG_HASHED | FLAG_EXPIRES | FLAG_EXTENDS) != 0 || extends && kind == ItemKind::Tombstone {
             return Err(wrong(FLAGS));
         }
         if key_bytes > KEY_BYTES_MAX || (hashed && key_bytes != HASH_BYTES) {
             return Err(wrong(KEY_BYTES));
         }
-        let key_at = ITEM_HEADER_BYTES + if expires { EXPIRY_BYTES } else { 0 };
+        let live_at = ITEM_HEADER_BYTES + if expires { EXPIRY_BYTES } else { 0 };
+        let key_at = live_at + if extends { LIVE_BYTES } else { 0 };
         let whole = bytes.get(..key_at + key_bytes).ok_or(wrong(KEY_BYTES))?;
         let key = &whole[key_at..];
         let bits = PLACE.u64(header);
@@ -135,6 +147,7 @@ impl<'a> SummaryItem<'a> {
         }
         let hash = Field::new(0, HASH_BYTES, "hash");
         let expiry = Field::new(ITEM_HEADER_BYTES, EXPIRY_BYTES, "expires_ms");
+        let live = Field::new(live_at, LIVE_BYTES, "live_bytes");
         let item = Self {
             kind,
             table: TableId(TABLE.u32(header)),
@@ -142,6 +155,7 @@ impl<'a> SummaryItem<'a> {
             place: Place::from_bits(bits),
             key: if hashed { SummaryKey::Hash(hash.u128(key)) } else { SummaryKey::Key(key) },
             expires_ms: expires.then(|| expiry.u64(whole)),
+            live_bytes: extends.then(|| live.u64(whole)),
         };
         Ok((item, whole.len()))
     }

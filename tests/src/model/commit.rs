@@ -4,7 +4,7 @@ use domains::{Committed, Level, Persistence};
 use segments::{EpochId, TableId, Version};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use txn::{Change, CommitSet, Expect};
+use txn::{Change, CommitSet, Expect, PutOptions};
 
 /// A key and its table.
 pub type Key = (TableId, Vec<u8>);
@@ -85,7 +85,26 @@ pub struct Sent {
 }
 
 impl Sent {
-    pub(super) fn new(set: &CommitSet, level: Level, highest: Version, volatile: &BTreeSet<TableId>) -> Self {
+    /// `there` is what the oracle knows of a key. An append says at which version it finds what it appends to, so what the pair
+    /// becomes is known as with a put; where it says nothing of the kind, it is one that fails.
+    pub(super) fn new(
+        set: &CommitSet,
+        level: Level,
+        highest: Version,
+        volatile: &BTreeSet<TableId>,
+        there: impl Fn(&Key) -> Option<(Version, Rc<Content>)>,
+    ) -> Self {
+        let grown = |part: &txn::Part<'_>, value: &[u8], options: PutOptions| {
+            let found = there(&(part.table, part.key.to_vec()));
+            let found = found.filter(|(version, _)| part.expect == Expect::At(*version));
+            let (before, kept) = found.map_or((Vec::new(), PutOptions::default()), |(_, content)| {
+                let kept = PutOptions { expires_ms: content.expires_ms, compressed: content.compressed };
+                (content.value.clone(), kept)
+            });
+            let options = txn::appended(kept, options);
+            let (expires_ms, compressed) = (options.expires_ms, options.compressed);
+            Content { value: [&before[..], value].concat(), expires_ms, compressed }
+        };
         let part_of = |part: txn::Part<'_>| PartOf {
             key: (part.table, part.key.to_vec()),
             expect: part.expect,
@@ -97,6 +116,7 @@ impl Sent {
                     compressed: options.compressed,
                 })),
                 Change::Delete => Effect::Delete,
+                Change::Append { value, options } => Effect::Put(Rc::new(grown(&part, value, options))),
             },
             version: None,
             volatile: volatile.contains(&part.table),

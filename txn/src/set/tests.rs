@@ -60,3 +60,36 @@ fn limits_refuse_and_leave_the_set_as_it_was() {
     assert_eq!(too_long, Err(SetError::KeyTooLong { bytes: KEY_BYTES_MAX + 1 }));
     assert_eq!(set.len(), 1);
 }
+
+#[test]
+fn an_append_joins_what_the_transaction_has_put_or_appended() {
+    let (mut set, keeps) = (CommitSet::new(), PutOptions { expires_ms: Some(9), compressed: false });
+    let plain = PutOptions::default();
+    set.upsert(T, b"put", b"a", keeps).unwrap();
+    set.append(T, b"put", b"b", PutOptions { compressed: true, ..plain }, Expect::Any).unwrap();
+    let whole = PutOptions { expires_ms: Some(9), compressed: true };
+    assert_eq!(set.find(T, b"put").unwrap().change, Change::Put { value: b"ab", options: whole });
+    set.append(T, b"there", b"c", plain, Expect::Present).unwrap();
+    set.append(T, b"put", b"d", plain, Expect::Present).unwrap();
+    set.append(T, b"there", b"e", plain, Expect::Any).unwrap();
+    assert_eq!(set.find(T, b"there").unwrap().change, Change::Append { value: b"ce", options: plain });
+    assert!(matches!(set.find(T, b"put").unwrap().change, Change::Put { value: b"abd", .. }));
+    assert_eq!((expect_of(&set, b"there"), expect_of(&set, b"put")), (Expect::Present, Expect::Any));
+    assert_eq!(set.append(T, b"there", b"f", plain, Expect::Absent), Err(SetError::PutBefore));
+    assert_eq!(set.insert(T, b"there", b"f", plain), Err(SetError::PutBefore));
+    set.remove(T, b"there").unwrap();
+    assert_eq!(set.append(T, b"there", b"f", plain, Expect::Present), Err(SetError::DeletedBefore));
+    set.append(T, b"there", b"f", plain, Expect::Any).unwrap();
+    assert_eq!(set.find(T, b"there").unwrap().change, Change::Put { value: b"f", options: plain });
+}
+
+#[test]
+fn an_append_past_the_largest_value_is_refused_and_leaves_the_set_as_it_was() {
+    let (mut set, plain) = (CommitSet::new(), PutOptions::default());
+    set.append(T, b"k", &vec![7; VALUE_BYTES_MAX], plain, Expect::Any).unwrap();
+    let more = set.append(T, b"k", b"8", plain, Expect::Any);
+    assert_eq!(more, Err(SetError::ValueTooLarge { bytes: VALUE_BYTES_MAX + 1 }));
+    assert!(
+        matches!(set.find(T, b"k").unwrap().change, Change::Append { value, .. } if value.len() == VALUE_BYTES_MAX)
+    );
+}

@@ -2,7 +2,7 @@
 //!
 //! The dispatcher reads as the list of verbs; what a verb does is below it, one function each.
 
-use super::{Life, Session, World, after};
+use super::{Life, OwnAppend, Session, World, after};
 use crate::calls::Purpose;
 use crate::convert::{add_parts, domain_op, level, outcome};
 use crate::faults::fault;
@@ -214,7 +214,7 @@ impl Session {
 
     fn fits_transactions(&self, parts: &[Part<'_>], limits: &Limits) -> bool {
         let value = |part: &Part<'_>| match part.change {
-            wire::Change::Put { value, .. } => value.bytes().len(),
+            wire::Change::Put { value, .. } | wire::Change::Append { value, .. } => value.bytes().len(),
             wire::Change::None | wire::Change::Delete => 0,
         };
         let more: usize = parts.iter().map(|part| part.key.0.len() + value(part)).sum();
@@ -234,6 +234,10 @@ impl Session {
                 expires_ms: options.expires_ms,
                 compressed: options.compressed,
             })),
+            Some(Change::Append { value, options }) => {
+                self.own_appends.insert(place, OwnAppend { key: key.0.to_vec(), value: value.to_vec(), options });
+                return self.ask(place, &Op::Lookup { table, key }, true, world);
+            }
             Some(Change::Delete) => Answer::Pair(None),
             Some(Change::None) | None => return self.ask(place, &Op::Lookup { table, key }, true, world),
         };

@@ -87,6 +87,21 @@ pub(super) fn large_part() -> List<Part<'static>, { limits::PARTS_MAX }> {
     List::new(vec![Part { table: 7, key: Bytes(b"large"), expect: Expect::Any, change }]).unwrap()
 }
 
+/// Parts that append: one into the body, one into the tail.
+pub(super) fn appending_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let append = |value, expires_ms, compressed| Change::Append { value: Value::new(value), expires_ms, compressed };
+    List::new(vec![
+        Part { table: 7, key: Bytes(b"a"), expect: Expect::Any, change: append(b"more", None, false) },
+        Part {
+            table: 7,
+            key: Bytes(b"b"),
+            expect: Expect::Present,
+            change: append(LARGE, Some(1_700_000_000_000), true),
+        },
+    ])
+    .unwrap()
+}
+
 pub(super) fn options(level: Level) -> CommitOptions {
     CommitOptions { level, force: level == Level::Persistent, notify: level == Level::Committed }
 }
@@ -198,6 +213,8 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
     }
     let large = Op::Commit { parts: large_part(), options: options(Level::Committed) };
     add("request-commit-tail".into(), &|writer| writer.request(0x80, 0, large.clone()));
+    let appending = Op::Commit { parts: appending_parts(), options: options(Level::Committed) };
+    add("request-commit-append".into(), &|writer| writer.request(0x80, 0, appending.clone()));
     let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];
     add("batch".into(), &|writer| writer.batch(0x81, 0, &batch));
     for (at, (name, outcome)) in outcomes().into_iter().enumerate() {

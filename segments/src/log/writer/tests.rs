@@ -5,6 +5,7 @@ use crate::ids::{DomainId, Incarnation, ShardId};
 use crate::limits::KEY_BYTES_MAX;
 use crate::log::scan::{self, Chain, DeviceIdentity, Seen};
 use crate::memory::MemoryDevice;
+use crate::record::Extents;
 use crate::segment::Geometry;
 use proptest::prelude::*;
 
@@ -87,6 +88,7 @@ fn write_sets(sets: &Sets, segment_pages: u32, device: &mut MemoryDevice) -> Vec
                 version,
                 key: &key,
                 value: &value,
+                extents: Extents::default(),
                 expires_ms: None,
                 compressed: false,
             };
@@ -186,7 +188,16 @@ fn a_failed_page_write_is_final() {
     let epoch = EpochId::new(INCARNATION, 1);
     let version = Version { epoch, ordinal: Ordinal(1) };
     let (kind, table) = (RecordKind::Pair, TableId(1));
-    let record = Record { kind, table, version, key: b"k", value: b"v", expires_ms: None, compressed: false };
+    let record = Record {
+        kind,
+        table,
+        version,
+        key: b"k",
+        value: b"v",
+        extents: Extents::default(),
+        expires_ms: None,
+        compressed: false,
+    };
     log.append(epoch, &record, None);
     log.close(epoch, 1);
     let mut requests = Vec::new();
@@ -212,7 +223,16 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
         let value = [7; 3000];
         log.append(
             epoch,
-            &Record { kind, table, version, key: b"k", value: &value, expires_ms: None, compressed: false },
+            &Record {
+                kind,
+                table,
+                version,
+                key: b"k",
+                value: &value,
+                extents: Extents::default(),
+                expires_ms: None,
+                compressed: false,
+            },
             None,
         );
     }
@@ -220,7 +240,7 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
 
 fn pair<'a>(epoch: EpochId, key: &'a [u8], value: &'a [u8]) -> Record<'a> {
     let (kind, table, version) = (RecordKind::Pair, TableId(1), Version { epoch, ordinal: Ordinal(1) });
-    Record { kind, table, version, key, value, expires_ms: None, compressed: false }
+    Record { kind, table, version, key, value, extents: Extents::default(), expires_ms: None, compressed: false }
 }
 
 /// A record that takes two writes is in memory until the second is done: from the device half of it would be read.
