@@ -19,6 +19,7 @@ pub(crate) mod find;
 pub(crate) mod heap;
 pub(crate) mod next;
 pub(crate) mod ops;
+pub(crate) mod ranges;
 pub(crate) mod records;
 pub(crate) mod status;
 pub(crate) mod table;

@@ -22,6 +22,6 @@ pub use error::{Error, ErrorKind, Failure};
 pub use schema::TableSpec;
 pub use seam::{
     Answer, Capabilities, Committed, Cursor, Direction, Domain, Driven, Followed, Horizon, Level, Op, OpId, Pair,
-    PairRef, Persistence, Seen, Status, TableInfo, TableStatus, Tick, Versions,
+    PairRef, Persistence, Ranges, Seen, Status, TableInfo, TableStatus, Tick, Versions,
 };
 pub use translate::field_out;

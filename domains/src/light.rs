@@ -8,6 +8,7 @@
 use crate::engine::catalog::RESERVE_MAX;
 use crate::engine::extend::check_total;
 use crate::engine::ops::{pointer_key, pointer_table};
+use crate::engine::ranges::check_ranges;
 use crate::error::{Error, Failure};
 use crate::index::{Address, SackIndex};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
@@ -71,6 +72,10 @@ impl Light {
             Op::Lookup { table, key } => Ok(Answer::Pair(self.table(table)?.find(&key, now).cloned())),
             Op::Next { table, from, until, direction, pairs_max, bytes_max } => {
                 self.next(table, &from, until.as_deref(), direction, (pairs_max, bytes_max), now)
+            }
+            Op::ReadRanges { table, key, ranges } => {
+                check_ranges(&ranges)?;
+                Ok(Answer::Ranges(self.table(table)?.find(&key, now).map(|pair| pair.ranges(&ranges))))
             }
             Op::Follow { table, key, field } => self.follow(table, &key, field, now).map(Answer::Followed),
             Op::Commit { set, level } => self.commit(&set, level, now).map(Answer::Committed),

@@ -7,6 +7,7 @@
 //! * what a domain cannot promise ([`Capabilities`]) it refuses with [`ErrorKind::Unsupported`](crate::ErrorKind), never ignores;
 //! * a commit is one indivisible turn: every compare holds and every update is applied, or nothing is.
 
+use crate::engine::ranges::clipped;
 use crate::error::Error;
 use crate::schema::TableSpec;
 use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
@@ -93,6 +94,17 @@ pub enum Op {
         key: Vec<u8>,
         /// The pointer field's position among the record's fields.
         field: u16,
+    },
+    /// Parts of one record, all of one version: [`Answer::Ranges`]. What does not lie in the record is left out: a range past the
+    /// end is empty, one over the end is cut there, and the answer says how long the record is. Ranges may overlap. Of a record
+    /// that was appended to, only what the ranges touch is read.
+    ReadRanges {
+        /// The table.
+        table: TableId,
+        /// The key, encoded.
+        key: Vec<u8>,
+        /// First byte and length of each; at most 1024, and 64 MiB together.
+        ranges: Vec<(u64, u32)>,
     },
     /// Verifies and applies a commit set: [`Answer::Committed`].
     Commit {
@@ -188,6 +200,14 @@ impl Pair {
         pair
     }
 
+    /// What lies in some ranges of its record.
+    #[must_use]
+    pub fn ranges(&self, ranges: &[(u64, u32)]) -> Ranges {
+        let parts = clipped(ranges, self.value.len()).map(|range| self.value[range].to_vec()).collect();
+        let (version, expires_ms, compressed) = (self.version, self.expires_ms, self.compressed);
+        Ranges { version, total_bytes: self.value.len() as u64, expires_ms, compressed, parts }
+    }
+
     /// What an append makes of it, but for its version.
     pub fn append(&mut self, added: &[u8], options: PutOptions) {
         let options = txn::appended(self.options(), options);
@@ -200,6 +220,21 @@ impl Pair {
     pub fn as_ref(&self) -> PairRef<'_> {
         PairRef { value: &self.value, version: self.version, options: self.options() }
     }
+}
+
+/// Parts of a record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ranges {
+    /// The record's version.
+    pub version: Version,
+    /// Bytes of the whole record.
+    pub total_bytes: u64,
+    /// When it expires, milliseconds since the Unix epoch.
+    pub expires_ms: Option<u64>,
+    /// The client's compression flag.
+    pub compressed: bool,
+    /// What lies in each range, in the order in which they were asked for.
+    pub parts: Vec<Vec<u8>>,
 }
 
 /// A pair seen in place, without a copy.
@@ -365,6 +400,8 @@ pub struct Status {
 pub enum Answer {
     /// Of a lookup: the pair, when it is there.
     Pair(Option<Pair>),
+    /// Of a read of ranges: the parts, when the pair is there.
+    Ranges(Option<Ranges>),
     /// Of an iteration.
     Pairs {
         /// The batch.

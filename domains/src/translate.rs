@@ -6,7 +6,7 @@
 use crate::error::{ErrorKind, Failure};
 use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{
-    Answer, Committed, Cursor, Direction, Followed, Horizon, Level, Op, Pair, Persistence, Status, TableInfo,
+    Answer, Committed, Cursor, Direction, Followed, Horizon, Level, Op, Pair, Persistence, Ranges, Status, TableInfo,
     TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
@@ -34,6 +34,11 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
             bytes_max: *bytes_max,
         },
         Op::Follow { table, key, field } => wire::Op::Follow { table: table.0, key: Bytes(key), field: *field },
+        Op::ReadRanges { table, key, ranges } => wire::Op::ReadRanges {
+            table: table.0,
+            key: Bytes(key),
+            ranges: List::new(ranges.iter().map(|&(from, bytes)| wire::Range { from, bytes }).collect())?,
+        },
         Op::Commit { set, level } => {
             let level = match level {
                 Level::Committed => wire::Level::Committed,
@@ -128,6 +133,13 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
         wire::Answer::Pairs { pairs, more } => {
             Answer::Pairs { pairs: pairs.into_vec().into_iter().map(pair_in).collect(), more }
         }
+        wire::Answer::Ranges(ranges) => Answer::Ranges(ranges.map(|ranges| Ranges {
+            version: version_in(ranges.version),
+            total_bytes: ranges.total_bytes,
+            expires_ms: ranges.expires_ms,
+            compressed: ranges.compressed,
+            parts: ranges.parts.iter().map(|part| part.bytes().to_vec()).collect(),
+        })),
         wire::Answer::Followed(followed) => Answer::Followed(match followed {
             wire::Followed::Found { from, to } => Followed::Found { from: pair_in(from), to: pair_in(to) },
             wire::Followed::Absent => Followed::Absent,

@@ -64,8 +64,8 @@ pub use crate::txn::{PendingCommit, RawTxn, Txn, TxnOptions};
 pub use ::txn::{Expect, PutOptions, SetError};
 pub use domains::schema;
 pub use domains::{
-    Capabilities, Cursor, Direction, ErrorKind, Failure, Followed, Horizon, Pair, Persistence, Status, TableInfo,
-    TableStatus,
+    Capabilities, Cursor, Direction, ErrorKind, Failure, Followed, Horizon, Pair, Persistence, Ranges, Status,
+    TableInfo, TableStatus,
 };
 pub use lostore_derive::TableType;
 pub use segments::{DomainId, EpochId, Incarnation, Ordinal, TableId, Version};

@@ -158,6 +158,9 @@ impl State {
                 self.next(table, &from, until.as_deref(), direction, pairs_max as usize)
             }
             Op::Follow { table, key, field } => self.follow(table, &key, field).map(Answer::Followed),
+            Op::ReadRanges { table, key, ranges } => {
+                Ok(Answer::Ranges(self.pairs(table)?.get(&key).map(|pair| pair.ranges(&ranges))))
+            }
             Op::Commit { set, level } => self.commit(&set, level),
             Op::Reserve { table, count } => self.reserve(table, count),
             Op::Await { epoch } => {
@@ -365,6 +368,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::Lookup { .. } => "lookup",
         Op::Next { .. } => "next",
         Op::Follow { .. } => "follow",
+        Op::ReadRanges { .. } => "read ranges",
         Op::Commit { .. } => "commit",
         Op::Reserve { .. } => "reserve",
         Op::Await { .. } => "await",

@@ -12,10 +12,14 @@ use crate::store::Store;
 use crate::ticket::Ticket;
 use ::txn::{Expect, PutOptions};
 use domains::schema::TableSpec;
-use domains::{Answer, Cursor, Direction, Followed, Op, Pair, TableInfo};
+use domains::{Answer, Cursor, Direction, Followed, Op, Pair, Ranges, TableInfo};
 use segments::TableId;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+
+/// Lookups of [`RawTable::get_many`] under way at most: where the device gives the most reads a second (`design/experiments`).
+const GETS_IN_FLIGHT: usize = 128;
 
 /// A table of bytes.
 ///
@@ -73,6 +77,40 @@ impl<B: Backend> RawTable<B> {
     /// The same without waiting.
     pub fn start_get(&self, key: &[u8]) -> Pending<B, PairReply<Whole>> {
         self.store.start_lookup(self.id(), key, Whole)
+    }
+
+    /// Looks many keys up, with the reads of the device in flight together; the answers stand in the keys' order.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Option<Pair>>, Error> {
+        let mut flying = VecDeque::new();
+        let mut pairs = Vec::new();
+        for key in keys {
+            if flying.len() == GETS_IN_FLIGHT {
+                pairs.extend(flying.pop_front().map(Pending::wait).transpose()?);
+            }
+            flying.push_back(self.start_get(key.as_ref()));
+        }
+        for pending in flying {
+            pairs.push(pending.wait()?);
+        }
+        Ok(pairs)
+    }
+
+    /// Parts of one record, all of one version; a range is its first byte and its length. What does not lie in the record is left
+    /// out, and the answer says how long it is.
+    ///
+    /// # Errors
+    /// When there are more than 1024 ranges or they ask for more than 64 MiB, or the device fails.
+    pub fn read_ranges(&self, key: &[u8], ranges: &[(u64, u32)]) -> Result<Option<Ranges>, Error> {
+        self.start_read_ranges(key, ranges).wait()
+    }
+
+    /// The same without waiting.
+    pub fn start_read_ranges(&self, key: &[u8], ranges: &[(u64, u32)]) -> Pending<B, RangesReply> {
+        let op = Op::ReadRanges { table: self.id(), key: key.to_vec(), ranges: ranges.to_vec() };
+        Pending::start(&self.store, op, RangesReply)
     }
 
     /// Looks a key up and shows the pair in place, without a copy where the backend can.
@@ -175,6 +213,10 @@ pub struct Whole;
 #[derive(Clone, Copy, Debug)]
 pub struct NextReply;
 
+/// The answer of a read of ranges.
+#[derive(Clone, Copy, Debug)]
+pub struct RangesReply;
+
 /// The answer of a follow.
 #[derive(Clone, Copy, Debug)]
 pub struct FollowReply;
@@ -214,6 +256,15 @@ impl<B: Backend> Reply<B> for NextReply {
     fn read(self, _: &Store<B>, answer: Answer) -> Result<(Vec<Pair>, bool), Error> {
         let Answer::Pairs { pairs, more } = answer else { return Err(Error::WrongAnswer { asked: "an iteration" }) };
         Ok((pairs, more))
+    }
+}
+
+impl<B: Backend> Reply<B> for RangesReply {
+    type Output = Option<Ranges>;
+
+    fn read(self, _: &Store<B>, answer: Answer) -> Result<Option<Ranges>, Error> {
+        let Answer::Ranges(ranges) = answer else { return Err(Error::WrongAnswer { asked: "a read of ranges" }) };
+        Ok(ranges)
     }
 }
 

@@ -91,6 +91,11 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
         wire::Op::Follow { table, key, field } => {
             domains::Op::Follow { table: TableId(*table), key: key.0.to_vec(), field: *field }
         }
+        wire::Op::ReadRanges { table, key, ranges } => domains::Op::ReadRanges {
+            table: TableId(*table),
+            key: key.0.to_vec(),
+            ranges: ranges.iter().map(|range| (range.from, range.bytes)).collect(),
+        },
         wire::Op::Reserve { table, count } => domains::Op::Reserve { table: TableId(*table), count: *count },
         wire::Op::Await { epoch } => domains::Op::Await { epoch: EpochId(*epoch) },
         wire::Op::Force => domains::Op::Force,
@@ -189,6 +194,16 @@ fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
         Answer::Pairs { pairs, more } => {
             wire::Answer::Pairs { pairs: List::new(pairs.iter().map(pair_out).collect())?, more: *more }
         }
+        Answer::Ranges(ranges) => wire::Answer::Ranges(match ranges {
+            None => None,
+            Some(ranges) => Some(wire::Ranges {
+                version: version_out(ranges.version),
+                total_bytes: ranges.total_bytes,
+                expires_ms: ranges.expires_ms,
+                compressed: ranges.compressed,
+                parts: List::new(ranges.parts.iter().map(|part| Value::new(part)).collect())?,
+            }),
+        }),
         Answer::Followed(followed) => wire::Answer::Followed(match followed {
             Followed::Found { from, to } => wire::Followed::Found { from: pair_out(from), to: pair_out(to) },
             Followed::Absent => wire::Followed::Absent,

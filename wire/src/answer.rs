@@ -1,6 +1,6 @@
 //! What a server answers and pushes. Variants are appended only.
 
-use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, PAIRS_MAX, PARTS_MAX, TABLES_MAX};
+use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, PAIRS_MAX, PARTS_MAX, RANGES_MAX, TABLES_MAX};
 use crate::op::Version;
 use crate::table::TableInfo;
 use crate::value::{Bytes, List, Value, Valued};
@@ -30,6 +30,22 @@ pub struct Pair<'a> {
     pub expires_ms: Option<u64>,
     /// The client's compression flag.
     pub compressed: bool,
+}
+
+/// Parts of a record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ranges<'a> {
+    /// The record's version.
+    pub version: Version,
+    /// Bytes of the whole record.
+    pub total_bytes: u64,
+    /// When it expires.
+    pub expires_ms: Option<u64>,
+    /// The client's compression flag.
+    pub compressed: bool,
+    /// What lies in each range, in the order of the request.
+    #[serde(borrow)]
+    pub parts: List<Value<'a>, RANGES_MAX>,
 }
 
 /// What following a pointer led to.
@@ -184,6 +200,8 @@ pub enum Answer<'a> {
     },
     /// Of a cancel: whether the request is now answered as cancelled (else it was answered, is unknown, or cannot be).
     Cancelled(bool),
+    /// Of a read of ranges: the parts, when the pair is there.
+    Ranges(#[serde(borrow)] Option<Ranges<'a>>),
 }
 
 /// A compare that did not hold.
@@ -240,6 +258,7 @@ impl<'a> Valued<'a> for Outcome<'a> {
             Self::Ok(Answer::Followed(Followed::Null { from } | Followed::Dangling { from, .. })) => {
                 see(&mut from.value)
             }
+            Self::Ok(Answer::Ranges(Some(ranges))) => ranges.parts.as_mut_slice().iter_mut().for_each(see),
             Self::Ok(_) | Self::Err(_) => {}
         }
     }

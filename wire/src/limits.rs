@@ -20,6 +20,8 @@ pub const PARTS_MAX: usize = 65_536;
 pub const PAIRS_MAX: usize = 4096;
 /// Most addresses of one answer to `Reserve`.
 pub const ADDRESSES_MAX: usize = 1024;
+/// Most ranges of one read.
+pub const RANGES_MAX: usize = 1024;
 /// Most fields of a key or of a record.
 pub const FIELDS_MAX: usize = 1024;
 /// Most tables in one listing.

@@ -1,6 +1,6 @@
 //! What a client asks. The variants' numbers are the protocol's verbs: append only.
 
-use crate::limits::PARTS_MAX;
+use crate::limits::{PARTS_MAX, RANGES_MAX};
 use crate::table::TableSpec;
 use crate::value::{Bytes, List, Value, Valued};
 use serde::{Deserialize, Serialize};
@@ -111,6 +111,15 @@ pub enum Direction {
     Next,
     /// To smaller keys.
     Previous,
+}
+
+/// A part of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Range {
+    /// Its first byte.
+    pub from: u64,
+    /// Its length.
+    pub bytes: u32,
 }
 
 /// An operation.
@@ -246,11 +255,21 @@ pub enum Op<'a> {
         /// The request's correlation id.
         id: u64,
     },
+    /// Parts of one record: `Ranges`.
+    ReadRanges {
+        /// The table.
+        table: u32,
+        /// The key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+        /// The parts.
+        ranges: List<Range, RANGES_MAX>,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 22] = [
         "Ping",
         "Lookup",
         "Next",
@@ -272,6 +291,7 @@ impl Op<'_> {
         "TxnCommit",
         "TxnAbort",
         "Cancel",
+        "ReadRanges",
     ];
 }
 

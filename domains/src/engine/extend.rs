@@ -38,7 +38,7 @@ pub(crate) type OrPlaces<T> = Result<T, Vec<Place>>;
 
 impl Core {
     /// The value of one extent of a record, when memory has it.
-    fn extent<'a>(
+    pub(crate) fn extent<'a>(
         &'a self,
         table: &Table,
         key: &[u8],

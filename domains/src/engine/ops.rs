@@ -8,6 +8,7 @@ use super::core::Core;
 use super::extend::OrPlaces;
 use super::find::{Found, Known, Located, Want};
 use super::next::Next;
+use super::ranges::ReadRanges;
 use super::status;
 use crate::error::Error;
 use crate::schema::FieldType;
@@ -57,6 +58,7 @@ pub(crate) struct Running {
 pub(crate) enum Machine {
     Lookup(Lookup),
     Follow(Follow),
+    ReadRanges(Box<ReadRanges>),
     Next(Box<Next>),
     Commit(Box<Commit>),
     Await(Await),
@@ -72,6 +74,7 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::Follow { table, key, field } => {
             Machine::Follow(Follow { table, key, field, known: Known::default(), failed: None })
         }
+        Op::ReadRanges { table, key, ranges } => Machine::ReadRanges(Box::new(ReadRanges::new(table, key, ranges)?)),
         Op::Next { table, from, until, direction, pairs_max, bytes_max } => {
             let limits = (pairs_max, bytes_max);
             Machine::Next(Box::new(Next::new(core, table, from, until, direction, limits)?))
@@ -116,6 +119,7 @@ fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::Lookup { .. }
         | Op::Next { .. }
         | Op::Follow { .. }
+        | Op::ReadRanges { .. }
         | Op::Commit { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
@@ -141,6 +145,7 @@ impl Machine {
         match self {
             Self::Lookup(lookup) => lookup.step(core, now),
             Self::Follow(follow) => follow.step(core, now),
+            Self::ReadRanges(ranges) => ranges.step(core, now),
             Self::Next(next) => next.step(core, now),
             Self::Commit(commit) => match commit.take_stale(core) {
                 None => commit.step(core, now, behind),
@@ -175,6 +180,7 @@ impl Machine {
         let (known, failed) = match self {
             Self::Lookup(lookup) => (&mut lookup.known, &mut lookup.failed),
             Self::Follow(follow) => (&mut follow.known, &mut follow.failed),
+            Self::ReadRanges(ranges) => (&mut ranges.known, &mut ranges.failed),
             Self::Next(next) => (&mut next.known, &mut next.failed),
             Self::Commit(commit) => (&mut commit.known, &mut commit.failed),
             Self::Await(_) | Self::Untold(_) | Self::Ready(_) => unreachable!("only operations on pairs read"),
@@ -191,7 +197,12 @@ impl Machine {
         match self {
             Self::Commit(commit) => commit.waits_to_apply(),
             Self::Await(wait) => wait.epoch.is_none(),
-            Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Untold(_) | Self::Ready(_) => false,
+            Self::Lookup(_)
+            | Self::Follow(_)
+            | Self::ReadRanges(_)
+            | Self::Next(_)
+            | Self::Untold(_)
+            | Self::Ready(_) => false,
         }
     }
 }

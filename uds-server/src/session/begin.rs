@@ -135,6 +135,7 @@ impl Session {
             Op::Lookup { .. }
             | Op::Next { .. }
             | Op::Follow { .. }
+            | Op::ReadRanges { .. }
             | Op::Await { .. }
             | Op::Force
             | Op::ListTables

@@ -102,6 +102,15 @@ pub(super) fn appending_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
     .unwrap()
 }
 
+fn ranges() -> List<Range, { limits::RANGES_MAX }> {
+    List::new(vec![Range { from: 0, bytes: 3 }, Range { from: 1 << 40, bytes: u32::MAX }]).unwrap()
+}
+
+fn parts_read() -> Ranges<'static> {
+    let parts = List::new(vec![Value::new(b"one"), Value::new(b""), Value::new(LARGE)]).unwrap();
+    Ranges { version: VERSION_A, total_bytes: 1 << 20, expires_ms: None, compressed: true, parts }
+}
+
 pub(super) fn options(level: Level) -> CommitOptions {
     CommitOptions { level, force: level == Level::Persistent, notify: level == Level::Committed }
 }
@@ -138,6 +147,7 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
         ("txn-commit", Op::TxnCommit { txn: 2, options: options(Level::Persistent) }),
         ("txn-abort", Op::TxnAbort { txn: 2 }),
         ("cancel", Op::Cancel { id: 99 }),
+        ("read-ranges", Op::ReadRanges { table: 7, key: Bytes(b"key"), ranges: ranges() }),
     ]
 }
 
@@ -192,6 +202,8 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         ("status", Answer::Status(status())),
         ("opened", Answer::Opened { txn: 0x0000_0001_0000_0002 }),
         ("cancelled", Answer::Cancelled(true)),
+        ("ranges-absent", Answer::Ranges(None)),
+        ("ranges", Answer::Ranges(Some(parts_read()))),
     ];
     let mut outcomes: Vec<_> = answers.into_iter().map(|(name, answer)| (name, Outcome::Ok(answer))).collect();
     outcomes.push(("fault", Outcome::Err(fault)));

@@ -96,6 +96,7 @@ impl Domain for Fake {
             Op::ListTables => Ok(Answer::Tables(Vec::new())),
             Op::Next { .. }
             | Op::Follow { .. }
+            | Op::ReadRanges { .. }
             | Op::Reserve { .. }
             | Op::CreateTable { .. }
             | Op::OpenTable { .. }
