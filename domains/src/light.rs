@@ -6,13 +6,14 @@
 //! Every table is one list in key order; finding a pair walks it.
 
 use crate::engine::catalog::RESERVE_MAX;
+use crate::engine::chain::check;
 use crate::engine::ops::{pointer_key, pointer_table};
 use crate::error::{Error, Failure};
 use crate::index::{Address, SackIndex};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
 use crate::seam::{
-    Answer, Capabilities, Committed, Cursor, Direction, Domain, Followed, Horizon, Level, Op, OpId, Pair, PairRef,
-    Persistence, Seen, Status, TableInfo, TableStatus, Tick, Versions,
+    Answer, Capabilities, Chain, ChainEnd, Committed, Cursor, Direction, Domain, Followed, Horizon, Level, Op, OpId,
+    Pair, PairRef, Persistence, Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };
 use list::List;
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
@@ -72,6 +73,17 @@ impl Light {
                 self.next(table, &from, until.as_deref(), direction, (pairs_max, bytes_max), now)
             }
             Op::Follow { table, key, field } => self.follow(table, &key, field, now).map(Answer::Followed),
+            Op::Verify { table, key } => {
+                let pair = self.table(table)?.find(&key, now).cloned();
+                let stored = |pair: Pair| {
+                    let value_crc = segments::checksum::checksum(0, &pair.value);
+                    Box::new(Stored { pair, value_crc, from_device: false })
+                };
+                Ok(Answer::Stored(pair.map(stored)))
+            }
+            Op::FollowChain { table, key, fields, depth_max, records_max } => {
+                self.chain((table, key), &fields, depth_max, records_max, now).map(Answer::Chain)
+            }
             Op::Commit { set, level } => self.commit(&set, level, now).map(Answer::Committed),
             Op::Reserve { table, count } => self.reserve(table, count).map(Answer::Reserved),
             Op::Await { .. } => Err(Error::Unsupported { domain: "light", what: "notices of persistence" }),
@@ -146,6 +158,58 @@ impl Light {
             Some(to) => Followed::Found { to: to.clone(), from },
             None => Followed::Dangling { target: target_key.to_vec(), from },
         })
+    }
+
+    fn chain(
+        &self,
+        first: (TableId, Vec<u8>),
+        fields: &[u16],
+        depth_max: u32,
+        records_max: u32,
+        now: Tick,
+    ) -> Result<Chain, Error> {
+        check(fields, records_max)?;
+        pointer_table(&self.table(first.0)?.info, fields[0])?;
+        let (mut links, mut met, mut next) = (Vec::new(), BTreeMap::new(), first);
+        loop {
+            let (id, key) = next;
+            let table = self.table(id)?;
+            let Some(pair) = table.find(&key, now) else {
+                let expired = table.pairs.get(&key).is_some();
+                let end = match (links.is_empty(), expired) {
+                    (true, _) => ChainEnd::Absent,
+                    (false, true) => ChainEnd::Expired { key },
+                    (false, false) => ChainEnd::Dangling { key },
+                };
+                return Ok(Chain { links, end });
+            };
+            let number = u32::try_from(links.len()).expect("a chain has at most 4096 records");
+            let field = fields[links.len().min(fields.len() - 1)];
+            links.push((id, pair.clone()));
+            met.insert((id, key), number);
+            let Ok(name) = pointer_table(&table.info, field) else {
+                return Ok(Chain { links, end: ChainEnd::WrongType { field } });
+            };
+            let Some(target) = pointer_key(id, field, &pair.value)? else {
+                return Ok(Chain { links, end: ChainEnd::Null });
+            };
+            let Some(&to) = self.names.get(name) else {
+                return Ok(Chain { links, end: ChainEnd::WrongType { field } });
+            };
+            let sack = self.table(to)?.info.spec.kind == TableKind::Sack;
+            let target = (to, target.to_vec());
+            let end = match met.get(&target) {
+                _ if sack && Address::decode(&target.1).is_none() => Some(ChainEnd::WrongType { field }),
+                Some(&link) => Some(ChainEnd::Cycle { link }),
+                None if number >= depth_max => Some(ChainEnd::Depth),
+                None if number + 1 == records_max => Some(ChainEnd::Count),
+                None => None,
+            };
+            if let Some(end) = end {
+                return Ok(Chain { links, end });
+            }
+            next = target;
+        }
     }
 
     fn commit(&mut self, set: &CommitSet, level: Level, now: Tick) -> Result<Committed, Error> {

@@ -11,6 +11,7 @@ mod bounds;
 mod damage;
 mod lives;
 mod revert;
+mod verify;
 
 /// An engine on a device that a test can take away and open again.
 struct Bench {

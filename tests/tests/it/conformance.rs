@@ -5,6 +5,7 @@
 //! A check begins with an empty domain. Checks of pairs run for each kind of table in each home.
 
 mod catalog;
+mod chains;
 mod follows;
 mod levels;
 mod limits;
@@ -75,6 +76,7 @@ fn every_domain_conforms() {
         sets::CHECKS,
         walks::CHECKS,
         follows::CHECKS,
+        chains::CHECKS,
         sacks::CHECKS,
         catalog::CHECKS,
         levels::CHECKS,
