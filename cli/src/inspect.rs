@@ -69,7 +69,7 @@ impl Look<'_> {
 
     pub(crate) fn read(&mut self, at: PageNo, pages: usize) -> Result<Frames, Failure> {
         let read = self.device.read(at, pages);
-        read.map_err(|error| Failure::from(domains::Error::ReadFailed { page: at.0, error }))
+        read.map_err(|error| Failure::from(domains::Error::ReadFailed { page: error.page.0, error: error.error }))
     }
 
     /// The superblock that holds; all that lies behind it is found by it.

@@ -14,6 +14,7 @@ pub(crate) mod cache;
 pub(crate) mod catalog;
 pub(crate) mod commit;
 pub(crate) mod core;
+pub(crate) mod ending;
 pub(crate) mod find;
 pub(crate) mod heap;
 pub(crate) mod next;
@@ -24,11 +25,14 @@ pub(crate) mod table;
 
 use crate::error::Error;
 use crate::seam::{Answer, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
+use ending::Ending;
 use find::{Known, Located, Want};
 use ops::{Machine, Need, Running, Step};
 use segments::mutants::{Mutant, planted};
+use segments::superblock::Superblock;
 use segments::{Completion, EpochId, Place, Request, TableId, Tag};
 use std::collections::{BTreeMap, VecDeque};
+use std::task::Poll;
 use txn::epoch::{Action, FlushTicket};
 
 pub(crate) use self::core::Core;
@@ -45,6 +49,8 @@ enum TagClass {
     Log = 2,
     /// A flush; the rest of the tag counts them.
     Flush = 3,
+    /// Of the orderly end; the rest of the tag counts them.
+    End = 4,
 }
 
 const TAG_CLASS_SHIFT: u32 = 56;
@@ -76,10 +82,14 @@ pub struct Engine {
     answers: Vec<(OpId, Result<Answer, Error>)>,
     requests: Vec<(Tag, Request)>,
     log_requests: Vec<(u64, Request)>,
+    /// The superblock of this incarnation, of which that of its end is made.
+    superblock: Option<Box<Superblock>>,
+    ending: Option<Ending>,
+    ends_asked: u64,
 }
 
 impl Engine {
-    pub(crate) fn new(core: Core) -> Self {
+    pub(crate) fn new(core: Core, superblock: Option<Superblock>) -> Self {
         let told = core.horizon().persistent;
         Self {
             core,
@@ -96,6 +106,9 @@ impl Engine {
             answers: Vec::new(),
             requests: Vec::new(),
             log_requests: Vec::new(),
+            superblock: superblock.map(Box::new),
+            ending: None,
+            ends_asked: 0,
         }
     }
 
@@ -112,6 +125,22 @@ impl Engine {
         let known =
             machines.map(|machine| if let Machine::Commit(commit) = machine { commit.known.bytes() } else { 0 });
         known.sum()
+    }
+
+    /// Begins to write down the end, if there is anything to tell. Nothing is applied from then on.
+    fn end(&mut self) -> Option<&mut Ending> {
+        let superblock = self.superblock.as_ref()?;
+        if self.ending.is_none() {
+            let last = self.core.horizon().persistent;
+            let announced = last > EpochId::base(superblock.incarnation);
+            if !announced || self.core.poisoned.is_some() || !self.core.is_settled() {
+                return None;
+            }
+            self.core.closed = true;
+            // Something was announced, so the log has taken a run and the device is as long as the log knows it.
+            self.ending = Some(Ending::new(&superblock.with_close(last, self.core.log().space().pages)));
+        }
+        self.ending.as_mut()
     }
 
     fn start(&mut self, id: OpId, machine: Machine, now: Tick) {
@@ -293,8 +322,9 @@ impl Domain for Engine {
     }
 
     fn turn(&mut self, now: Tick) -> Option<Tick> {
-        self.run_actions(now);
+        // Before an epoch is closed: its pages are the first that can say that those before it are persistent.
         self.tell_persistent();
+        self.run_actions(now);
         self.step_ready(now);
         self.step_commits(now);
         let leaving = self.core.dismantle();
@@ -328,7 +358,20 @@ impl Driven for Engine {
                     self.core.flushed(ticket, completion.result);
                 }
             }
+            4 => self.ending.as_mut().expect("a completion belongs to the end").completed(completion.result),
             other => unreachable!("no request has a tag of class {other}"),
         }
+    }
+
+    fn close(&mut self) -> Poll<Result<(), Error>> {
+        if self.superblock.is_some() && self.core.poisoned.is_none() && self.core.log().in_flight() > 0 {
+            return Poll::Pending;
+        }
+        let Some(ending) = self.end() else { return Poll::Ready(Ok(())) };
+        for request in ending.next() {
+            self.ends_asked += 1;
+            self.requests.push((tag(TagClass::End, self.ends_asked), request));
+        }
+        self.ending.as_ref().map_or(Poll::Ready(Ok(())), Ending::state)
     }
 }

@@ -211,6 +211,24 @@ pub enum Error {
         /// What and where.
         why: String,
     },
+    /// The device failed a request of the open or the close.
+    #[error("{doing} failed at byte {offset} of the device: {error}")]
+    DeviceFailed {
+        /// What was being done.
+        doing: &'static str,
+        /// Where, in bytes from the device's beginning.
+        offset: u64,
+        /// The device's answer.
+        error: DeviceError,
+    },
+    /// The device is shorter than the store on it.
+    #[error("the store was cut off from outside: it has {pages} pages of 4096 bytes and had {had}")]
+    Truncated {
+        /// Its length now.
+        pages: u64,
+        /// The length that was recorded, at an open or a close.
+        had: u64,
+    },
     /// The domain is closing.
     #[error("the store is closing")]
     Closing,
@@ -228,6 +246,7 @@ impl Error {
             Self::Busy => 105,
             Self::Unsupported { .. } => 106,
             Self::OpensSpent { .. } => 107,
+            Self::DeviceFailed { .. } => 108,
             Self::NoSuchTable { .. } => 201,
             Self::TableGone { .. } => 202,
             Self::TableExists { .. } => 203,
@@ -244,6 +263,7 @@ impl Error {
             Self::CorruptRecord { .. } => 401,
             Self::ReadFailed { .. } => 402,
             Self::CorruptStore { .. } => 403,
+            Self::Truncated { .. } => 404,
         }
     }
 
@@ -284,11 +304,16 @@ impl Error {
             Self::NoSuchTable { .. } | Self::TableGone { .. } => ErrorKind::NotFound,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::NoSpace { .. } | Self::Busy => ErrorKind::Full,
-            Self::CorruptRecord { .. } | Self::ReadFailed { .. } | Self::CorruptStore { .. } => ErrorKind::Corrupt,
+            Self::CorruptRecord { .. }
+            | Self::ReadFailed { .. }
+            | Self::CorruptStore { .. }
+            | Self::Truncated { .. } => ErrorKind::Corrupt,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
-            Self::NotAStore { .. } | Self::UnknownFeatures { .. } | Self::OpensSpent { .. } | Self::Closing => {
-                ErrorKind::Environment
-            }
+            Self::NotAStore { .. }
+            | Self::UnknownFeatures { .. }
+            | Self::OpensSpent { .. }
+            | Self::DeviceFailed { .. }
+            | Self::Closing => ErrorKind::Environment,
         }
     }
 }

@@ -6,13 +6,13 @@
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
-use segments::blocking::Blocking;
+use segments::blocking::{Blocking, Failed};
 use segments::cuts::Cuts;
 use segments::mutants::{Mutant, planted};
 use segments::superblock::{
-    CopyFound, SUPERBLOCK_COPY_PAGES, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page, update_order,
+    Choice, CopyFound, SUPERBLOCK_COPY_PAGES, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page, update_order,
 };
-use segments::{Device, DeviceError, DomainId, EpochId, Frames, Incarnation, PageNo};
+use segments::{Device, DeviceError, DomainId, EpochId, Frames, Incarnation, PAGE_BYTES, PageNo};
 
 mod recovery;
 mod replay;
@@ -49,7 +49,7 @@ pub struct Report {
     pub pairs: u64,
     /// Records behind the cut that were dropped: committed, never announced as persistent.
     pub records_dropped: u64,
-    /// Good pages found behind the log's end.
+    /// Good pages found behind the log's end; none are looked for when it was closed in order.
     pub pages_dropped: u64,
     /// Why the log of the incarnation before ended where it did.
     pub end: String,
@@ -78,8 +78,8 @@ pub fn format(device: &mut dyn Device, config: &Config, entropy: Entropy) -> Res
 /// Opens a formatted device: recovers, and begins the next incarnation.
 ///
 /// # Errors
-/// When a setting is out of its bounds, or the device is not a store, is damaged below an announced epoch, or fails. Nothing has been answered then, and another
-/// open starts from the same state.
+/// When a setting is out of its bounds, or the device is not a store, is damaged below an announced epoch or cut off, or fails. Nothing
+/// has been answered then, and another open starts from the same state.
 pub fn open(device: &mut dyn Device, config: &Config) -> Result<(Engine, Report), Error> {
     config.check()?;
     recovery::recover(device, config)
@@ -121,8 +121,8 @@ fn ground_of(device: &mut Blocking<'_>) -> Result<Ground, Error> {
         (0..frames.pages()).all(|page| marked(copy, page) || frames.page(page).iter().all(|byte| *byte == 0))
     };
     // The mark alone may be anything: it was on its way when the power failed.
-    let untouched = copies.iter().enumerate().all(is_blank);
-    Ok(match Superblock::choose(copies.each_ref().map(|copy| copy.as_ref().map(Frames::bytes))) {
+    let untouched = copies.frames.iter().enumerate().all(is_blank);
+    Ok(match copies.choose() {
         Err(SuperblockError::NoQuorum { found }) if found.contains(&CopyFound::Unreadable) => Ground::Taken,
         Err(SuperblockError::NoQuorum { found })
             if matches!(found[usize::from(MARK_COPY)], CopyFound::Valid { .. }) =>
@@ -136,7 +136,7 @@ fn ground_of(device: &mut Blocking<'_>) -> Result<Ground, Error> {
 
 /// Writes the first superblock so that a power failure at any moment leaves what [`ground_of`] knows again, whatever it makes of
 /// the sectors under way: first the mark, one page alone; then, while that vouches for all of them, the other copies; then its own.
-fn write_first(device: &mut Blocking<'_>, superblock: &Superblock, ground: Ground) -> Result<(), DeviceError> {
+fn write_first(device: &mut Blocking<'_>, superblock: &Superblock, ground: Ground) -> Result<(), Failed> {
     let copy = |copy: u8| (copy_page(copy), superblock.encode(copy));
     device.grow(SUPERBLOCK_PAGES)?;
     if ground == Ground::Blank {
@@ -152,23 +152,35 @@ fn write_first(device: &mut Blocking<'_>, superblock: &Superblock, ground: Groun
     device.flush()
 }
 
-/// The four copies; nothing stands for one that lies on bad sectors, which is what the others are there for.
-fn read_copies(device: &mut Blocking<'_>) -> Result<[Option<Frames>; 4], Error> {
-    let pages = usize::try_from(SUPERBLOCK_COPY_PAGES).expect("16 pages");
-    let mut copies = Vec::new();
-    for copy in 0..4 {
-        let at = PageNo(copy * SUPERBLOCK_COPY_PAGES);
-        copies.push(match device.read(at, pages) {
-            Ok(frames) => Some(frames),
-            Err(DeviceError::Io { .. }) => None,
-            Err(error) => return Err(failed("reading the superblock", error)),
-        });
+/// The superblock's copies as they were read.
+struct Copies {
+    /// Nothing stands for one that lies on bad sectors, which is what the others are there for.
+    frames: [Option<Frames>; 4],
+    /// Why the first of those could not be read.
+    unreadable: Option<Failed>,
+}
+
+impl Copies {
+    fn choose(&self) -> Result<Choice, SuperblockError> {
+        Superblock::choose(self.frames.each_ref().map(|frames| frames.as_ref().map(Frames::bytes)))
     }
-    Ok(copies.try_into().expect("four copies were read"))
+}
+
+fn read_copies(device: &mut Blocking<'_>) -> Result<Copies, Error> {
+    let pages = usize::try_from(SUPERBLOCK_COPY_PAGES).expect("16 pages");
+    let (mut frames, mut unreadable) = ([None, None, None, None], None);
+    for (copy, place) in frames.iter_mut().enumerate() {
+        match device.read(PageNo(copy as u64 * SUPERBLOCK_COPY_PAGES), pages) {
+            Ok(read) => *place = Some(read),
+            Err(error) if error.is_local() => unreadable = unreadable.or(Some(error)),
+            Err(error) => return Err(failed("reading the superblock", error)),
+        }
+    }
+    Ok(Copies { frames, unreadable })
 }
 
 /// Writes all copies of a superblock, two at a time, so that at every moment two copies of the old or the new one are whole.
-fn write_superblock(device: &mut Blocking<'_>, superblock: &Superblock) -> Result<(), DeviceError> {
+fn write_superblock(device: &mut Blocking<'_>, superblock: &Superblock) -> Result<(), Failed> {
     for pair in update_order(superblock.sequence) {
         let writes = pair.map(|copy| (PageNo(u64::from(copy) * SUPERBLOCK_COPY_PAGES), superblock.encode(copy)));
         device.write_each(writes.into())?;
@@ -180,19 +192,20 @@ fn write_superblock(device: &mut Blocking<'_>, superblock: &Superblock) -> Resul
 }
 
 /// Makes what was written durable. A failure is final: what a second try would say of it proves nothing.
-fn flush(device: &mut Blocking<'_>) -> Result<(), DeviceError> {
+fn flush(device: &mut Blocking<'_>) -> Result<(), Failed> {
     let flushed = device.flush();
-    if planted(Mutant::RecoversOnFailedFlush) && matches!(flushed, Err(DeviceError::Io { .. })) {
+    if planted(Mutant::RecoversOnFailedFlush) && matches!(flushed, Err(Failed { error: DeviceError::Io { .. }, .. })) {
         return Ok(());
     }
     flushed
 }
 
-fn failed(doing: &str, error: DeviceError) -> Error {
+fn failed(doing: &'static str, failed: Failed) -> Error {
+    let Failed { page, error, .. } = failed;
     match error {
         DeviceError::NoSpace { .. } => Error::NoSpace { limit_pages: SUPERBLOCK_PAGES, why: error.to_string() },
         DeviceError::Io { .. } | DeviceError::PastEnd { .. } | DeviceError::Gone => {
-            Error::CorruptStore { why: format!("{doing} failed: {error}") }
+            Error::DeviceFailed { doing, offset: page.0 * PAGE_BYTES as u64, error }
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::schema::TableSpec;
 use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
 use smallvec::SmallVec;
+use std::task::Poll;
 use txn::{CommitSet, PutOptions};
 
 /// The only clock that logic knows: nanoseconds since the executor started (monotone), and the wall clock for expiry.
@@ -418,6 +419,16 @@ pub trait Driven: Domain {
 
     /// Brings a completion home.
     fn complete(&mut self, completion: Completion, now: Tick);
+
+    /// Writes down an orderly end, so that the next open knows up to where everything must be there. Asked again after each
+    /// completion while it is pending; whatever is not persistent when it is first asked, and what is applied later, is refused
+    /// or as after a crash. It never makes anything persistent: a force does.
+    ///
+    /// # Errors
+    /// When the device fails; then the next open is as after a crash.
+    fn close(&mut self) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl<D: Domain + ?Sized> Domain for Box<D> {
@@ -459,5 +470,9 @@ impl<D: Driven + ?Sized> Driven for Box<D> {
 
     fn complete(&mut self, completion: Completion, now: Tick) {
         (**self).complete(completion, now);
+    }
+
+    fn close(&mut self) -> Poll<Result<(), Error>> {
+        (**self).close()
     }
 }

@@ -45,6 +45,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "the store has been opened as often as its format can count",
         "nothing in it is lost; make a new store and fill it from a backup or from the programs that wrote this one",
     ),
+    says(
+        108,
+        "the device failed a request while the store was opened or closed; nothing was served and nothing announced was lost",
+        "look at the system's log for the device at this offset; then open again, from a copy of the device if it goes on failing",
+    ),
     says(110, "the kernel refused io_uring", "the message names the limit or setting; or run with --io posix"),
     says(111, "another process has the store open", "stop that process, or connect to its socket instead"),
     says(112, "a Unix socket's path has at most 107 bytes", "use a shorter path"),
@@ -125,6 +130,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         403,
         "the superblock, or the log below an announced epoch, is damaged",
         "restore from a backup; `lostore inspect` shows what can be read",
+    ),
+    says(
+        404,
+        "the data file or device is shorter than the store on it: something else has cut it off",
+        "put the missing end back or restore from a backup; `lostore inspect` shows what is there",
     ),
     says(
         501,

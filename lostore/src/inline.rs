@@ -3,7 +3,7 @@
 //! Contract: an operation that memory can serve is answered within `start`, without a lock, a system call or an allocation of
 //! this layer's own. Whatever waits for the device or the clock moves on whenever the caller comes back, be it with another
 //! operation, with `poll` or with `wait`. A caller that waits for nothing but the end of an epoch ends it: nobody else could
-//! add to it meanwhile. Dropping the backend makes everything committed persistent.
+//! add to it meanwhile. Dropping the backend makes everything committed persistent and writes down an orderly end.
 //!
 //! Invariants: the engine is borrowed for the length of one call only; what is shown by `lookup_in_place` must not call back
 //! into the same backend (it panics). After a panic inside the engine every later call answers [`Error::Stopped`].
@@ -194,6 +194,21 @@ impl<D: Driven, V: Device> Core<D, V> {
         mine
     }
 
+    /// Lets the domain write down its end.
+    fn close(&mut self) -> Result<(), Error> {
+        loop {
+            let now = self.clock.read();
+            self.move_on(now, true);
+            if let Poll::Ready(result) = self.domain.close() {
+                return result.map_err(Error::Domain);
+            }
+            self.send_requests();
+            self.device.wait(&mut self.done);
+            let now = self.clock.read();
+            self.take_completions(now);
+        }
+    }
+
     /// Waits for whatever may bring the answer nearer, and says how to wait the next time.
     fn rest(&mut self, now: Tick, park: Park, waiting: &RefCell<Slots<Waiting>>) -> Park {
         // The engine wants another turn at once: it works in slices, and there is nothing to wait for.
@@ -317,11 +332,11 @@ impl<D: Driven, V: Device> Drop for Inline<D, V> {
         if self.core.get_mut().working || std::thread::panicking() {
             return;
         }
-        let forced = self.start(Op::Force).and_then(|pending| self.wait(pending));
-        if let Err(error) = forced
+        let forced = self.start(Op::Force).and_then(|pending| self.wait(pending).map(drop));
+        if let Err(error) = forced.and_then(|()| self.core.get_mut().close())
             && error.kind() != domains::ErrorKind::Unsupported
         {
-            tracing::warn!(%error, "closing the store could not make the last commits persistent");
+            tracing::warn!(%error, "the store could not be closed in order");
         }
     }
 }

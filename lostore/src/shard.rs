@@ -6,7 +6,7 @@
 //!
 //! Invariants: the embedding program's operations have numbers with the top bit clear, the front's with the top bit set,
 //! the shard's own force has `u64::MAX >> 1`. The shard ends only when a force was answered after the mailbox had been
-//! drained and the front was done.
+//! drained and the front was done, and the domain has written down its end.
 //!
 //! A shard with nothing to do polls for a short, configured time and then sleeps at its [`Port`]; asleep it costs nothing.
 //! It knows nothing of sockets, and of no domain more than the seam.
@@ -20,6 +20,7 @@ use domains::{Answer, Capabilities, Driven, Error, Horizon, Op, OpId, Tick};
 use segments::{Completion, Request, Tag};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 /// Messages taken from the mailbox in one round, so that the device and the sockets get their turn.
 const ROUND_MESSAGES_MAX: usize = 256;
@@ -392,10 +393,23 @@ impl<D: Driven, P: Port, F: Front<P>> Shard<D, P, F> {
         }
     }
 
-    /// Whether the last force was answered and nothing under way can come any further.
-    fn is_over(&self) -> bool {
+    /// Whether the last force was answered, nothing under way can come any further, and the end is written down.
+    fn is_over(&mut self) -> bool {
         let stuck = self.replies.len() == 0 || self.domain_due.is_none();
-        self.closing == Closing::Forced && self.port.in_flight() == 0 && !self.submitted && stuck
+        if self.closing != Closing::Forced || self.port.in_flight() > 0 || self.submitted || !stuck {
+            return false;
+        }
+        match self.domain.close() {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => {
+                self.failure.get_or_insert(error);
+                true
+            }
+            Poll::Pending => {
+                self.send_requests();
+                false
+            }
+        }
     }
 
     fn is_due(&self) -> bool {

@@ -1,11 +1,45 @@
 //! Drives a device one step at a time: for format, recovery and offline tools, which have nothing else to do meanwhile.
 //!
-//! Contract: nothing else is in flight on the device while a [`Blocking`] drives it. Any failed request ends the work with its
-//! error; nothing is retried.
+//! Contract: nothing else is in flight on the device while a [`Blocking`] drives it. A failed request ends the work with an error
+//! that says where, and no write or flush is ever tried again. Reads that may do without some of their pages say so.
 
 use crate::device::{Completion, Device, DeviceError, Request, Tag};
 use crate::frame::Frames;
 use crate::ids::PageNo;
+use thiserror::Error;
+
+/// A request that failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("{error}")]
+pub struct Failed {
+    /// What the device was asked for.
+    pub asked: Asked,
+    /// The page, where one is known to be the one; else the request's first.
+    pub page: PageNo,
+    /// The device's answer.
+    pub error: DeviceError,
+}
+
+/// What a device was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// To read.
+    Read,
+    /// To write.
+    Write,
+    /// To flush.
+    Flush,
+    /// To grow.
+    Grow,
+}
+
+impl Failed {
+    /// Whether it is the medium at this place, so that other places may be read.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.asked == Asked::Read && matches!(self.error, DeviceError::Io { .. } | DeviceError::PastEnd { .. })
+    }
+}
 
 /// A device driven by the calling thread.
 pub struct Blocking<'d> {
@@ -43,37 +77,67 @@ impl<'d> Blocking<'d> {
     /// Reads `pages` pages from `at` on.
     ///
     /// # Errors
-    /// The device's.
-    pub fn read(&mut self, at: PageNo, pages: usize) -> Result<Frames, DeviceError> {
+    /// The device's, with the first page that cannot be read.
+    pub fn read(&mut self, at: PageNo, pages: usize) -> Result<Frames, Failed> {
+        let (frames, failed) = self.read_what_can_be(at, pages)?;
+        failed.first().map_or(Ok(frames), |(_, failed)| Err(*failed))
+    }
+
+    /// Reads `pages` pages from `at` on; those that cannot be read are zeros, and named by their index.
+    ///
+    /// # Errors
+    /// When it is not the medium that fails.
+    pub fn read_what_can_be(&mut self, at: PageNo, pages: usize) -> Result<(Frames, Vec<(usize, Failed)>), Failed> {
         self.pages_read += pages as u64;
-        let request = Request::Read { at, frames: Frames::zeroed(pages) };
-        Ok(self.one(request)?.expect("a read brings its frames home"))
+        match self.one(Request::Read { at, frames: Frames::zeroed(pages) }) {
+            Ok(frames) => return Ok((frames.expect("a read brings its frames home"), Vec::new())),
+            Err(failed) if !failed.is_local() => return Err(failed),
+            Err(failed) if pages == 1 => return Ok((Frames::zeroed(1), vec![(0, failed)])),
+            Err(_) => {}
+        }
+        let (mut frames, mut bad) = (Frames::zeroed(pages), Vec::new());
+        for index in 0..pages {
+            match self.one(Request::Read { at: at.plus(index as u64), frames: Frames::zeroed(1) }) {
+                Ok(page) => *frames.page_mut(index) = *page.expect("a read brings its frames home").page(0),
+                Err(failed) if failed.is_local() => bad.push((index, failed)),
+                Err(failed) => return Err(failed),
+            }
+        }
+        Ok((frames, bad))
     }
 
     /// Reads one page at each of these places, all in flight together, in the order given.
     ///
     /// # Errors
-    /// The device's first.
-    pub fn read_each(&mut self, places: &[PageNo]) -> Result<Vec<Frames>, DeviceError> {
+    /// When it is not the medium that fails.
+    pub fn read_each(&mut self, places: &[PageNo]) -> Result<Vec<Result<Frames, Failed>>, Failed> {
         self.pages_read += places.len() as u64;
         let requests = places.iter().map(|&at| Request::Read { at, frames: Frames::zeroed(1) });
-        let frames = self.all(requests.collect())?;
-        Ok(frames.into_iter().map(|frames| frames.expect("a read brings its frames home")).collect())
+        let mut read = Vec::new();
+        for result in self.all(requests.collect()) {
+            match result {
+                Err(failed) if !failed.is_local() => return Err(failed),
+                Ok(frames) => read.push(Ok(frames.expect("a read brings its frames home"))),
+                Err(failed) => read.push(Err(failed)),
+            }
+        }
+        Ok(read)
     }
 
     /// Writes each of these, all in flight together.
     ///
     /// # Errors
     /// The device's first.
-    pub fn write_each(&mut self, writes: Vec<(PageNo, Frames)>) -> Result<(), DeviceError> {
-        self.all(writes.into_iter().map(|(at, frames)| Request::Write { at, frames }).collect()).map(drop)
+    pub fn write_each(&mut self, writes: Vec<(PageNo, Frames)>) -> Result<(), Failed> {
+        let requests = writes.into_iter().map(|(at, frames)| Request::Write { at, frames });
+        self.all(requests.collect()).into_iter().try_for_each(|result| result.map(drop))
     }
 
     /// Makes what was written survive a power failure.
     ///
     /// # Errors
     /// The device's.
-    pub fn flush(&mut self) -> Result<(), DeviceError> {
+    pub fn flush(&mut self) -> Result<(), Failed> {
         self.one(Request::Flush).map(drop)
     }
 
@@ -81,37 +145,45 @@ impl<'d> Blocking<'d> {
     ///
     /// # Errors
     /// The device's.
-    pub fn grow(&mut self, pages: u64) -> Result<(), DeviceError> {
+    pub fn grow(&mut self, pages: u64) -> Result<(), Failed> {
         self.one(Request::Grow { pages }).map(drop)
     }
 
-    fn one(&mut self, request: Request) -> Result<Option<Frames>, DeviceError> {
-        Ok(self.all(vec![request])?.pop().expect("one request, one completion"))
+    fn one(&mut self, request: Request) -> Result<Option<Frames>, Failed> {
+        self.all(vec![request]).pop().expect("one request, one completion")
     }
 
-    fn all(&mut self, requests: Vec<Request>) -> Result<Vec<Option<Frames>>, DeviceError> {
+    /// What became of each of these, in their order.
+    fn all(&mut self, requests: Vec<Request>) -> Vec<Result<Option<Frames>, Failed>> {
         let first = self.next_tag;
-        let count = requests.len();
-        let mut frames: Vec<Option<Frames>> = Vec::new();
-        frames.resize_with(count, || None);
+        let asked: Vec<_> = requests.iter().map(asked).collect();
+        let mut results: Vec<Option<Result<Option<Frames>, Failed>>> = Vec::new();
+        results.resize_with(requests.len(), || None);
+        let mut missing = requests.len();
         for request in requests {
             self.device.submit(Tag(self.next_tag), request);
             self.next_tag += 1;
         }
-        let mut failed = None;
-        let mut missing = count;
         while missing > 0 {
             self.device.wait(&mut self.done);
             assert!(!self.done.is_empty(), "a device with requests in flight brings one home");
             for completion in self.done.drain(..) {
                 let index = usize::try_from(completion.tag.0 - first).expect("tags of this call");
-                frames[index] = completion.frames;
+                let (asked, page) = asked[index];
+                let result = completion.result.map(|()| completion.frames);
+                results[index] = Some(result.map_err(|error| Failed { asked, page, error }));
                 missing -= 1;
-                if let (None, Err(error)) = (failed, completion.result) {
-                    failed = Some(error);
-                }
             }
         }
-        failed.map_or(Ok(frames), Err)
+        results.into_iter().map(|result| result.expect("none is missing")).collect()
+    }
+}
+
+fn asked(request: &Request) -> (Asked, PageNo) {
+    match request {
+        Request::Read { at, .. } => (Asked::Read, *at),
+        Request::Write { at, .. } | Request::Zero { at, .. } => (Asked::Write, *at),
+        Request::Flush => (Asked::Flush, PageNo(0)),
+        Request::Grow { pages } => (Asked::Grow, PageNo(*pages)),
     }
 }

@@ -160,6 +160,14 @@ impl Geometry {
         u32::try_from(whole).unwrap_or(u32::MAX)
     }
 
+    /// How many segments a device of this many pages has, one that is not whole included: it may hold what was written before the
+    /// device became shorter, so nothing else goes there.
+    #[must_use]
+    pub fn segments_begun(self, device_pages: u64) -> u32 {
+        let begun = device_pages.saturating_sub(SUPERBLOCK_PAGES).div_ceil(u64::from(self.segment_pages));
+        u32::try_from(begun).unwrap_or(u32::MAX)
+    }
+
     /// How many pages a device with this many segments has.
     #[must_use]
     pub fn pages_for(self, segments: u32) -> u64 {

@@ -47,10 +47,14 @@ pub struct Features {
 }
 
 impl Features {
-    /// Headers of segments name the cut before their incarnation's.
+    /// Incompatible: headers of segments name the cut before their incarnation's.
     pub const CUTS_IN_HEADERS: u64 = 1;
+    /// Incompatible: the superblock says how long the device is and where an orderly end was. Who does not look would take a log
+    /// that was damaged for a shorter one.
+    pub const ENDS: u64 = 1 << 1;
     /// The features that this version knows.
-    pub const KNOWN: Self = Self { incompatible: Self::CUTS_IN_HEADERS, read_only_compatible: 0, compatible: 0 };
+    pub const KNOWN: Self =
+        Self { incompatible: Self::CUTS_IN_HEADERS | Self::ENDS, read_only_compatible: 0, compatible: 0 };
 }
 
 /// The content of a superblock.
@@ -72,6 +76,12 @@ pub struct Superblock {
     pub incarnation: Incarnation,
     /// How many logs the present incarnation writes.
     pub shards: u8,
+    /// Length of the device in pages when this was written, and durable then: it never gets shorter. 0 without
+    /// [`Features::ENDS`].
+    pub pages: u64,
+    /// The last epoch that the present incarnation announced, once it was closed in order; nothing is announced behind it.
+    /// None without [`Features::ENDS`].
+    pub closed: Option<EpochId>,
     /// Of each earlier incarnation that left anything, or the latest of them: its last epoch that survived. Ascending.
     pub cuts: Vec<(Incarnation, EpochId)>,
 }
@@ -187,6 +197,8 @@ impl Superblock {
             features: Features::default(),
             incarnation: Incarnation(0),
             shards,
+            pages: 0,
+            closed: None,
             cuts: Vec::new(),
         }
     }
@@ -236,7 +248,7 @@ impl Superblock {
     }
 
     /// The superblock after a recovery that found `cut` to be the last epoch that survived: the next incarnation, with `shards`
-    /// logs. The oldest cut makes room for another if `is_named` says that segments name it.
+    /// logs, on a device of so many durable pages. The oldest cut makes room for another if `is_named` says that segments name it.
     ///
     /// # Errors
     /// [`SuperblockError::CutsFull`], [`SuperblockError::IncarnationsSpent`].
@@ -247,6 +259,7 @@ impl Superblock {
         &self,
         cut: EpochId,
         shards: u8,
+        pages: u64,
         is_named: impl FnOnce(EpochId) -> bool,
     ) -> Result<Self, SuperblockError> {
         assert!(cut.incarnation() == self.incarnation, "cut {cut} is not of incarnation {}", self.incarnation);
@@ -257,6 +270,7 @@ impl Superblock {
         next.sequence += 1;
         next.incarnation = self.incarnation.next();
         next.shards = shards;
+        next.ends(pages, None);
         // Without a cut nothing of an incarnation counts, and with one at its base neither.
         next.cuts.retain(|(_, cut)| cut.counter() > 0);
         if cut.counter() > 0 {
@@ -272,6 +286,27 @@ impl Superblock {
             next.features.incompatible |= Features::CUTS_IN_HEADERS;
         }
         Ok(next)
+    }
+
+    /// The superblock of an incarnation that ends in order, `last` being the last epoch it announced, on a device of so many
+    /// durable pages.
+    ///
+    /// # Panics
+    /// If the epoch is not of the present incarnation, or the device was longer before.
+    #[must_use]
+    pub fn with_close(&self, last: EpochId, pages: u64) -> Self {
+        assert!(last.incarnation() == self.incarnation, "epoch {last} is not of incarnation {}", self.incarnation);
+        let mut next = self.clone();
+        next.sequence += 1;
+        next.ends(pages, Some(last));
+        next
+    }
+
+    /// Notes length and end.
+    fn ends(&mut self, pages: u64, closed: Option<EpochId>) {
+        assert!(pages >= self.pages, "the device had {} pages and has {pages}", self.pages);
+        self.features.incompatible |= Features::ENDS;
+        (self.pages, self.closed) = (pages, closed);
     }
 }
 

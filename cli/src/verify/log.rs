@@ -422,7 +422,8 @@ impl<'r> Walk<'r> {
     fn durable(&self, walked: &Log, cut: Option<EpochId>) -> EpochId {
         let base = EpochId::base(walked.incarnation);
         if walked.incarnation == self.superblock.incarnation {
-            return walked.announced.max(cut.unwrap_or(base));
+            let closed = self.superblock.closed.unwrap_or(base);
+            return walked.announced.max(closed).max(cut.unwrap_or(base));
         }
         self.cuts.cut_of(walked.incarnation).unwrap_or(base)
     }
@@ -475,5 +476,7 @@ fn written_whole(page: &[u8; PAGE_BYTES], damage: PageDamage) -> bool {
 
 fn read(device: &mut Blocking<'_>, at: PageNo, pages: u64) -> Result<Frames, Failure> {
     let pages = usize::try_from(pages).expect("a chunk, or the pages of a record");
-    device.read(at, pages).map_err(|error| Failure::from(domains::Error::ReadFailed { page: at.0, error }))
+    device
+        .read(at, pages)
+        .map_err(|error| Failure::from(domains::Error::ReadFailed { page: error.page.0, error: error.error }))
 }

@@ -48,6 +48,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     /// Why nothing more is applied, once a log write or flush has failed.
     pub(crate) poisoned: Option<String>,
+    /// The end is being written down: nothing more is applied.
+    pub(crate) closed: bool,
     next_ordinal: u64,
     /// The last epoch that a commit joined.
     pub(crate) joined: EpochId,
@@ -87,6 +89,7 @@ impl Core {
             epochs: Epochs::Volatile,
             counters: Counters::default(),
             poisoned: None,
+            closed: false,
             next_ordinal: 1,
             joined: EpochId::base(incarnation),
             cuts: Cuts::none(incarnation),
@@ -230,8 +233,11 @@ impl Core {
         self.with_epochs(ShardEpochs::poison);
     }
 
-    /// The error of a poisoned engine.
+    /// The error of an engine that is poisoned or has ended.
     pub(crate) fn check_poison(&self) -> Result<(), Error> {
+        if self.closed {
+            return Err(Error::Closing);
+        }
         let Some(why) = &self.poisoned else { return Ok(()) };
         let epoch = match &self.epochs {
             Epochs::Persistent(epochs) => epochs.first_in_doubt().unwrap_or_else(|| epochs.persistent().next()),

@@ -4,6 +4,9 @@
 //! What the scan saw may sit in a cache, so it is flushed before the record that builds on it; the record carries the new
 //! incarnation and the cut together, so that a crash at any point leaves either the old state, to be recovered again, or the new.
 //!
+//! A log that was announced as persistent further than it is whole is damaged, and nothing of it is served. What says so lies in
+//! the pages of the log itself, also behind the damage, and in the superblock when the store was closed in order.
+//!
 //! The pages behind the cut are not erased: the cut hides them for good, and the new incarnation writes new segments only.
 
 use super::replay::Replay;
@@ -16,17 +19,18 @@ use crate::engine::records::PageIdentity;
 use crate::error::Error;
 use crate::index::HashConfig;
 use crate::schema::TableHome;
-use segments::blocking::Blocking;
+use segments::blocking::{Blocking, Failed};
 use segments::cuts::Cuts;
 use segments::log::LogIdentity;
-use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, RunEnd, ScanError, Seen};
+use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, FoundRuns, RunEnd, ScanError, Seen, Stray};
 use segments::log::writer::{LogConfig, LogWriter};
 use segments::mutants::{Mutant, planted};
 use segments::page::domain_mark;
 use segments::segment::Geometry;
 use segments::superblock::{Choice, Features, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page};
-use segments::{Device, DeviceError, EpochId, Frames, Incarnation, ShardId};
+use segments::{Device, EpochId, Incarnation, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{ControlFlow, Range};
 use txn::cut::{Close, cut};
 
 /// Recovers a device and begins its next incarnation.
@@ -34,17 +38,21 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
     let mut device = Blocking::new(device);
     let choice = read_superblock(&mut device)?;
     let old = choice.superblock.clone();
+    if device.pages() < old.pages {
+        return Err(Error::Truncated { pages: device.pages(), had: old.pages });
+    }
     let found = find_runs(&mut device, &old)?;
     let named = cuts_named(&found);
-    let cuts = Cuts::of(&old, &named).map_err(|error| Error::CorruptStore { why: error.to_string() })?;
+    let cuts = Cuts::of(&old, &named).map_err(|error| missing(found.unreadable.first().copied(), error.to_string()))?;
     let mut scan = Scan::new(&old, Replay::new(core_for(config, &old), cuts.clone()));
-    let cut = scan.run(&mut device, found, &cuts)?;
+    let cut = scan.run(&mut device, &old, found, &cuts)?;
 
     if !planted(Mutant::RecoversWithoutFlush) {
         super::flush(&mut device).map_err(|error| failed("the flush before the recovery record", error))?;
     }
     repair_copies(&mut device, &choice).map_err(|error| failed("repairing the superblock's copies", error))?;
-    let mut new = next_life(&old, cut, &named)?;
+    // The flush above has made the length durable too.
+    let mut new = next_life(&old, cut, device.pages(), &named)?;
     let mut cuts_now = cuts.clone().ended(cut);
     if planted(Mutant::RecordsNoCut) {
         new.cuts.clone_from(&old.cuts);
@@ -79,10 +87,11 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
 pub(super) fn next_life(
     old: &Superblock,
     cut: EpochId,
+    pages: u64,
     named: &BTreeSet<(Incarnation, EpochId)>,
 ) -> Result<Superblock, Error> {
     let is_named = |oldest| named.iter().any(|(_, cut)| *cut == oldest);
-    old.with_recovery(cut, 1, is_named).map_err(|error| match error {
+    old.with_recovery(cut, 1, pages, is_named).map_err(|error| match error {
         SuperblockError::CutsFull { max } => Error::OpensSpent { limit: max as u64 },
         SuperblockError::IncarnationsSpent { max } => Error::OpensSpent { limit: u64::from(max) },
         SuperblockError::Empty
@@ -94,19 +103,27 @@ pub(super) fn next_life(
 }
 
 /// Every run of segments on the device.
-fn find_runs(device: &mut Blocking<'_>, superblock: &Superblock) -> Result<Vec<FoundRun>, Error> {
+fn find_runs(device: &mut Blocking<'_>, superblock: &Superblock) -> Result<FoundRuns, Error> {
     let found = scan::find_runs(device, &identity_of(superblock)).map_err(scan_failed)?;
     let last = superblock.incarnation;
-    if let Some(run) = found.iter().find(|run| run.header.incarnation > last) {
+    if let Some(run) = found.runs.iter().find(|run| run.header.incarnation > last) {
         let why = format!("segment {} is of {:?}, the superblock of {last:?}", run.run.segment, run.header.incarnation);
         return Err(Error::CorruptStore { why });
     }
     Ok(found)
 }
 
+/// The error of a log that is not what it was: damaged, or on a medium that does not give it.
+fn missing(unreadable: Option<Failed>, why: String) -> Error {
+    match unreadable {
+        Some(unreadable) => failed("reading the log", unreadable),
+        None => Error::CorruptStore { why },
+    }
+}
+
 /// The cuts that headers name, each with the incarnation whose headers do.
-fn cuts_named(found: &[FoundRun]) -> BTreeSet<(Incarnation, EpochId)> {
-    found.iter().filter_map(|run| Some((run.header.incarnation, run.header.cut_before?))).collect()
+fn cuts_named(found: &FoundRuns) -> BTreeSet<(Incarnation, EpochId)> {
+    found.runs.iter().filter_map(|run| Some((run.header.incarnation, run.header.cut_before?))).collect()
 }
 
 fn identity_of(superblock: &Superblock) -> DeviceIdentity {
@@ -119,7 +136,7 @@ fn identity_of(superblock: &Superblock) -> DeviceIdentity {
 
 /// Makes all four copies whole again before two of them are overwritten: else a crash meanwhile could leave one of the old.
 /// Only after the flush: what the scan read of the good ones may have been in a cache.
-fn repair_copies(device: &mut Blocking<'_>, choice: &Choice) -> Result<(), DeviceError> {
+fn repair_copies(device: &mut Blocking<'_>, choice: &Choice) -> Result<(), Failed> {
     let stale = choice.stale();
     if stale.is_empty() {
         return Ok(());
@@ -134,20 +151,30 @@ fn read_superblock(device: &mut Blocking<'_>) -> Result<Choice, Error> {
         let why = format!("it has {} pages, a superblock alone has {SUPERBLOCK_PAGES}", device.pages());
         return Err(Error::NotAStore { why });
     }
-    let frames = read_copies(device)?;
-    match Superblock::choose(frames.each_ref().map(|frames| frames.as_ref().map(Frames::bytes))) {
-        // Recovery writes, which the features of this store forbid to who does not know them.
-        Ok(choice) if choice.read_only => {
-            let mask = choice.superblock.features.read_only_compatible & !Features::KNOWN.read_only_compatible;
-            Err(Error::UnknownFeatures { mask })
+    let copies = read_copies(device)?;
+    match (copies.choose(), copies.unreadable) {
+        (Ok(choice), _) => writable(choice),
+        (Err(SuperblockError::UnknownFeatures { incompatible }), _) => {
+            Err(Error::UnknownFeatures { mask: incompatible })
         }
-        Ok(choice) => Ok(choice),
-        Err(error @ (SuperblockError::Empty | SuperblockError::NotAStore)) => {
+        (
+            Err(SuperblockError::NoQuorum { .. } | SuperblockError::Empty | SuperblockError::NotAStore),
+            Some(unreadable),
+        ) => Err(failed("reading the superblock", unreadable)),
+        (Err(error @ (SuperblockError::Empty | SuperblockError::NotAStore)), None) => {
             Err(Error::NotAStore { why: error.to_string() })
         }
-        Err(SuperblockError::UnknownFeatures { incompatible }) => Err(Error::UnknownFeatures { mask: incompatible }),
-        Err(error) => Err(Error::CorruptStore { why: error.to_string() }),
+        (Err(error), _) => Err(Error::CorruptStore { why: error.to_string() }),
     }
+}
+
+/// Recovery writes, which the features of a store may forbid to who does not know them.
+fn writable(choice: Choice) -> Result<Choice, Error> {
+    if !choice.read_only {
+        return Ok(choice);
+    }
+    let mask = choice.superblock.features.read_only_compatible & !Features::KNOWN.read_only_compatible;
+    Err(Error::UnknownFeatures { mask })
 }
 
 /// A core without a log yet, into which the old records are replayed.
@@ -181,12 +208,12 @@ pub(super) fn begin(mut core: Core, config: &Config, new: &Superblock, device_pa
         horizon: EpochId::base(new.incarnation),
     });
     core.begin(cuts, log);
-    Engine::new(core)
+    Engine::new(core, Some(new.clone()))
 }
 
 /// Behind all that the device has, where no earlier incarnation wrote or still writes.
 fn first_new_segment(new: &Superblock, device_pages: u64) -> u32 {
-    let segments = Geometry::new(new.segment_pages).segments_in(device_pages);
+    let segments = Geometry::new(new.segment_pages).segments_begun(device_pages);
     if planted(Mutant::ReusesSegment) { segments.saturating_sub(1) } else { segments }
 }
 
@@ -202,6 +229,10 @@ struct Scan {
     announced: EpochId,
     /// How far the logs of each incarnation still reach: the last epoch of which a close was met, or that a summary vouches for.
     reached: BTreeMap<Incarnation, Reached>,
+    /// Pages that need not be searched for evidence: their chain went on, or their incarnation has a cut.
+    settled: Vec<Range<u64>>,
+    /// The first segment whose header the medium did not give.
+    headless: Option<Failed>,
     runs: u32,
     summaries_used: u32,
     pages_after: u64,
@@ -213,6 +244,8 @@ struct Scan {
 struct Reached {
     epoch: EpochId,
     end: String,
+    /// The place that the medium did not give and where it might have gone on.
+    unreadable: Option<Failed>,
 }
 
 impl Scan {
@@ -224,8 +257,10 @@ impl Scan {
             replay,
             closes: Vec::new(),
             vouched: base,
-            announced: base,
+            announced: superblock.closed.unwrap_or(base),
             reached: BTreeMap::new(),
+            settled: Vec::new(),
+            headless: None,
             runs: 0,
             summaries_used: 0,
             pages_after: 0,
@@ -234,9 +269,16 @@ impl Scan {
     }
 
     /// Follows every log, replays what counts, and finds the cut of the last incarnation.
-    fn run(&mut self, device: &mut Blocking<'_>, found: Vec<FoundRun>, cuts: &Cuts) -> Result<EpochId, Error> {
+    fn run(
+        &mut self,
+        device: &mut Blocking<'_>,
+        superblock: &Superblock,
+        found: FoundRuns,
+        cuts: &Cuts,
+    ) -> Result<EpochId, Error> {
+        self.headless = found.unreadable.first().copied();
         let mut logs: BTreeMap<(Incarnation, ShardId), Vec<FoundRun>> = BTreeMap::new();
-        for run in found {
+        for run in found.runs {
             logs.entry((run.header.incarnation, run.header.log)).or_default().push(run);
         }
         for ((incarnation, _), mut runs) in logs {
@@ -247,16 +289,62 @@ impl Scan {
         self.check_earlier(cuts)?;
         let found = cut(self.vouched, self.closes.iter().copied());
         let cut = found.map_err(|error| Error::CorruptStore { why: error.to_string() })?.last;
-        if self.announced > cut {
-            let why = format!(
-                "epoch {} was announced as persistent, but the log is whole only up to {cut} ({})",
-                self.announced,
-                self.ends.join("; ")
-            );
-            return Err(Error::CorruptStore { why });
+        self.check_announced(cut)?;
+        if superblock.closed.is_none() {
+            self.search(device, superblock.pages, cut)?;
         }
         self.replay.cut(device, cut)?;
         Ok(cut)
+    }
+
+    /// Nothing beyond the cut was announced.
+    fn check_announced(&self, cut: EpochId) -> Result<(), Error> {
+        if self.announced <= cut {
+            return Ok(());
+        }
+        let why = format!(
+            "epoch {} was announced as persistent, but the log is whole only up to {cut} ({})",
+            self.announced,
+            self.ends.join("; ")
+        );
+        Err(self.missing(self.old, why))
+    }
+
+    fn missing(&self, incarnation: Incarnation, why: String) -> Error {
+        missing(self.unreadable(incarnation), why)
+    }
+
+    /// The first place that the medium did not give and that may have been part of an incarnation's log.
+    fn unreadable(&self, incarnation: Incarnation) -> Option<Failed> {
+        self.reached.get(&incarnation).and_then(|reached| reached.unreadable).or(self.headless)
+    }
+
+    /// Looks through what no chain of the last incarnation reaches for proof that more was announced than the cut. It began behind
+    /// the device's end of then; what lies before has its cuts. A page that the medium does not give might be the proof.
+    fn search(&mut self, device: &mut Blocking<'_>, begin: u64, cut: EpochId) -> Result<(), Error> {
+        let mut settled = std::mem::take(&mut self.settled);
+        let end = device.pages();
+        settled.push(end..end);
+        settled.sort_by_key(|range| range.start);
+        let mut at = begin.max(SUPERBLOCK_PAGES);
+        let mut unreadable = self.unreadable(self.old).filter(|failed| failed.page.0 >= at);
+        for range in settled {
+            let Self { identity, announced, pages_after, .. } = self;
+            let searched = scan::search(device, identity, self.old, at..range.start, &mut |stray| {
+                match stray {
+                    Stray::Unreadable(failed) => unreadable = unreadable.or(Some(failed)),
+                    Stray::Page { horizon, of_log } => {
+                        *announced = (*announced).max(horizon);
+                        *pages_after += u64::from(of_log);
+                    }
+                }
+                if *announced > cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            searched.map_err(|error| failed("searching the log", error))?;
+            self.check_announced(cut)?;
+            at = at.max(range.end);
+        }
+        unreadable.map_or(Ok(()), |unreadable| Err(failed("searching the log", unreadable)))
     }
 
     /// What an earlier incarnation left was counted when it was recovered, and served since: its logs reach its cut for good. A
@@ -268,7 +356,7 @@ impl Scan {
             if cut > reached.map_or(base, |reached| reached.epoch.max(base)) {
                 let end = reached.map_or("none of its segments is there", |reached| &reached.end);
                 let why = format!("{incarnation:?} was persistent up to {cut}, but its log ends before that ({end})");
-                return Err(Error::CorruptStore { why });
+                return Err(self.missing(incarnation, why));
             }
         }
         Ok(())
@@ -277,14 +365,22 @@ impl Scan {
     fn follow_log(&mut self, device: &mut Blocking<'_>, last: bool, runs: &[FoundRun]) -> Result<(), Error> {
         let mut chain = Chain::default();
         let mut end: Option<RunEnd> = None;
-        for run in runs {
+        for (number, run) in runs.iter().enumerate() {
             if last {
                 self.announced = self.announced.max(run.horizon);
             }
             let ended = self.follow_run(device, last, run, chain)?;
             self.summaries_used += u32::from(ended.summary_used);
-            self.pages_after += ended.pages_after;
             chain = ended.chain;
+            // Where the next run goes on, what follows here is a summary or nothing.
+            let goes_on = runs.get(number + 1).is_some_and(|next| next.continues(chain));
+            if !goes_on {
+                let reached = self.reached.entry(run.header.incarnation).or_default();
+                reached.unreadable = reached.unreadable.or(ended.unreadable);
+            }
+            let start = run.run.start().0;
+            let settled = if goes_on || ended.summary_used || !last { run.run.pages() } else { ended.pages };
+            self.settled.push(start..start + settled);
             end = Some(ended);
         }
         if let (Some(end), Some(run)) = (end, runs.last()) {

@@ -5,6 +5,7 @@
 //!
 //! Invariant: what waits is of epochs that were never announced, so it is bounded by what a domain may have in flight.
 
+use super::failed;
 use crate::engine::catalog::CATALOG;
 use crate::engine::core::Core;
 use crate::engine::find::Sought;
@@ -18,7 +19,7 @@ use segments::cuts::{Cuts, Fate};
 use segments::mutants::{Mutant, planted};
 use segments::record::{self, RecordHead, RecordKind};
 use segments::summary::{ItemKind, SummaryItem, SummaryKey};
-use segments::{DeviceError, EpochId, Incarnation, PageNo, Place, TableId};
+use segments::{EpochId, Incarnation, PageNo, Place, TableId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -214,8 +215,8 @@ impl Replay {
     fn read(&self, device: &mut Blocking<'_>, place: Place) -> Result<Arc<[u8]>, Error> {
         let pages = u64::from(place.pages()).min(device.pages() - place.page().0);
         let pages = usize::try_from(pages).expect("a record's pages fit memory");
-        let failed = |error: DeviceError| Error::ReadFailed { page: place.page().0, error };
-        let frames = device.read(PageNo(place.page().0), pages).map_err(failed)?;
+        let read = device.read(PageNo(place.page().0), pages);
+        let frames = read.map_err(|error| failed("reading a record", error))?;
         extract(&self.core.records.identity, place, &frames)
     }
 

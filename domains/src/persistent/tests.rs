@@ -1,7 +1,7 @@
 use super::*;
 use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{Answer, Cursor, Direction, Domain, Driven, Level, Op, OpId, Pair, Persistence, Tick};
-use crate::{Error, Horizon};
+use crate::{Error, ErrorKind, Horizon};
 use segments::memory::MemoryDevice;
 use segments::{Completion, Device, DeviceError, Frames, PageNo, Request, TableId, Tag};
 use std::collections::BTreeMap;
@@ -9,7 +9,12 @@ use txn::{CommitSet, Expect, PutOptions};
 
 mod bounds;
 mod damage;
+mod ends;
+mod failures;
 mod lives;
+
+/// The pairs of a table.
+type State = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// An engine on a device that a test can take away and open again.
 struct Bench {
@@ -92,15 +97,19 @@ impl Bench {
     }
 
     fn all(&mut self, table: TableId, batch: u32) -> Vec<(Vec<u8>, Vec<u8>)> {
+        self.try_all(table, batch).unwrap()
+    }
+
+    fn try_all(&mut self, table: TableId, batch: u32) -> Result<State, Error> {
         let (mut from, mut all) = (Cursor::Start, Vec::new());
         loop {
             let op =
                 Op::Next { table, from, until: None, direction: Direction::Next, pairs_max: batch, bytes_max: 1 << 20 };
-            let Answer::Pairs { pairs, more } = self.call(op).unwrap() else { panic!() };
+            let Answer::Pairs { pairs, more } = self.call(op)? else { panic!() };
             from = pairs.last().map_or(Cursor::Start, |pair| Cursor::Past(pair.key.clone()));
             all.extend(pairs.into_iter().map(|pair| (pair.key, pair.value)));
             if !more {
-                return all;
+                return Ok(all);
             }
         }
     }
@@ -234,7 +243,7 @@ impl Device for BadSectors<'_> {
 
     fn submit(&mut self, tag: Tag, request: Request) {
         match request {
-            Request::Read { at, frames } if self.bad.contains(&at.0) => {
+            Request::Read { at, frames } if at.0 < self.bad.end && self.bad.start < at.0 + frames.pages() as u64 => {
                 self.failed.push(Completion { tag, frames: Some(frames), result: Err(DeviceError::Io { errno: 5 }) });
             }
             Request::Read { .. }
@@ -277,7 +286,9 @@ fn a_copy_of_the_superblock_on_bad_sectors_is_what_the_others_are_for() {
     let mut unread = MemoryDevice::new(SUPERBLOCK_PAGES);
     let mut device = BadSectors { device: &mut unread, bad: copies(0..4), failed: Vec::new() };
     assert!(!is_blank(&mut device).unwrap());
-    assert!(matches!(open(&mut device, &config), Err(Error::CorruptStore { .. })));
+    let error = open(&mut device, &config).unwrap_err();
+    let errno = DeviceError::Io { errno: 5 };
+    assert!(matches!(error, Error::DeviceFailed { offset: 0, error, .. } if error == errno), "{error}");
 }
 
 /// Recovery writes the superblock, which is just what such a feature forbids.
@@ -286,8 +297,7 @@ fn a_store_that_may_only_be_read_is_not_recovered() {
     let mut bench = Bench::new(tiny());
     let mut copies = Blocking::new(&mut bench.device);
     let read = read_copies(&mut copies).unwrap();
-    let mut superblock =
-        Superblock::choose(read.each_ref().map(|copy| copy.as_ref().map(Frames::bytes))).unwrap().superblock;
+    let mut superblock = read.choose().unwrap().superblock;
     superblock.features.read_only_compatible = 4;
     write_superblock(&mut copies, &superblock).unwrap();
     assert_eq!(open(&mut bench.device, &bench.config).unwrap_err(), Error::UnknownFeatures { mask: 4 });

@@ -1,15 +1,16 @@
 //! The reading end of a log: finds its runs, follows the chain of pages, shows each record, and says where and why it ended.
 //!
 //! Contract: only pages that continue the chain count. A page with a good checksum that does not continue it is not read as
-//! data, wherever it lies: it may be of an earlier use of its place. What such pages say of the persistent horizon is kept,
-//! since a horizon beyond the chain's end proves that announced data is missing.
+//! data, wherever it lies: it may be of an earlier use of its place. What such pages say of the persistent horizon [`search`]
+//! finds, since a horizon beyond the chain's end proves that announced data is missing.
 //!
-//! A run with a good summary is not read: its pages were persistent before the summary was written.
+//! A run with a good summary is not read: its pages were persistent before the summary was written. A summary that is not whole,
+//! or lies on bad sectors, is no loss: the data is read instead. A page of the log that cannot be read ends its chain; whether
+//! anything is missing then, the caller knows.
 
 use super::run::Run;
-use crate::blocking::Blocking;
-use crate::device::DeviceError;
-use crate::frame::{Frames, PAGE_BYTES};
+use crate::blocking::{Blocking, Failed};
+use crate::frame::PAGE_BYTES;
 use crate::ids::{DomainId, EpochId, PageNo, SegmentId};
 use crate::large;
 use crate::mutants::{Mutant, planted};
@@ -22,12 +23,15 @@ use crate::segment::{Geometry, SegmentHeader};
 use crate::summary::{Footer, SummaryItem, SummaryReader};
 use thiserror::Error;
 
+mod search;
+pub use search::{Stray, search};
+
 /// Why a scan could not be done; not why a log ended.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ScanError {
     /// The device failed.
     #[error(transparent)]
-    Device(#[from] DeviceError),
+    Device(#[from] Failed),
     /// Whoever looked on had enough.
     #[error("the scan was stopped")]
     Stopped,
@@ -61,6 +65,16 @@ pub struct FoundRun {
     pub header: SegmentHeader,
     /// Last persistent epoch known when the header was sealed.
     pub horizon: EpochId,
+    /// The checksum that the header page names: of the log's last page in the run before.
+    pub previous: u32,
+}
+
+impl FoundRun {
+    /// Whether a chain that stands like this goes on with this run.
+    #[must_use]
+    pub fn continues(&self, chain: Chain) -> bool {
+        self.run.first_seq == chain.next_seq && self.previous == chain.previous
+    }
 }
 
 /// Who looks on; the device is lent to it meanwhile.
@@ -124,27 +138,36 @@ pub struct RunEnd {
     pub summary_used: bool,
     /// Log pages that continued the chain.
     pub pages: u64,
-    /// Good pages of this log found behind the end.
-    pub pages_after: u64,
     /// Why the run's pages ended.
     pub why: String,
+    /// The page that should have come next, if the medium did not give it.
+    pub unreadable: Option<Failed>,
 }
 
-/// Finds every run on a device, in the order of segments.
+/// What the first pages of the segments say.
+#[derive(Debug, Default)]
+pub struct FoundRuns {
+    /// The runs, in the order of segments.
+    pub runs: Vec<FoundRun>,
+    /// Segments whose first page the medium did not give.
+    pub unreadable: Vec<Failed>,
+}
+
+/// Finds every run on a device. One that reaches past the device's end is a run too: as far as it goes.
 ///
 /// # Errors
-/// When the device fails.
-pub fn find_runs(device: &mut Blocking<'_>, identity: &DeviceIdentity) -> Result<Vec<FoundRun>, ScanError> {
-    let segments = identity.geometry.segments_in(device.pages());
+/// When the device fails as a whole.
+pub fn find_runs(device: &mut Blocking<'_>, identity: &DeviceIdentity) -> Result<FoundRuns, ScanError> {
+    let segments = identity.geometry.segments_begun(device.pages());
     let starts: Vec<PageNo> = (0..segments).map(|segment| identity.geometry.first_page(SegmentId(segment))).collect();
-    let mut found = Vec::new();
+    let mut found = FoundRuns::default();
     for (batch, places) in starts.chunks(HEADERS_AT_ONCE).enumerate() {
-        for (number, frames) in device.read_each(places)?.iter().enumerate() {
+        for (number, header) in device.read_each(places)?.into_iter().enumerate() {
             let segment = u32::try_from(batch * HEADERS_AT_ONCE + number).expect("segments are counted in u32");
             // A run's further segments begin with pages of its records, so a good header inside a run is of a later run.
-            let Some(run) = found_run(frames.page(0), SegmentId(segment), identity) else { continue };
-            if u64::from(segment) + u64::from(run.run.segments) <= u64::from(segments) {
-                found.push(run);
+            match header {
+                Ok(frames) => found.runs.extend(found_run(frames.page(0), SegmentId(segment), identity)),
+                Err(failed) => found.unreadable.push(failed),
             }
         }
     }
@@ -163,13 +186,13 @@ fn found_run(page: &[u8; PAGE_BYTES], segment: SegmentId, identity: &DeviceIdent
         return None;
     }
     let run = Run { segment, segments: header.run, geometry: identity.geometry, first_seq: header.first_seq };
-    Some(FoundRun { run, header, horizon: outer.horizon })
+    Some(FoundRun { run, header, horizon: outer.horizon, previous: outer.previous })
 }
 
 /// Follows a log's chain through one run and shows what is there. `summaries` says whether a good summary may stand for the data.
 ///
 /// # Errors
-/// When the device fails, or a page of the chain holds what cannot be.
+/// When the device fails as a whole, or a page of the chain holds what cannot be.
 pub fn follow(
     device: &mut Blocking<'_>,
     identity: &DeviceIdentity,
@@ -179,13 +202,31 @@ pub fn follow(
     see: See<'_>,
 ) -> Result<RunEnd, ScanError> {
     let begins_here = found.run.first_seq == chain.next_seq;
-    if summaries
-        && begins_here
-        && let Some(end) = from_summary(device, identity, found, chain, see)?
-    {
-        return Ok(end);
+    let footer = if begins_here { footer_of(device, identity, found, chain)? } else { None };
+    if let Some(footer) = footer {
+        if summaries && let Some(end) = from_summary(device, identity, found, footer, see)? {
+            return Ok(end);
+        }
+        // It proves what was announced, whatever becomes of the data.
+        see(device, Seen::Horizon(footer.persistent))?;
     }
-    Follow { identity, found, chain, pages: 0, pages_after: 0, large: None, ended: None }.run(device, see)
+    // Behind the log's own pages there may be a summary's, which is nothing to stumble over; the footer's page is never the log's.
+    let log_pages = footer.map_or(found.run.pages() - 1, |footer| u64::from(footer.log_pages));
+    Follow { identity, found, chain, pages: 0, large: None, ended: None, unreadable: None }.run(device, log_pages, see)
+}
+
+/// The footer of a run's summary, if there is a good one that can be read.
+fn footer_of(
+    device: &mut Blocking<'_>,
+    identity: &DeviceIdentity,
+    found: &FoundRun,
+    chain: Chain,
+) -> Result<Option<Footer>, ScanError> {
+    match device.read(found.run.footer(), 1) {
+        Ok(page) => Ok(Footer::parse(page.page(0), identity.salt, &found.header, chain.previous).ok()),
+        Err(failed) if failed.is_local() => Ok(None),
+        Err(failed) => Err(failed.into()),
+    }
 }
 
 /// Shows a run's items from its summary, if that is whole.
@@ -193,16 +234,15 @@ fn from_summary(
     device: &mut Blocking<'_>,
     identity: &DeviceIdentity,
     found: &FoundRun,
-    chain: Chain,
+    footer: Footer,
     see: See<'_>,
 ) -> Result<Option<RunEnd>, ScanError> {
-    let footer_page = device.read(found.run.footer(), 1)?;
-    let Ok(footer) = Footer::parse(footer_page.page(0), identity.salt, &found.header, chain.previous) else {
-        return Ok(None);
-    };
     let pages = usize::try_from(footer.pages).expect("a run's pages fit memory");
     let at = found.run.start().plus(u64::from(footer.first_page));
-    let frames = if pages == 0 { None } else { Some(device.read(at, pages)?) };
+    let frames = match (pages > 0).then(|| device.read(at, pages)).transpose() {
+        Err(failed) if failed.is_local() => return Ok(None),
+        read => read?,
+    };
     let Ok(reader) = SummaryReader::open(footer, &found.header, frames.as_ref(), identity.salt) else {
         return Ok(None);
     };
@@ -217,8 +257,8 @@ fn from_summary(
         chain: Chain { next_seq: footer.last_seq + 1, previous: footer.last_checksum },
         summary_used: true,
         pages: u64::from(footer.log_pages),
-        pages_after: 0,
         why: "its last run has a summary".to_owned(),
+        unreadable: None,
     }))
 }
 
@@ -245,49 +285,45 @@ struct Follow<'a> {
     found: &'a FoundRun,
     chain: Chain,
     pages: u64,
-    pages_after: u64,
     large: Option<LargeOpen>,
     ended: Option<String>,
+    unreadable: Option<Failed>,
 }
 
 impl Follow<'_> {
-    fn run(mut self, device: &mut Blocking<'_>, see: See<'_>) -> Result<RunEnd, ScanError> {
-        // The footer's page is not part of the log.
-        let log_pages = self.found.run.pages() - 1;
+    fn run(mut self, device: &mut Blocking<'_>, log_pages: u64, see: See<'_>) -> Result<RunEnd, ScanError> {
+        let start = self.found.run.start();
+        let there = log_pages.min(device.pages().saturating_sub(start.0));
         let mut at = 0;
-        while at < log_pages {
-            let pages = CHUNK_PAGES.min(log_pages - at);
-            let first = self.found.run.start().plus(at);
-            let frames = device.read(first, usize::try_from(pages).expect("at most 256"))?;
-            let blank = self.chunk(device, &frames, first, see)?;
-            if self.ended.is_some() && blank {
-                break;
-            }
+        while at < there && (self.ended.is_none() || reads_on()) {
+            let pages = CHUNK_PAGES.min(there - at);
+            self.chunk(device, start.plus(at), usize::try_from(pages).expect("at most 256"), see)?;
             at += pages;
+        }
+        if there < log_pages {
+            self.ended.get_or_insert_with(|| format!("page {} is past the device's end", start.plus(there)));
         }
         Ok(RunEnd {
             chain: self.chain,
             summary_used: false,
             pages: self.pages,
-            pages_after: self.pages_after,
             why: self.ended.unwrap_or_else(|| "the run is full".to_owned()),
+            unreadable: self.unreadable,
         })
     }
 
-    /// Takes one chunk; says whether all of it was blank.
-    fn chunk(
-        &mut self,
-        device: &mut Blocking<'_>,
-        frames: &Frames,
-        first: PageNo,
-        see: See<'_>,
-    ) -> Result<bool, ScanError> {
-        let mut blank = true;
-        for index in 0..frames.pages() {
+    /// Takes one chunk, up to the chain's end if that is here.
+    fn chunk(&mut self, device: &mut Blocking<'_>, first: PageNo, pages: usize, see: See<'_>) -> Result<(), ScanError> {
+        let (frames, bad) = device.read_what_can_be(first, pages)?;
+        for index in 0..pages {
             let at = first.plus(index as u64);
+            if let Some((_, failed)) = bad.iter().find(|(bad, _)| *bad == index) {
+                self.ended = Some(format!("page {at} cannot be read: {failed}"));
+                self.unreadable = Some(*failed);
+                return Ok(());
+            }
             let page = frames.page(index);
             let parsed = page::parse(page, self.identity.salt);
-            blank &= parsed == Err(PageError::Blank);
             match self.judge(&parsed, at) {
                 Ok(header) => {
                     self.chain = Chain { next_seq: header.seq + 1, previous: stored_checksum(page) };
@@ -297,11 +333,14 @@ impl Follow<'_> {
                 }
                 Err(why) => {
                     self.ended.get_or_insert(why);
+                    if !reads_on() {
+                        return Ok(());
+                    }
                     self.after_the_end(device, &parsed, page, at, see)?;
                 }
             }
         }
-        Ok(blank)
+        Ok(())
     }
 
     /// Whether a page continues the chain.
@@ -336,7 +375,7 @@ impl Follow<'_> {
             && header.log == self.found.header.log
     }
 
-    /// A good page of this log behind the chain's end: its horizon counts, its content does not.
+    /// What a planted fault takes from behind the chain's end.
     fn after_the_end(
         &mut self,
         device: &mut Blocking<'_>,
@@ -346,16 +385,14 @@ impl Follow<'_> {
         see: See<'_>,
     ) -> Result<(), ScanError> {
         let Ok(header) = parsed else { return Ok(()) };
-        let summary = matches!(header.kind, PageKind::Summary | PageKind::SummaryFooter);
-        if summary || !self.is_ours(header) || header.seq < self.chain.next_seq {
+        if header.kind != PageKind::Log || !self.is_ours(header) || header.seq < self.chain.next_seq {
             return Ok(());
         }
-        self.pages_after += 1;
-        if planted(Mutant::ClosesWithoutChain) && header.kind == PageKind::Log {
+        if planted(Mutant::ClosesWithoutChain) {
             self.large = None;
             self.records(device, header, page, at, see)?;
         }
-        see(device, Seen::Horizon(header.horizon))
+        Ok(())
     }
 
     fn content(
@@ -438,6 +475,11 @@ impl Follow<'_> {
             Some(open) => Err(content(at, &format!("the large record at page {} ends early", open.place.page()))),
         }
     }
+}
+
+/// Whether a planted fault reads behind the chain's end.
+fn reads_on() -> bool {
+    planted(Mutant::ReadsWithoutChain) || planted(Mutant::ClosesWithoutChain)
 }
 
 fn head_of(bytes: &[u8], at: PageNo) -> Result<RecordHead<'_>, ScanError> {

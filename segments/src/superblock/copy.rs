@@ -5,7 +5,8 @@
 //! that each version can tell another from damage; bytes without a meaning are zero.
 
 use super::{
-    CopyFound, CopyRead, Features, SUPERBLOCK_COPIES, SUPERBLOCK_COPY_BYTES, SUPERBLOCK_COPY_PAGES, Superblock, is_zero,
+    CopyFound, CopyRead, Features, SUPERBLOCK_COPIES, SUPERBLOCK_COPY_BYTES, SUPERBLOCK_COPY_PAGES, SUPERBLOCK_PAGES,
+    Superblock, is_zero,
 };
 use crate::checksum::checksum;
 use crate::field::{Field, tiled};
@@ -40,9 +41,12 @@ const INCOMPATIBLE: Field = Field::new(72, 8, "incompatible");
 const READ_ONLY: Field = Field::new(80, 8, "read_only_compatible");
 const COMPATIBLE: Field = Field::new(88, 8, "compatible");
 const CUT_COUNT: Field = Field::new(96, 4, "cut_count");
-const ZERO_B: Field = Field::new(100, 28, "zero");
+const ZERO_B: Field = Field::new(100, 4, "zero");
+const PAGES: Field = Field::new(104, 8, "pages");
+const CLOSED: Field = Field::new(112, 8, "closed");
+const ZERO_C: Field = Field::new(120, 8, "zero");
 const CUTS: Field = Field::new(FIXED_BYTES, SUPERBLOCK_COPY_BYTES - FIXED_BYTES, "cuts");
-pub(crate) const LAYOUT: [Field; 18] = [
+pub(crate) const LAYOUT: [Field; 21] = [
     MAGIC,
     FORMAT,
     CHECKSUM,
@@ -60,6 +64,9 @@ pub(crate) const LAYOUT: [Field; 18] = [
     COMPATIBLE,
     CUT_COUNT,
     ZERO_B,
+    PAGES,
+    CLOSED,
+    ZERO_C,
     CUTS,
 ];
 
@@ -87,6 +94,8 @@ pub(super) fn encode(superblock: &Superblock, copy: u8) -> Frames {
     COMPATIBLE.put(bytes, superblock.features.compatible.to_le_bytes());
     let count = u32::try_from(superblock.cuts.len()).expect("at most CUTS_MAX");
     CUT_COUNT.put(bytes, count.to_le_bytes());
+    PAGES.put(bytes, superblock.pages.to_le_bytes());
+    CLOSED.put(bytes, superblock.closed.map_or(0, |epoch| epoch.0).to_le_bytes());
     for (slot, (_, cut)) in bytes[CUTS.at..].chunks_exact_mut(CUT_BYTES).zip(&superblock.cuts) {
         slot.copy_from_slice(&cut.0.to_le_bytes());
     }
@@ -124,7 +133,7 @@ pub(super) fn read(bytes: &[u8], position: u8) -> CopyRead {
 fn content(bytes: &[u8], position: u8) -> Option<Superblock> {
     let count = usize::try_from(CUT_COUNT.u32(bytes)).ok().filter(|count| *count <= CUTS_MAX)?;
     let (cuts, unused) = CUTS.of(bytes).split_at(count * CUT_BYTES);
-    let zeros = [ZERO_A.of(bytes), ZERO_B.of(bytes), unused];
+    let zeros = [ZERO_A.of(bytes), ZERO_B.of(bytes), ZERO_C.of(bytes), unused];
     if COPY.u8(bytes) != position || !zeros.into_iter().all(is_zero) {
         return None;
     }
@@ -145,6 +154,8 @@ fn content(bytes: &[u8], position: u8) -> Option<Superblock> {
         },
         incarnation: Incarnation(INCARNATION.u32(bytes)),
         shards: SHARDS.u8(bytes),
+        pages: PAGES.u64(bytes),
+        closed: Some(EpochId(CLOSED.u64(bytes))).filter(|epoch| epoch.0 != 0),
         cuts: cuts.chunks_exact(CUT_BYTES).map(cut).collect(),
     };
     is_sane(&superblock).then_some(superblock)
@@ -156,10 +167,20 @@ fn is_sane(superblock: &Superblock) -> bool {
     superblock.incarnation.0 <= INCARNATION_MAX
         && (1..=SHARDS_MAX).contains(&superblock.shards)
         && superblock.segment_pages >= SEGMENT_PAGES_MIN
+        && is_sane_end(superblock)
         && cuts.len() <= CUTS_MAX
         && cuts.iter().all(|(incarnation, cut)| cut.incarnation() == *incarnation)
         && cuts.is_sorted_by(|(before, _), (after, _)| before < after)
         && cuts.last().is_none_or(|(incarnation, _)| *incarnation < superblock.incarnation)
+}
+
+/// Length and end are there where the features say so, and only there.
+fn is_sane_end(superblock: &Superblock) -> bool {
+    let Superblock { pages, closed, incarnation, .. } = superblock;
+    if superblock.features.incompatible & Features::ENDS == 0 {
+        return *pages == 0 && closed.is_none();
+    }
+    *pages >= SUPERBLOCK_PAGES && closed.is_none_or(|epoch| epoch.0 != 0 && epoch.incarnation() == *incarnation)
 }
 
 /// The checksum of all bytes but the checksum's own.

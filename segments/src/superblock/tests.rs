@@ -12,9 +12,11 @@ fn superblock(sequence: u64) -> Superblock {
         salt: 0x5a17_5a17,
         hash_key: *b"sixteen bytes of",
         segment_pages: 16_384,
-        features: Features { compatible: 0x80, ..Features::default() },
+        features: Features { incompatible: Features::ENDS, compatible: 0x80, ..Features::default() },
         incarnation: Incarnation(9),
         shards: 4,
+        pages: 64 + 3 * 16_384,
+        closed: Some(EpochId::new(Incarnation(9), 0x51_5253_5455)),
         cuts: vec![cut(0, 0), cut(3, 77), cut(8, 0x41_4243_4445)],
     }
 }
@@ -38,8 +40,11 @@ fn resealed(mut copy: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn the_bytes_are_those_of_the_first_version() {
-    golden::check("superblock", include_str!("../golden/superblock.hex"), &bytes(&superblock(0x2122_2324), 2));
+fn the_bytes_are_those_of_the_first_versions() {
+    let mut first = superblock(0x2122_2324);
+    golden::check("superblock_closed", include_str!("../golden/superblock_closed.hex"), &bytes(&first, 2));
+    (first.features.incompatible, first.pages, first.closed) = (0, 0, None);
+    golden::check("superblock", include_str!("../golden/superblock.hex"), &bytes(&first, 2));
 }
 
 #[test]
@@ -206,7 +211,7 @@ fn stores_of_later_versions_are_refused_by_name() {
     let later = later.map(resealed);
     assert_eq!(choose(&later), Err(SuperblockError::OtherFormat { found: 2, known: 1 }));
     let mut features = superblock(5);
-    features.features.incompatible = 1 << 40;
+    features.features.incompatible |= 1 << 40;
     assert_eq!(choose(&image(&features)), Err(SuperblockError::UnknownFeatures { incompatible: 1 << 40 }));
     features.features = Features { read_only_compatible: 4, compatible: 1, ..Features::KNOWN };
     assert_eq!(choose(&image(&features)).map(|choice| choice.read_only), Ok(true));
@@ -251,12 +256,15 @@ fn every_flipped_bit_is_found() {
 #[test]
 fn a_recovery_adds_the_cut_and_begins_the_next_incarnation() {
     let first = Superblock::formatted(DomainId(1), 2, [3; 16], 64, 1);
-    let next = first.with_recovery(EpochId::base(Incarnation(0)), 3, |_| false).expect("there is room");
+    let next = first.with_recovery(EpochId::base(Incarnation(0)), 3, 80, |_| false).expect("there is room");
     assert_eq!((next.incarnation, next.sequence, next.shards), (Incarnation(1), 2, 3));
-    assert_eq!((next.cuts.len(), next.features.incompatible), (0, 0), "it left nothing");
+    assert_eq!((next.cuts.len(), next.features.incompatible), (0, Features::ENDS), "it left nothing");
     let cut = EpochId::new(Incarnation(1), 5);
-    let third = next.with_recovery(cut, 1, |_| false).expect("there is room");
-    assert_eq!((&third.cuts[..], third.features.incompatible), (&[(Incarnation(1), cut)][..], 1));
+    let third = next.with_recovery(cut, 1, 80, |_| false).expect("there is room");
+    assert_eq!(
+        (&third.cuts[..], third.features.incompatible),
+        (&[(Incarnation(1), cut)][..], Features::CUTS_IN_HEADERS | Features::ENDS)
+    );
     assert_eq!(choose(&image(&third)).map(|choice| choice.superblock), Ok(third));
 }
 
@@ -266,15 +274,15 @@ fn the_oldest_cut_makes_room_only_if_a_segment_names_it() {
     full.incarnation = Incarnation(1);
     let cut = |incarnation| EpochId::new(Incarnation(incarnation), 5);
     for _ in 0..CUTS_MAX {
-        full = full.with_recovery(cut(full.incarnation.0), 1, |_| false).expect("there is room");
+        full = full.with_recovery(cut(full.incarnation.0), 1, 80, |_| false).expect("there is room");
     }
     assert_eq!(choose(&image(&full)).map(|choice| choice.superblock), Ok(full.clone()));
     let present = full.incarnation.0;
-    let unnamed = full.with_recovery(cut(present), 1, |_| false);
+    let unnamed = full.with_recovery(cut(present), 1, 80, |_| false);
     assert_eq!(unnamed, Err(SuperblockError::CutsFull { max: CUTS_MAX }));
-    let next = full.with_recovery(cut(present), 1, |oldest| oldest == cut(1)).expect("the oldest goes");
+    let next = full.with_recovery(cut(present), 1, 80, |oldest| oldest == cut(1)).expect("the oldest goes");
     assert_eq!((next.cuts.len(), next.cuts[0].1, next.cuts[CUTS_MAX - 1].1), (CUTS_MAX, cut(2), cut(present)));
-    let nothing = full.with_recovery(EpochId::base(full.incarnation), 1, |_| false).expect("it needs no room");
+    let nothing = full.with_recovery(EpochId::base(full.incarnation), 1, 80, |_| false).expect("it needs no room");
     assert_eq!(nothing.cuts, full.cuts);
 }
 
@@ -282,7 +290,7 @@ fn the_oldest_cut_makes_room_only_if_a_segment_names_it() {
 fn incarnations_end_with_an_error() {
     let mut last = Superblock::formatted(DomainId(1), 2, [3; 16], 64, 1);
     last.incarnation = Incarnation(INCARNATION_MAX);
-    let spent = last.with_recovery(EpochId::base(last.incarnation), 1, |_| true);
+    let spent = last.with_recovery(EpochId::base(last.incarnation), 1, 80, |_| true);
     assert_eq!(spent, Err(SuperblockError::IncarnationsSpent { max: INCARNATION_MAX }));
 }
 
@@ -311,4 +319,31 @@ proptest! {
         copy[8] = 1;
         let _ = copy::read(&resealed(copy), 0);
     }
+}
+
+#[test]
+fn length_and_end_are_kept_until_the_next_incarnation_and_come_with_their_feature() {
+    let mut open = superblock(5);
+    open.closed = None;
+    let last = EpochId::new(open.incarnation, 7);
+    let closed = open.with_close(last, open.pages + 9);
+    assert_eq!((closed.sequence, closed.closed, closed.pages), (6, Some(last), open.pages + 9));
+    assert_eq!(choose(&image(&closed)).unwrap().superblock, closed);
+    let next = closed.with_recovery(last, 1, closed.pages + 1, |_| false).unwrap();
+    assert_eq!((next.closed, next.pages), (None, closed.pages + 1));
+    for foreign in [EpochId::new(Incarnation(8), 1), EpochId(0)] {
+        let mut copy = closed.encode(0).bytes().to_vec();
+        copy[112..120].copy_from_slice(&foreign.0.to_le_bytes());
+        let copy = resealed(copy);
+        let good = foreign.0 == 0;
+        assert_eq!(matches!(copy::read(&copy, 0), CopyRead::Valid(_)), good, "{foreign}");
+    }
+    // A store of before has neither, and takes on both.
+    (open.features.incompatible, open.pages) = (0, 0);
+    assert_eq!(choose(&image(&open)).unwrap().superblock, open);
+    let closed = open.with_close(last, 1000);
+    assert_eq!((closed.closed, closed.pages, closed.features.incompatible), (Some(last), 1000, Features::ENDS));
+    let mut without = bytes(&closed, 0);
+    without[72] = 0;
+    assert!(matches!(copy::read(&resealed(without), 0), CopyRead::Other(CopyFound::Damaged)));
 }

@@ -101,7 +101,7 @@ impl Lives {
     /// Begins the next life as a recovery does, but without its scan, so that many lives do not take the square of their time.
     fn next(&mut self) {
         let cut = self.write();
-        self.superblock = recovery::next_life(&self.superblock, cut, &self.named).unwrap();
+        self.superblock = recovery::next_life(&self.superblock, cut, self.bench.device.pages(), &self.named).unwrap();
         self.cuts = self.cuts.clone().ended(cut);
         let core = recovery::core_for(&self.bench.config, &self.superblock);
         let (pages, cuts) = (self.bench.device.pages(), self.cuts.clone());
@@ -117,7 +117,7 @@ impl Lives {
         self.cuts = self.cuts.clone().ended(cut);
         assert_eq!((report.cut, report.pairs), (cut, written), "{}", report.end);
         assert!(report.cuts == self.cuts, "{} and {} cuts", report.cuts.iter().count(), self.cuts.iter().count());
-        self.superblock = recovery::next_life(&self.superblock, cut, &self.named).unwrap();
+        self.superblock = recovery::next_life(&self.superblock, cut, self.bench.device.pages(), &self.named).unwrap();
     }
 }
 
@@ -126,8 +126,7 @@ impl Lives {
 fn a_store_is_opened_and_written_twenty_thousand_times() {
     let mut bench = Bench::new(Config { segment_pages: 8, epoch_interval_nanos: 0, cache_bytes: 0, ..tiny() });
     let copies = read_copies(&mut Blocking::new(&mut bench.device)).unwrap();
-    let bytes = copies.each_ref().map(|copy| copy.as_ref().map(Frames::bytes));
-    let superblock = Superblock::choose(bytes).unwrap().superblock;
+    let superblock = copies.choose().unwrap().superblock;
     let cuts = Cuts::none(superblock.incarnation);
     let mut lives = Lives { bench, superblock, cuts, named: BTreeSet::new() };
     let full = u32::try_from(CUTS_MAX).unwrap();
@@ -141,6 +140,7 @@ fn a_store_is_opened_and_written_twenty_thousand_times() {
     }
     assert_eq!((lives.superblock.cuts.len(), lives.cuts.iter().count()), (CUTS_MAX, 20_000));
     // Cuts that no segment names are not dropped for others: the store is refused as it is, by a code of its own.
-    let unnamed = recovery::next_life(&lives.superblock, EpochId::new(lives.cuts.present(), 1), &BTreeSet::new());
+    let (cut, pages) = (EpochId::new(lives.cuts.present(), 1), lives.bench.device.pages());
+    let unnamed = recovery::next_life(&lives.superblock, cut, pages, &BTreeSet::new());
     assert_eq!(unnamed.map_err(|error| error.code()).unwrap_err(), 107);
 }

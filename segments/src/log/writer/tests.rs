@@ -111,7 +111,7 @@ fn write_sets(sets: &Sets, segment_pages: u32, device: &mut MemoryDevice) -> Vec
 fn read_back(device: &mut MemoryDevice, segment_pages: u32, summaries: bool) -> (Vec<Place>, u32) {
     let identity = DeviceIdentity { domain: DOMAIN, salt: SALT, geometry: Geometry::new(segment_pages) };
     let mut device = Blocking::new(device);
-    let mut runs = scan::find_runs(&mut device, &identity).expect("a memory device does not fail");
+    let mut runs = scan::find_runs(&mut device, &identity).expect("a memory device does not fail").runs;
     runs.sort_by_key(|run| run.run.first_seq);
     let (mut places, mut used, mut chain) = (Vec::new(), 0, Chain::default());
     for run in &runs {
