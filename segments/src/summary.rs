@@ -51,6 +51,8 @@ pub struct Sealed {
     pub highest_epoch: EpochId,
     /// The last persistent epoch.
     pub persistent: EpochId,
+    /// The last epoch whose close record lies here or before; the base of the incarnation if there is none.
+    pub closed: Option<EpochId>,
 }
 
 /// A finished summary, to be written.
@@ -173,12 +175,14 @@ impl SummaryBuilder {
             last_seq: segment.first_seq + u64::from(sealed.log_pages) - 1,
             highest_epoch: sealed.highest_epoch,
             persistent: sealed.persistent,
+            closed: sealed.closed,
             items_checksum: checksum(0, &self.bytes),
             items_bytes: u32::try_from(self.bytes.len()).expect("fewer bytes than the segment has"),
             chained_to: last_page.unwrap_or(sealed.last_checksum),
         };
         let mut header = sealed.page_header(PageKind::SummaryFooter, footer_index, u64::from(pages));
         header.previous = footer.chained_to;
+        header.epoch = footer.closed.unwrap_or_default();
         header.used = u16::try_from(FOOTER_BYTES).expect("64");
         let mut footer_frame = Frames::zeroed(1);
         footer.seal(footer_frame.page_mut(0), &header, salt);

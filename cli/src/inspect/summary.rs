@@ -92,6 +92,7 @@ impl Summary {
                     ("log_pages", footer.log_pages.into()),
                     ("first_seq", footer.first_seq.into()),
                     ("last_seq", footer.last_seq.into()),
+                    ("closed", footer.closed.map_or(Value::Null, |epoch| epoch.to_string().into())),
                     ("previous", format!("{:#010x}", footer.previous).into()),
                     ("last_checksum", format!("{:#010x}", footer.last_checksum).into()),
                     ("highest_epoch", footer.highest_epoch.to_string().into()),

@@ -223,7 +223,7 @@ struct Scan {
     old: Incarnation,
     replay: Replay,
     closes: Vec<Close>,
-    /// Persistent epoch of the last incarnation that a summary which was used vouches for: its closes are not looked at.
+    /// Last epoch of the last incarnation that a summary which was used says is closed there: its closes are not looked at.
     vouched: EpochId,
     /// Highest persistent epoch of the last incarnation that any page names.
     announced: EpochId,
@@ -405,7 +405,7 @@ impl Scan {
         let mut failure = None;
         let summaries = replay.takes_summaries();
         let followed = scan::follow(device, identity, run, chain, summaries, &mut |device, seen| {
-            if let Seen::Close { epoch, .. } | Seen::Summary { horizon: epoch } = seen {
+            if let Seen::Close { epoch, .. } | Seen::Summary { closed: epoch, .. } = seen {
                 reached.epoch = reached.epoch.max(epoch);
             }
             let taken = match seen {
@@ -415,8 +415,8 @@ impl Scan {
                     closes.push(Close { epoch, shard: log, members });
                     Ok(())
                 }
-                Seen::Summary { horizon } if last => {
-                    *vouched = (*vouched).max(horizon);
+                Seen::Summary { closed, horizon } if last => {
+                    *vouched = (*vouched).max(closed);
                     *announced = (*announced).max(horizon);
                     replay.announced(device, *announced)
                 }

@@ -104,8 +104,10 @@ pub enum Seen<'a> {
         /// Its member shards.
         members: u32,
     },
-    /// A summary stands for the run that begins here; everything in it, and everything up to this epoch, is persistent.
+    /// A summary stands for the run that begins here; everything in it is persistent.
     Summary {
+        /// Last epoch whose close record lies in the run or before: what is whole without the pages behind the run.
+        closed: EpochId,
         /// Last persistent epoch known when the summary was written.
         horizon: EpochId,
     },
@@ -246,8 +248,10 @@ fn from_summary(
     let Ok(reader) = SummaryReader::open(footer, &found.header, frames.as_ref(), identity.salt) else {
         return Ok(None);
     };
+    // One that does not say what is whole without the pages behind it cannot stand for the data.
     let footer = *reader.footer();
-    see(device, Seen::Summary { horizon: footer.persistent })?;
+    let Some(closed) = footer.closed else { return Ok(None) };
+    see(device, Seen::Summary { closed, horizon: footer.persistent })?;
     let mut items = reader.items().peekable();
     while let Some(item) = items.next() {
         let bytes_max = bytes_max(item.place, items.peek().map(|next| next.place));

@@ -127,6 +127,8 @@ pub struct LogWriter {
     closes: VecDeque<(u64, EpochId)>,
     /// Epochs that hold records here and have no close record yet: each keeps a page of room.
     unclosed: Vec<EpochId>,
+    /// The last epoch whose close record was appended.
+    closed: EpochId,
     horizon: EpochId,
     asked: BTreeMap<u64, Asked>,
     next_tag: u64,
@@ -161,6 +163,7 @@ impl LogWriter {
             large: VecDeque::new(),
             closes: VecDeque::new(),
             unclosed: Vec::new(),
+            closed: config.horizon,
             horizon: config.horizon,
             asked: BTreeMap::new(),
             next_tag: 0,
@@ -278,6 +281,7 @@ impl LogWriter {
         self.seal_full();
         assert!(self.sealed >= seq, "everything up to the close record is sealed");
         self.closes.push_back((seq, epoch));
+        self.closed = self.closed.max(epoch);
         if let Some(current) = &mut self.current {
             current.epoch_last = current.epoch_last.max(epoch);
         }
@@ -443,6 +447,7 @@ impl LogWriter {
             owner: TableId(0),
             highest_epoch: current.epoch_last,
             persistent: self.horizon,
+            closed: Some(self.closed),
         };
         self.finished.push_back(Finished { summary: current.summary, sealed });
     }

@@ -67,6 +67,9 @@ pub struct Footer {
     pub highest_epoch: EpochId,
     /// The last persistent epoch when this was written; the cut is not before it.
     pub persistent: EpochId,
+    /// The last epoch whose close record lies here or before; none in what was written before this was noted. What is persistent
+    /// behind it needs pages that are not here.
+    pub closed: Option<EpochId>,
     /// The checksum of all items, started from 0.
     pub items_checksum: u32,
     /// Their bytes.
@@ -113,7 +116,7 @@ impl Footer {
         if header.kind != PageKind::SummaryFooter || !lies_here || !ours || !used {
             return Err(SummaryError::NotOurs);
         }
-        let footer = Self::fields(page::payload(page, &header), header.previous);
+        let footer = Self::fields(page::payload(page, &header), &header);
         if (footer.first_seq, footer.previous) != (segment.first_seq, previous) {
             return Err(SummaryError::NotOurs);
         }
@@ -126,13 +129,15 @@ impl Footer {
             (LAST_SEQ, Some(footer.last_seq) != last_seq),
             (HIGHEST_EPOCH, footer.highest_epoch > footer.persistent),
         ];
-        match refused.into_iter().find(|(_, wrong)| *wrong) {
-            Some((field, _)) => Err(SummaryError::Footer { field: field.name }),
+        let refused = refused.map(|(field, wrong)| (field.name, wrong));
+        let of_header = ("epoch", footer.closed.is_some_and(|closed| closed > footer.persistent));
+        match refused.into_iter().chain([of_header]).find(|(_, wrong)| *wrong) {
+            Some((field, _)) => Err(SummaryError::Footer { field }),
             None => Ok(footer),
         }
     }
 
-    fn fields(payload: &[u8], chained_to: u32) -> Self {
+    fn fields(payload: &[u8], header: &PageHeader) -> Self {
         Self {
             first_page: FIRST_PAGE.u32(payload),
             pages: PAGES.u32(payload),
@@ -146,7 +151,8 @@ impl Footer {
             persistent: EpochId(PERSISTENT.u64(payload)),
             items_checksum: ITEMS_CHECKSUM.u32(payload),
             items_bytes: ITEMS_BYTES.u32(payload),
-            chained_to,
+            closed: Some(header.epoch).filter(|epoch| epoch.0 != 0),
+            chained_to: header.previous,
         }
     }
 }

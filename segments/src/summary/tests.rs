@@ -29,6 +29,7 @@ fn sealed() -> Sealed {
         owner: TableId(0),
         highest_epoch: EpochId::new(Incarnation(9), 70),
         persistent: EpochId::new(Incarnation(9), 71),
+        closed: None,
     }
 }
 
@@ -84,6 +85,17 @@ fn the_bytes_are_those_of_the_first_version() {
     golden::check("summary", include_str!("../golden/summary.hex"), pages.bytes());
     golden::check("footer", include_str!("../golden/footer.hex"), summary.footer.bytes());
     assert_eq!((summary.at, summary.footer_at), (PageNo(64 + 320 + 40), PageNo(64 + 320 + 63)));
+    assert_eq!(footer(&summary).expect("whole").closed, None);
+}
+
+#[test]
+fn a_footer_says_what_is_closed_up_to_its_segments_end() {
+    let closed = |counter| Some(EpochId::new(Incarnation(9), counter));
+    let summary = SummaryBuilder::new().finish(&Sealed { closed: closed(69), ..sealed() }, SALT);
+    golden::check("footer_closed", include_str!("../golden/footer_closed.hex"), summary.footer.bytes());
+    assert_eq!(footer(&summary).expect("whole").closed, closed(69));
+    let summary = SummaryBuilder::new().finish(&Sealed { closed: closed(72), ..sealed() }, SALT);
+    assert_eq!(footer(&summary), Err(SummaryError::Footer { field: "epoch" }));
 }
 
 #[test]

@@ -118,6 +118,35 @@ fn after_an_orderly_end_nothing_that_was_announced_goes_unnoticed() {
     assert_eq!(Bench::opened(copy(&mut bench.device, length), table).unwrap(), whole);
 }
 
+/// A summary is written when what lies in its run is persistent, and names the last persistent epoch, whose own records may lie
+/// behind the run. It vouched for these too.
+#[test]
+fn a_summary_does_not_vouch_for_what_lies_behind_its_run() {
+    let mut refused = 0;
+    for epochs in 12u8..24 {
+        let mut bench = Bench::new(tiny());
+        let table = bench.create("t", TableKind::Ordered, TableHome::Persistent);
+        for n in 0..epochs {
+            bench.put(table, &[n], &[n; 2900]);
+            bench.force();
+        }
+        assert!(bench.close(usize::MAX));
+        let whole = bench.all(table, 100);
+        let pages = pages_of(&mut bench.device);
+        let used = pages.iter().rposition(|page| page.bytes().iter().any(|byte| *byte != 0)).unwrap() as u64;
+        for page in used.saturating_sub(2 * u64::from(tiny().segment_pages)).max(SUPERBLOCK_PAGES)..=used {
+            write(&mut bench.device, page, Frames::zeroed(1));
+            let length = bench.device.pages();
+            match Bench::opened(copy(&mut bench.device, length), table) {
+                Ok(state) => assert_eq!(state, whole, "{epochs} epochs, page {page}"),
+                Err(error) => refused += u32::from(error.kind() == ErrorKind::Corrupt),
+            }
+            write(&mut bench.device, page, pages[usize::try_from(page).unwrap()].clone());
+        }
+    }
+    assert!(refused > 50, "{refused} pages were found damaged");
+}
+
 /// A file that something else has made shorter is refused by that name.
 #[test]
 fn a_device_that_was_cut_off_is_refused_by_name() {
