@@ -2,31 +2,60 @@
 
 use super::ends::copy;
 use super::*;
+use std::task::Poll;
 
-/// A device of which one read fails, or all from it on.
-struct FailingReads {
-    device: MemoryDevice,
-    reads: u64,
-    fail_at: u64,
+/// What a device may fail at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Read,
+    Write,
+    Flush,
+}
+
+/// Which requests fail: the n-th of a kind, or all from it on.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    kind: Kind,
+    n: u64,
     sticky: bool,
+}
+
+/// A device of which requests fail as planned.
+struct Failing {
+    device: MemoryDevice,
+    plan: Plan,
+    seen: u64,
     failed: Vec<Completion>,
 }
 
-impl Device for FailingReads {
+impl Failing {
+    fn new(device: MemoryDevice, plan: Plan) -> Self {
+        Self { device, plan, seen: 0, failed: Vec::new() }
+    }
+}
+
+impl Device for Failing {
     fn pages(&self) -> u64 {
         self.device.pages()
     }
 
     fn submit(&mut self, tag: Tag, request: Request) {
-        if let Request::Read { .. } = &request {
-            self.reads += 1;
-            if self.reads == self.fail_at || self.sticky && self.reads > self.fail_at {
-                let Request::Read { frames, .. } = request else { unreachable!("just seen") };
-                self.failed.push(Completion { tag, frames: Some(frames), result: Err(DeviceError::Io { errno: 5 }) });
-                return;
-            }
+        let kind = match &request {
+            Request::Read { .. } => Some(Kind::Read),
+            Request::Write { .. } => Some(Kind::Write),
+            Request::Flush => Some(Kind::Flush),
+            Request::Grow { .. } | Request::Zero { .. } => None,
+        };
+        self.seen += u64::from(kind == Some(self.plan.kind));
+        let strikes = self.seen == self.plan.n || self.plan.sticky && self.seen > self.plan.n;
+        if kind != Some(self.plan.kind) || !strikes {
+            return self.device.submit(tag, request);
         }
-        self.device.submit(tag, request);
+        let frames = match request {
+            Request::Read { frames, .. } | Request::Write { frames, .. } => Some(frames),
+            Request::Flush | Request::Grow { .. } | Request::Zero { .. } => None,
+        };
+        self.failed.push(Completion { tag, frames, result: Err(DeviceError::Io { errno: 5 }) });
     }
 
     fn poll(&mut self, done: &mut Vec<Completion>) {
@@ -43,64 +72,98 @@ impl Device for FailingReads {
     }
 }
 
-/// Whatever read fails, once or for good: nothing is missing from a store that opens.
+/// A store of two incarnations, of which the first is covered by its cut.
+fn two_lives() -> (Bench, TableId, State) {
+    let (mut bench, table) = Bench::filled();
+    bench.reopen();
+    for n in 100u8..120 {
+        bench.put(table, &[n], &[n; 700]);
+        bench.force();
+    }
+    let whole = bench.all(table, 100);
+    (bench, table, whole)
+}
+
+/// Whatever request fails, once or for good: nothing is missing from a store that opens.
 #[test]
-fn any_read_of_an_open_may_fail() {
+fn any_request_of_an_open_may_fail() {
     for (closed, fingerprint_bits) in [(false, 64), (true, 64), (false, 1)] {
-        let (mut bench, table) = Bench::filled();
         let config = Config { fingerprint_bits, ..tiny() };
-        // Two incarnations, of which the first is covered by its cut.
-        bench.reopen();
-        for n in 100u8..120 {
-            bench.put(table, &[n], &[n; 700]);
-            bench.force();
-        }
-        let whole = bench.all(table, 100);
+        let (mut bench, table, whole) = two_lives();
         if closed {
             assert!(bench.close(usize::MAX));
         }
-        let (mut opened, mut refused) = (0, 0);
-        for sticky in [false, true] {
-            let mut n = 0;
-            loop {
-                n += 1;
-                let (reads, was_opened) = fail_one(&mut bench, &config, table, &whole, (n, sticky));
-                opened += u32::from(was_opened);
-                refused += u32::from(!was_opened);
-                if reads < n {
-                    break;
+        for kind in [Kind::Read, Kind::Write, Kind::Flush] {
+            let (mut opened, mut refused) = (0, 0);
+            for sticky in [false, true] {
+                for n in 1.. {
+                    let plan = Plan { kind, n, sticky };
+                    let (seen, was_opened) = fail_one(&mut bench, &config, table, &whole, plan);
+                    opened += u32::from(was_opened);
+                    refused += u32::from(!was_opened);
+                    if seen < n {
+                        break;
+                    }
                 }
             }
-            assert!(n > 10, "an open takes {n} reads");
+            let least = if kind == Kind::Read { (5, 5) } else { (1, 5) };
+            assert!(opened > least.0 && refused > least.1, "{kind:?}: {opened} opened, {refused} refused");
         }
-        assert!(opened > 5 && refused > 5, "{opened} opened, {refused} refused");
     }
 }
 
-/// Opens a copy of the device with read `n` failing, and then, if that was refused, without; the reads of the first, and whether it
-/// opened.
-fn fail_one(
-    bench: &mut Bench,
-    config: &Config,
-    table: TableId,
-    whole: &[(Vec<u8>, Vec<u8>)],
-    (n, sticky): (u64, bool),
-) -> (u64, bool) {
+/// Opens a copy of the device that fails as planned, and then, if that was refused, without; how many requests of the kind there
+/// were, and whether it opened.
+fn fail_one(bench: &mut Bench, config: &Config, table: TableId, whole: &State, plan: Plan) -> (u64, bool) {
     let pages = bench.device.pages();
-    let device = copy(&mut bench.device, pages);
-    let mut failing = FailingReads { device, reads: 0, fail_at: n, sticky, failed: Vec::new() };
-    let answer = open(&mut failing, config);
-    match answer {
+    let mut failing = Failing::new(copy(&mut bench.device, pages), plan);
+    match open(&mut failing, config) {
         Ok((engine, _)) => {
             let (config, now) = (config.clone(), Tick::default());
             let mut after = Bench { device: failing.device, engine, config, now, next: 0 };
-            assert_eq!(after.all(table, 100), whole, "read {n}, sticky {sticky}");
-            (failing.reads, true)
+            assert_eq!(after.all(table, 100), *whole, "{plan:?}");
+            (failing.seen, true)
         }
         Err(error) => {
-            assert_eq!(error.code(), 108, "read {n}, sticky {sticky}: {error}");
-            assert_eq!(Bench::opened(failing.device, table).unwrap(), whole, "read {n}, sticky {sticky}");
-            (failing.reads, false)
+            assert_eq!(error.code(), 108, "{plan:?}: {error}");
+            assert_eq!(Bench::opened(failing.device, table).unwrap(), *whole, "{plan:?}");
+            (failing.seen, false)
+        }
+    }
+}
+
+/// An end of which a write or a flush fails says so, and is a crash of which nothing is lost.
+#[test]
+fn any_request_of_an_end_may_fail() {
+    for (kind, requests) in [(Kind::Write, 4), (Kind::Flush, 3)] {
+        for (n, sticky) in (1..=requests + 1).flat_map(|n| [(n, false), (n, true)]) {
+            let (mut bench, table, whole) = two_lives();
+            bench.force();
+            let mut failing = Failing::new(bench.device, Plan { kind, n, sticky });
+            let ended = end(&mut bench.engine, &mut failing);
+            match ended {
+                Ok(()) => assert!(n > requests, "{kind:?} {n}"),
+                Err(error) => assert!(error.code() == 108 && n <= requests, "{kind:?} {n}: {error}"),
+            }
+            assert_eq!(Bench::opened(failing.device, table).unwrap(), whole, "{kind:?} {n}, sticky {sticky}");
+        }
+    }
+}
+
+/// Ends in order.
+fn end(engine: &mut Engine, device: &mut Failing) -> Result<(), Error> {
+    loop {
+        if let Poll::Ready(result) = engine.close() {
+            return result;
+        }
+        let (mut requests, mut done) = (Vec::new(), Vec::new());
+        engine.take_requests(&mut requests);
+        for (tag, request) in requests {
+            device.submit(tag, request);
+        }
+        device.wait(&mut done);
+        for completion in done {
+            engine.complete(completion, Tick::default());
         }
     }
 }
