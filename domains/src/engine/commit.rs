@@ -59,6 +59,8 @@ pub(crate) struct Commit {
     rewrites: bool,
     /// Whether it changes anything at all: then commits sent after it are not applied before it.
     changes: bool,
+    /// Whether it was told to wait for room: what is refused then is its refusal.
+    waited_for_room: bool,
     pub(crate) known: Known,
     /// The first part whose record had to be read last: those before it need not be looked at until all have come.
     read_from: usize,
@@ -118,6 +120,7 @@ impl Commit {
             persistent,
             rewrites,
             changes,
+            waited_for_room: false,
             known: Known::of_heads(),
             read_from: 0,
             failed: None,
@@ -233,9 +236,12 @@ impl Commit {
         if self.persistent {
             let mut need = self.need;
             rewrites.add_to(&mut need);
-            match core.room(&need) {
+            match core.room(&need, self.waited_for_room) {
                 Room::Ready => {}
-                Room::Wait => return Ok(Err(Need::Turn)),
+                Room::Wait => {
+                    self.waited_for_room = true;
+                    return Ok(Err(Need::Turn));
+                }
                 Room::Refused(error) => return Err(no_space(core, error)),
             }
         }

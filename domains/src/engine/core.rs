@@ -253,8 +253,8 @@ impl Core {
         Err(Error::Poisoned { why: why.clone(), epoch, applied: false })
     }
 
-    pub(crate) fn room(&mut self, need: &RoomNeed) -> Room {
-        self.log_mut().room(need)
+    pub(crate) fn room(&mut self, need: &RoomNeed, waited: bool) -> Room {
+        self.log_mut().room(need, waited)
     }
 
     pub(crate) fn log(&self) -> &LogWriter {

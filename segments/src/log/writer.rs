@@ -173,8 +173,12 @@ impl LogWriter {
         }
     }
 
-    /// Asks for room for a commit set. `Ready` holds until the next append of another set.
-    pub fn room(&mut self, need: &RoomNeed) -> Room {
+    /// Asks for room for a commit set. `Ready` holds until the next append of another set. `waited` says whether this set was
+    /// told to wait before: only then is what the device refused since an answer to it.
+    pub fn room(&mut self, need: &RoomNeed, waited: bool) -> Room {
+        if !waited {
+            self.space.asked_anew();
+        }
         let pages = need.pages() + self.unclosed.len() as u64;
         // Pages still open cannot drain, so they are not waited for; sealed ones are sent now instead of with their epoch.
         if self.sealed > self.written && self.sealed - self.written + pages > self.unwritten_pages_max() {

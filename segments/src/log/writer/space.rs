@@ -4,7 +4,10 @@
 //! earlier incarnation's last writes could still land (`design/transactions.md`). Zero-filling runs ahead in steps, so a small
 //! store takes little room and a commit seldom waits.
 //!
-//! A refusal is answered to whoever waits for room, once; the next who asks tries again.
+//! A refusal is answered only to whoever waited for it and needs at least as much as the device has refused, once; the next who
+//! asks tries again. What was asked for ahead of its use and refused is nobody's refusal: from then on only what somebody waits
+//! for is asked for, and no more of it than that, until the device gives something again. Segments that were grown are kept,
+//! whatever is refused later: a run that needs more is made of them and of those that follow.
 
 use super::LogConfig;
 use crate::device::{DeviceError, Request};
@@ -25,14 +28,20 @@ pub struct SpaceStatus {
     pub pages_max: Option<u64>,
 }
 
+/// What somebody needs of the next run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Next {
-    /// Nobody has asked.
-    None,
-    /// The device is to grow by so many segments, of which so many pages are wanted zero-filled.
-    Wanted { segments: u32, pages: u64 },
-    /// These are there, zero-filled so far; they are taken when that is as far as wanted.
-    Grown { first: SegmentId, segments: u32, zeroed: u64, pages: u64 },
+struct Need {
+    segments: u32,
+    /// Pages at its beginning, zero-filled.
+    pages: u64,
+}
+
+/// The segments at the device's end that no run has taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Ahead {
+    segments: u32,
+    /// Pages zero-filled so far.
+    zeroed: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,8 +53,8 @@ enum Busy {
     Zero {
         through: u64,
     },
-    /// Of the next one.
-    ZeroNext {
+    /// Of the segments ahead.
+    ZeroAhead {
         through: u64,
     },
 }
@@ -57,14 +66,20 @@ pub(super) struct Space {
     zero_pages: u64,
     pages_max: Option<u64>,
     segments: u32,
-    next: Next,
+    ahead: Ahead,
+    /// What is waited for: of the next run.
+    wanted: Option<Need>,
     run: Option<Run>,
     zeroed: u64,
+    /// What is waited for: pages of the run in use.
     zero_wanted: u64,
     busy: Option<Busy>,
-    refused: Option<DeviceError>,
-    /// Somebody waits for the next run, and is owed a refusal.
-    waited_for: bool,
+    /// The device has refused something: nothing is asked for ahead of its use until it gives something again.
+    sparing: bool,
+    /// What was refused of the next run, segments or pages, while somebody waited for that much.
+    run_refused: Option<(Need, DeviceError)>,
+    /// The same of the run in use: how many of its pages.
+    zero_refused: Option<(u64, DeviceError)>,
 }
 
 /// ENOSPC: what a cap of our own answers with, as a full device does.
@@ -77,71 +92,57 @@ impl Space {
             zero_pages: u64::from(config.zero_pages.max(1)),
             pages_max: config.pages_max,
             segments: config.segments,
-            next: Next::None,
+            ahead: Ahead::default(),
+            wanted: None,
             run: None,
             zeroed: 0,
             zero_wanted: 0,
             busy: None,
-            refused: None,
-            waited_for: false,
+            sparing: false,
+            run_refused: None,
+            zero_refused: None,
         }
+    }
+
+    /// Somebody asks for the first time: what was refused before, while another waited, says nothing about now.
+    pub(super) fn asked_anew(&mut self) {
+        (self.run_refused, self.zero_refused) = (None, None);
     }
 
     /// The next run, when it is there with its first `pages` pages zero-filled; `None` while it is on its way. What is taken can
     /// be written at once, so a log never moves on to a run that the device then refuses.
     pub(super) fn take(&mut self, pages: u64) -> Result<Option<Run>, DeviceError> {
         let pages_wanted = u32::try_from(pages).expect("a commit set is at most 128 MiB");
-        let wanted = self.geometry.run_for(pages_wanted);
-        match &mut self.next {
-            Next::Grown { first, segments, zeroed, pages: ahead } if *segments >= wanted => {
-                if *zeroed >= pages {
-                    let run = Run { segment: *first, segments: *segments, geometry: self.geometry, first_seq: 0 };
-                    return Ok(self.switch_to(run));
-                }
-                *ahead = pages.max(*ahead);
-                self.owed()
-            }
-            Next::Wanted { segments, pages: ahead } if *segments >= wanted => {
-                *ahead = pages.max(*ahead);
-                self.owed()
-            }
-            Next::None | Next::Wanted { .. } | Next::Grown { .. } => {
-                let refused = self.owed()?;
-                assert!(refused.is_none(), "nothing is owed but a refusal");
-                if self.pages_with(wanted) > self.pages_max.unwrap_or(u64::MAX) {
-                    return Err(DeviceError::NoSpace { errno: NO_SPACE_ERRNO });
-                }
-                if !matches!(self.busy, Some(Busy::Grow { .. } | Busy::ZeroNext { .. })) {
-                    self.next = Next::Wanted { segments: wanted, pages: self.ahead(wanted, pages) };
-                }
-                Ok(None)
-            }
+        let need = Need { segments: self.geometry.run_for(pages_wanted), pages };
+        self.wanted = None;
+        if self.ahead.segments >= need.segments && self.ahead.zeroed >= pages {
+            return Ok(self.switch());
         }
+        if let Some((refused, error)) = self.run_refused.take()
+            && refused.segments <= need.segments
+            && refused.pages <= need.pages
+        {
+            return Err(error);
+        }
+        if !self.may_grow(need.segments.saturating_sub(self.ahead.segments)) {
+            return Err(DeviceError::NoSpace { errno: NO_SPACE_ERRNO });
+        }
+        self.wanted = Some(need);
+        Ok(None)
     }
 
-    /// The refusal that whoever waits for room is owed, once; without one, the next try may go ahead.
-    fn owed(&mut self) -> Result<Option<Run>, DeviceError> {
-        let refused = self.refused.take();
-        match (core::mem::replace(&mut self.waited_for, true), refused) {
-            (true, Some(error)) => {
-                self.waited_for = false;
-                Err(error)
-            }
-            (true | false, _) => Ok(None),
-        }
-    }
-
-    fn switch_to(&mut self, run: Run) -> Option<Run> {
+    /// Makes the segments ahead the run in use.
+    fn switch(&mut self) -> Option<Run> {
         // A request that still runs belongs to the run that is left; its completion must not count for the new one.
         if self.busy.is_some() {
             return None;
         }
-        let Next::Grown { zeroed, .. } = self.next else { unreachable!("only a grown run is taken") };
-        self.next = Next::None;
-        self.waited_for = false;
-        self.run = Some(run);
-        self.zeroed = zeroed;
-        self.zero_wanted = 0;
+        let Ahead { segments, zeroed } = core::mem::take(&mut self.ahead);
+        let first = SegmentId(self.segments - segments);
+        let run = Run { segment: first, segments, geometry: self.geometry, first_seq: 0 };
+        self.run_refused = None;
+        (self.run, self.zeroed) = (Some(run), zeroed);
+        (self.zero_wanted, self.zero_refused) = (0, None);
         Some(run)
     }
 
@@ -150,86 +151,112 @@ impl Space {
         if self.zeroed >= end {
             return Ok(true);
         }
-        self.zero_wanted = end;
-        match self.refused.take() {
-            Some(error) => Err(error),
-            None => Ok(false),
+        self.zero_wanted = 0;
+        match self.zero_refused.take() {
+            Some((refused, error)) if refused <= end => Err(error),
+            Some(_) | None => {
+                self.zero_wanted = end;
+                Ok(false)
+            }
         }
     }
 
     /// The next request, given how many pages of the run are used.
     pub(super) fn next_request(&mut self, used: u64) -> Option<Request> {
-        if self.busy.is_some() || self.refused.is_some() {
+        if self.busy.is_some() {
             return None;
         }
-        match self.next {
-            Next::Wanted { segments, .. } => {
-                self.busy = Some(Busy::Grow { segments });
-                return Some(Request::Grow { pages: self.pages_with(segments) });
-            }
-            Next::Grown { first, segments, zeroed, pages } if zeroed < pages => {
-                let run_pages = u64::from(self.geometry.run_pages(segments));
-                let through = pages.min(run_pages);
-                self.busy = Some(Busy::ZeroNext { through });
-                let at = self.geometry.first_page(first).plus(zeroed);
-                return Some(Request::Zero { at, pages: through - zeroed });
-            }
-            Next::None | Next::Grown { .. } => {}
+        if let Some(need) = self.wanted
+            && need.segments > self.ahead.segments
+        {
+            return Some(self.grow(need.segments - self.ahead.segments));
         }
-        let run = self.run?;
+        let Ahead { segments, zeroed } = self.ahead;
+        let step = if self.sparing { 0 } else { self.zero_pages };
+        let pages = self.wanted.map_or(0, |need| need.pages).max(step).min(self.pages_of(segments));
+        if zeroed < pages {
+            self.busy = Some(Busy::ZeroAhead { through: pages });
+            let at = self.geometry.first_page(SegmentId(self.segments - segments)).plus(zeroed);
+            return Some(Request::Zero { at, pages: pages - zeroed });
+        }
+        self.next_of_run(self.run?, used)
+    }
+
+    /// The next request for the run in use, or for the one behind it when that is nearly full.
+    fn next_of_run(&mut self, run: Run, used: u64) -> Option<Request> {
         // The footer's page is part of what is zeroed last; the log itself never reaches it.
-        let low = (used + self.zero_pages / 2).min(run.pages());
+        let low = if self.sparing { 0 } else { (used + self.zero_pages / 2).min(run.pages()) };
         if self.zeroed < low.max(self.zero_wanted) {
             let least = self.zero_wanted.saturating_sub(self.zeroed);
-            let pages = self.zero_pages.max(least).min(run.pages() - self.zeroed);
+            let step = if self.sparing { least } else { self.zero_pages.max(least) };
+            let pages = step.min(run.pages() - self.zeroed);
             self.busy = Some(Busy::Zero { through: self.zeroed + pages });
             return Some(Request::Zero { at: run.start().plus(self.zeroed), pages });
         }
         let nearly_full = used * 4 > run.pages() * 3;
-        if nearly_full && self.next == Next::None && self.pages_with(1) <= self.pages_max.unwrap_or(u64::MAX) {
-            self.next = Next::Wanted { segments: 1, pages: self.ahead(1, 0) };
-            return self.next_request(used);
-        }
-        None
+        let grows = nearly_full && !self.sparing && self.wanted.is_none() && self.ahead.segments == 0;
+        if grows && self.may_grow(1) { Some(self.grow(1)) } else { None }
+    }
+
+    fn grow(&mut self, segments: u32) -> Request {
+        self.busy = Some(Busy::Grow { segments });
+        Request::Grow { pages: self.pages_with(segments) }
     }
 
     /// Takes the completion of the one request under way.
     pub(super) fn completed(&mut self, result: Result<(), DeviceError>) {
         let busy = self.busy.take().expect("space has one request under way");
+        self.sparing = result.is_err();
         match (busy, result) {
             (Busy::Grow { segments }, Ok(())) => {
-                let Next::Wanted { pages, .. } = self.next else { unreachable!("a device grows when it is wanted") };
-                let pages = pages.min(u64::from(self.geometry.run_pages(segments)));
-                self.next = Next::Grown { first: SegmentId(self.segments), segments, zeroed: 0, pages };
                 self.segments += segments;
+                self.ahead.segments += segments;
             }
             (Busy::Zero { through }, Ok(())) => self.zeroed = through,
-            (Busy::ZeroNext { through }, Ok(())) => {
-                let Next::Grown { zeroed, .. } = &mut self.next else { unreachable!("what is zeroed is there") };
-                *zeroed = through;
+            (Busy::ZeroAhead { through }, Ok(())) => self.ahead.zeroed = through,
+            (Busy::Grow { segments }, Err(error)) => {
+                self.run_refuses(Need { segments: self.ahead.segments + segments, pages: 0 }, error);
             }
-            (Busy::Grow { .. }, Err(error)) => {
-                self.next = Next::None;
-                self.refused = Some(error);
+            (Busy::ZeroAhead { through }, Err(error)) => self.run_refuses(Need { segments: 0, pages: through }, error),
+            (Busy::Zero { through }, Err(error)) => {
+                if self.zero_wanted >= through {
+                    (self.zero_refused, self.zero_wanted) = (Some((through, error)), 0);
+                }
             }
-            (Busy::Zero { .. } | Busy::ZeroNext { .. }, Err(error)) => self.refused = Some(error),
+        }
+    }
+
+    /// Keeps a refusal for whoever waits for so much. Who waits for less has not been refused yet.
+    fn run_refuses(&mut self, refused: Need, error: DeviceError) {
+        let Some(need) = self.wanted else { return };
+        if need.segments >= refused.segments && need.pages >= refused.pages {
+            (self.run_refused, self.wanted) = (Some((refused, error)), None);
         }
     }
 
     pub(super) fn status(&self) -> SpaceStatus {
-        let segments_free = match self.next {
-            Next::Grown { segments, .. } => segments,
-            Next::None | Next::Wanted { .. } => 0,
-        };
-        SpaceStatus { segments: self.segments, segments_free, pages: self.pages_with(0), pages_max: self.pages_max }
+        SpaceStatus {
+            segments: self.segments,
+            segments_free: self.ahead.segments,
+            pages: self.pages_with(0),
+            pages_max: self.pages_max,
+        }
     }
 
-    /// How far to zero-fill a run of so many segments before it is taken: a step at least, the run at most.
-    fn ahead(&self, segments: u32, pages: u64) -> u64 {
-        pages.max(self.zero_pages).min(u64::from(self.geometry.run_pages(segments)))
+    /// Pages of so many adjacent segments.
+    fn pages_of(&self, segments: u32) -> u64 {
+        if segments == 0 { 0 } else { u64::from(self.geometry.run_pages(segments)) }
     }
 
     fn pages_with(&self, more: u32) -> u64 {
         self.geometry.pages_for(self.segments + more)
     }
+
+    /// Whether the cap allows so many segments more.
+    fn may_grow(&self, more: u32) -> bool {
+        more == 0 || self.pages_max.is_none_or(|most| self.pages_with(more) <= most)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,8 +45,8 @@ fn settle(log: &mut LogWriter, device: &mut MemoryDevice) {
 }
 
 fn wait_for_room(log: &mut LogWriter, device: &mut MemoryDevice, need: &RoomNeed) {
-    for _ in 0..100 {
-        match log.room(need) {
+    for asked in 0..100 {
+        match log.room(need, asked > 0) {
             Room::Ready => return,
             Room::Wait => settle(log, device),
             Room::Refused(error) => panic!("a memory device has room: {error}"),
@@ -165,18 +165,32 @@ fn a_device_without_room_refuses_and_the_next_try_asks_again() {
     let mut log = LogWriter::new(config(16));
     let need = RoomNeed::default();
     for _ in 0..3 {
-        let mut answer = log.room(&need);
+        let mut answer = log.room(&need, false);
         for _ in 0..10 {
             if answer != Room::Wait {
                 break;
             }
             settle(&mut log, &mut device);
-            answer = log.room(&need);
+            answer = log.room(&need, true);
         }
         assert!(matches!(answer, Room::Refused(DeviceError::NoSpace { .. })), "{answer:?}");
     }
     device.set_pages_max(1000);
     wait_for_room(&mut log, &mut device, &need);
+}
+
+/// Who had waited has gone, and who came next was told of a device that was full once.
+#[test]
+fn a_refusal_is_told_to_nobody_who_did_not_wait_for_it() {
+    let mut device = MemoryDevice::with_pages_max(crate::superblock::SUPERBLOCK_PAGES, 70);
+    let mut log = LogWriter::new(config(16));
+    let need = RoomNeed::default();
+    assert_eq!(log.room(&need, false), Room::Wait);
+    settle(&mut log, &mut device);
+    device.set_pages_max(1000);
+    assert_eq!(log.room(&need, false), Room::Wait);
+    settle(&mut log, &mut device);
+    assert_eq!(log.room(&need, true), Room::Ready);
 }
 
 #[test]
