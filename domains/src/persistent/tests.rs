@@ -2,6 +2,7 @@ use super::*;
 use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{Answer, Cursor, Direction, Domain, Driven, Level, Op, OpId, Pair, Persistence, Tick};
 use crate::{Error, ErrorKind, Horizon};
+use failing::{BAD, Failing};
 use segments::memory::MemoryDevice;
 use segments::{Completion, Device, DeviceError, Frames, PageNo, Request, TableId, Tag};
 use std::collections::BTreeMap;
@@ -9,7 +10,9 @@ use txn::{CommitSet, Expect, PutOptions};
 
 mod bounds;
 mod damage;
+mod doubt;
 mod ends;
+mod failing;
 mod failures;
 mod lives;
 mod revert;
@@ -18,8 +21,8 @@ mod revert;
 type State = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// An engine on a device that a test can take away and open again.
-struct Bench {
-    device: MemoryDevice,
+struct Bench<D = MemoryDevice> {
+    device: D,
     engine: Engine,
     config: Config,
     now: Tick,
@@ -40,7 +43,9 @@ impl Bench {
         self.engine = engine;
         report
     }
+}
 
+impl<D: Device> Bench<D> {
     fn call(&mut self, op: Op) -> Result<Answer, Error> {
         self.next += 1;
         let id = OpId(self.next);
@@ -230,45 +235,6 @@ fn damage_in_the_log_of_an_earlier_incarnation_is_no_end() {
     }
 }
 
-/// A device on some pages of which nothing can be read.
-struct BadSectors<'d> {
-    device: &'d mut MemoryDevice,
-    bad: std::ops::Range<u64>,
-    failed: Vec<Completion>,
-}
-
-impl Device for BadSectors<'_> {
-    fn pages(&self) -> u64 {
-        self.device.pages()
-    }
-
-    fn submit(&mut self, tag: Tag, request: Request) {
-        match request {
-            Request::Read { at, frames } if at.0 < self.bad.end && self.bad.start < at.0 + frames.pages() as u64 => {
-                self.failed.push(Completion { tag, frames: Some(frames), result: Err(DeviceError::Io { errno: 5 }) });
-            }
-            Request::Read { .. }
-            | Request::Write { .. }
-            | Request::Flush
-            | Request::Grow { .. }
-            | Request::Zero { .. } => self.device.submit(tag, request),
-        }
-    }
-
-    fn poll(&mut self, done: &mut Vec<Completion>) {
-        done.append(&mut self.failed);
-        self.device.poll(done);
-    }
-
-    fn wait(&mut self, done: &mut Vec<Completion>) {
-        self.poll(done);
-    }
-
-    fn in_flight(&self) -> usize {
-        self.failed.len() + self.device.in_flight()
-    }
-}
-
 /// Four copies are there so that the store opens when one cannot be read.
 #[test]
 fn a_copy_of_the_superblock_on_bad_sectors_is_what_the_others_are_for() {
@@ -278,18 +244,16 @@ fn a_copy_of_the_superblock_on_bad_sectors_is_what_the_others_are_for() {
     bench.force();
     let config = bench.config.clone();
     let copies = |bad: std::ops::Range<u64>| bad.start * SUPERBLOCK_COPY_PAGES..bad.end * SUPERBLOCK_COPY_PAGES;
-    let mut two = BadSectors { device: &mut bench.device, bad: copies(1..3), failed: Vec::new() };
+    let mut two = Failing::with_bad(bench.device, copies(1..3));
     let (engine, _) = open(&mut two, &config).unwrap();
-    bench.engine = engine;
+    bench = Bench { device: two.device, engine, config, now: Tick::default(), next: 0 };
     assert_eq!(bench.get(table, b"a").unwrap().value, b"1");
 
     // What cannot be read may be a store: it is never taken for a format that was cut short.
-    let mut unread = MemoryDevice::new(SUPERBLOCK_PAGES);
-    let mut device = BadSectors { device: &mut unread, bad: copies(0..4), failed: Vec::new() };
+    let mut device = Failing::with_bad(MemoryDevice::new(SUPERBLOCK_PAGES), copies(0..4));
     assert!(!is_blank(&mut device).unwrap());
-    let error = open(&mut device, &config).unwrap_err();
-    let errno = DeviceError::Io { errno: 5 };
-    assert!(matches!(error, Error::DeviceFailed { offset: 0, error, .. } if error == errno), "{error}");
+    let error = open(&mut device, &bench.config).unwrap_err();
+    assert!(matches!(error, Error::DeviceFailed { offset: 0, error: BAD, .. }), "{error}");
 }
 
 /// Recovery writes the superblock, which is just what such a feature forbids.
