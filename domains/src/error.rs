@@ -261,7 +261,7 @@ pub enum Error {
         /// What and where.
         why: String,
     },
-    /// The device failed a request of the open or the close.
+    /// The device failed a request of the open, of the close, or for room in the log; a commit that asked for room was not applied.
     #[error("{doing} failed at byte {offset} of the device: {error}")]
     DeviceFailed {
         /// What was being done.

@@ -47,8 +47,8 @@ pub const EXPLANATIONS: &[Explanation] = &[
     ),
     says(
         108,
-        "the device failed a request while the store was opened or closed; nothing was served and nothing announced was lost",
-        "look at the system's log for the device at this offset; then open again, from a copy of the device if it goes on failing",
+        "the device failed a request: of an open, which served nothing, of a close, or for room, which a commit wanted that was not applied; nothing announced was lost",
+        "look at the system's log for the device at this offset; then try again, from a copy of the device if it goes on failing",
     ),
     says(110, "the kernel refused io_uring", "the message names the limit or setting; or run with --io posix"),
     says(111, "another process has the store open", "stop that process, or connect to its socket instead"),

@@ -18,7 +18,7 @@ use crate::seam::{Committed, Level, Op, Persistence, TableInfo, Tick, Versions};
 use segments::log::room::RoomNeed;
 use segments::log::writer::Room;
 use segments::record::{Record, RecordKind};
-use segments::{DeviceError, EpochId, Place, TableId, Version};
+use segments::{DeviceError, EpochId, PAGE_BYTES, Place, TableId, Version};
 use smallvec::SmallVec;
 use txn::{Change, CommitSet, Expect, Part, PutOptions};
 
@@ -242,7 +242,7 @@ impl Commit {
                     self.waited_for_room = true;
                     return Ok(Err(Need::Turn));
                 }
-                Room::Refused(error) => return Err(no_space(core, error)),
+                Room::Refused(error) => return Err(no_room(core, error)),
             }
         }
         Ok(Ok(self.apply(core, now, &olds, &rewrites)))
@@ -434,9 +434,17 @@ fn nothing(epoch: EpochId) -> Committed {
     Committed { epoch, versions: Versions::default(), persistence: Persistence::Persistent }
 }
 
-fn no_space(core: &Core, error: DeviceError) -> Error {
+/// Why there is no room: there is none, or the device fails.
+fn no_room(core: &Core, error: DeviceError) -> Error {
     let space = core.log().space();
-    Error::NoSpace { limit_pages: space.pages_max.unwrap_or(space.pages), why: error.to_string() }
+    match error {
+        DeviceError::NoSpace { .. } => {
+            Error::NoSpace { limit_pages: space.pages_max.unwrap_or(space.pages), why: error.to_string() }
+        }
+        DeviceError::Io { .. } | DeviceError::PastEnd { .. } | DeviceError::Gone => {
+            Error::DeviceFailed { doing: "making room in the log", offset: space.pages * PAGE_BYTES as u64, error }
+        }
+    }
 }
 
 /// What does not depend on the moment: the table is the user's to change, and takes this key.

@@ -13,23 +13,26 @@ const FULL: DeviceError = DeviceError::NoSpace { errno: 28 };
 /// Seed of the checksums of the tests' stores.
 const SALT: u32 = 3;
 
+/// The pairs of either table.
+type Pairs = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// What a client knows.
 struct Client {
     tables: [TableId; 2],
     /// What the tables held after each transaction that was applied, and its epoch.
-    states: Vec<(EpochId, BTreeMap<Vec<u8>, Vec<u8>>)>,
+    states: Vec<(EpochId, Pairs)>,
     /// The last of them that it was told is persistent.
     persistent: usize,
     poisoned: bool,
-    /// Transactions refused for want of room.
-    refused: u32,
+    /// The codes of transactions refused for want of room.
+    refused: Vec<u16>,
 }
 
 impl Client {
     fn new<D: Device>(bench: &mut Bench<D>) -> Self {
         let tables = [TableKind::Hash, TableKind::Ordered]
             .map(|kind| bench.create(&format!("{kind:?}"), kind, TableHome::Persistent));
-        Self { tables, states: vec![(EpochId(0), BTreeMap::new())], persistent: 0, poisoned: false, refused: 0 }
+        Self { tables, states: vec![(EpochId(0), Pairs::new())], persistent: 0, poisoned: false, refused: Vec::new() }
     }
 
     /// One transaction, the same in both tables.
@@ -49,7 +52,7 @@ impl Client {
         } else {
             state.insert(key, value);
         }
-        let level = if n % 3 == 0 { Level::Persistent } else { Level::Committed };
+        let level = if n.is_multiple_of(3) { Level::Persistent } else { Level::Committed };
         match bench.commit(set, level) {
             Ok(committed) => {
                 assert!(!self.poisoned, "a poisoned domain applies nothing");
@@ -64,7 +67,7 @@ impl Client {
                     self.states.push((epoch, state));
                 }
             }
-            Err(Error::NoSpace { .. } | Error::DeviceFailed { .. }) => self.refused += 1,
+            Err(error @ (Error::NoSpace { .. } | Error::DeviceFailed { .. })) => self.refused.push(error.code()),
             Err(error) => panic!("{error}"),
         }
         self.notice(bench);
@@ -86,7 +89,7 @@ impl Client {
     }
 
     /// What is read: everything that was applied, poisoned or not.
-    fn reads<D: Device>(&self, bench: &mut Bench<D>, state: &BTreeMap<Vec<u8>, Vec<u8>>) {
+    fn reads<D: Device>(&self, bench: &mut Bench<D>, state: &Pairs) {
         for table in self.tables {
             let mut all = bench.all(table, 3);
             all.sort();
@@ -100,7 +103,7 @@ impl Client {
         let mut after = Bench { device, engine, config: tiny(), now: Tick::default(), next: 0 };
         let mut found = after.all(self.tables[1], 100);
         found.sort();
-        let found: BTreeMap<_, _> = found.into_iter().collect();
+        let found: Pairs = found.into_iter().collect();
         let at = self.states.iter().rposition(|(_, state)| *state == found);
         assert!(at.is_some_and(|at| at >= self.persistent), "{at:?} of {}, {report:?}", self.persistent);
         self.reads(&mut after, &found);
@@ -110,11 +113,10 @@ impl Client {
 }
 
 /// What became of one run.
-#[derive(Default)]
 struct Run {
     seen: u64,
     poisoned: bool,
-    refused: u32,
+    refused: bool,
 }
 
 fn run(plan: Plan) -> Run {
@@ -146,7 +148,10 @@ fn run(plan: Plan) -> Run {
     client.reads(&mut bench, &last);
     let Answer::Status(status) = bench.call(Op::Status).unwrap() else { panic!("another answer") };
     assert_eq!(status.poisoned.is_some(), client.poisoned);
-    let Client { poisoned, refused, .. } = client;
+    // A device that fails is no device that is full.
+    let code = if plan.how == How::Refused(FULL) { 104 } else { 108 };
+    assert!(client.refused.iter().all(|refused| *refused == code), "{plan:?}: {:?}", client.refused);
+    let (poisoned, refused) = (client.poisoned, !client.refused.is_empty());
     for image in bench.device.crashed() {
         client.check_opened(image);
     }
@@ -169,7 +174,7 @@ fn each(kind: Kind, how: How) -> (u32, u32, u32) {
             if run.seen < n {
                 break;
             }
-            all = (all.0 + 1, all.1 + u32::from(run.poisoned), all.2 + u32::from(run.refused > 0));
+            all = (all.0 + 1, all.1 + u32::from(run.poisoned), all.2 + u32::from(run.refused));
         }
     }
     all
