@@ -86,7 +86,8 @@ pub(crate) enum Verb {
     Ping(Ping),
     /// Decodes a store's bytes, without opening it: superblock, segments, pages, records, summaries.
     Inspect(Inspect),
-    /// Checks every checksum of a store that nobody has open, and its indexes against its records. Changes nothing.
+    /// Checks every checksum of a store that nobody has open, and its indexes against its records; or, with --pair, one record of
+    /// a store in use, from its device to this program. Changes nothing.
     Verify(Verify),
     /// Shows on a real directory tree that all of it works: imports it through a daemon, races, kills, recovers, compares.
     Demo(Demo),
@@ -263,6 +264,13 @@ pub(crate) struct Follow {
     pub(crate) pair: String,
     /// The pointer field's name.
     pub(crate) field: String,
+    /// Follow the same field on, from record to record, over at most so many pointers, and print all of them and what ends
+    /// the chain.
+    #[arg(long, value_name = "N")]
+    pub(crate) depth: Option<u32>,
+    /// The same, with at most so many records printed; 4096 of them, or about 16 MiB, are the most there is.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub(crate) count: Option<u32>,
 }
 
 /// Arguments of `txn`.
@@ -353,7 +361,11 @@ pub(crate) struct Inspect {
 #[derive(clap::Args, Debug)]
 pub(crate) struct Verify {
     /// The store's directory, or a file with the bytes of one.
-    pub(crate) path: PathBuf,
+    #[arg(required_unless_present = "pair")]
+    pub(crate) path: Option<PathBuf>,
+    /// Check this pair alone, TABLE/KEY, of a store that is running: read it from the device and check it here.
+    #[arg(long, value_name = "PAIR", conflicts_with = "path")]
+    pub(crate) pair: Option<String>,
     /// Name at most so many damaged places.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u64,

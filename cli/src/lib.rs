@@ -12,6 +12,7 @@
 
 mod args;
 mod cas;
+mod chain;
 mod demo;
 mod failure;
 mod offline;
@@ -81,7 +82,7 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Status => status::status(&target, output),
         Verb::Ping(ping) => status::ping(&target, &ping, output),
         Verb::Inspect(inspect) => inspect::inspect(&inspect, output),
-        Verb::Verify(verify) => verify::verify(&verify, output),
+        Verb::Verify(verify) => verify::verify(&target, &verify, output),
         Verb::Demo(demo) => demo::demo(&target, &demo, output),
         Verb::Completions { shell } => {
             let mut script = Vec::new();

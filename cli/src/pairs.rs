@@ -12,8 +12,8 @@ use crate::words;
 use domains::schema::{FieldType, TableKind};
 use domains::{Answer, Op};
 use lostore::{
-    AnyBackend, Backend, EpochId, Expect, Followed, Incarnation, KeySpan, Pair, PutOptions, RawTable, TableInfo,
-    TxnOptions, Version,
+    AnyBackend, Backend, EpochId, Expect, Followed, Incarnation, KeySpan, Pair, PutOptions, RawTable, TableId,
+    TableInfo, TxnOptions, Version,
 };
 use segments::Ordinal;
 use serde_json::{Value, json};
@@ -47,6 +47,11 @@ impl Opened {
 
     pub(crate) fn shape(&self) -> Shape<'_> {
         Shape { info: &self.tables[self.at], tables: &self.tables }
+    }
+
+    /// The shape of a table, by its id.
+    pub(crate) fn shape_at(&self, id: TableId) -> Option<Shape<'_>> {
+        self.tables.iter().find(|info| info.id == id).map(|info| Shape { info, tables: &self.tables })
     }
 
     /// The shape of another table, by name.
@@ -271,6 +276,9 @@ pub(crate) fn follow(target: &Target, args: &Follow, output: &mut Output) -> Res
     let shape = opened.shape();
     let (field, to) = pointer(shape, &args.field)?;
     let key = shape.key_from_word(key)?;
+    if args.depth.is_some() || args.count.is_some() {
+        return crate::chain::follow(&opened, &key, field, (args.depth, args.count), output);
+    }
     let there = format!("{}/{}", name, shape.key_to_word(&key));
     let found = match opened.table.follow(&key, field)? {
         Followed::Absent => return Err(Failure::no(format!("{there} is not there"))),

@@ -8,7 +8,7 @@
 //! What it cannot tell: a page at the very end of the last log that no later page vouches for may have been torn by a power
 //! failure. It counts as damage only if all of it was written.
 
-use crate::args::Verify;
+use crate::args::{Target, Verify};
 use crate::failure::{DAMAGE, Exit, Failure};
 use crate::offline::Overlay;
 use crate::output::{Format, Output, count_text};
@@ -70,8 +70,12 @@ impl Report {
     }
 }
 
-pub(crate) fn verify(args: &Verify, output: &mut Output) -> Result<(), Failure> {
-    let (report, names) = verified(&args.path)?;
+pub(crate) fn verify(target: &Target, args: &Verify, output: &mut Output) -> Result<(), Failure> {
+    if let Some(pair) = &args.pair {
+        return crate::chain::verify_pair(target, pair, output);
+    }
+    let path = args.path.as_deref().expect("the parser wants a path unless there is a pair");
+    let (report, names) = verified(path)?;
     print(&report, &names, args.limit, output)?;
     if report.findings.is_empty() {
         return Ok(());
@@ -79,7 +83,7 @@ pub(crate) fn verify(args: &Verify, output: &mut Output) -> Result<(), Failure> 
     Err(Failure {
         exit: Exit::Corruption,
         code: Some(DAMAGE),
-        what: format!("{} has {} damaged places", args.path.display(), report.findings.len()),
+        what: format!("{} has {} damaged places", path.display(), report.findings.len()),
         help: "restore it from a backup; `lostore inspect` shows what can still be read".to_owned(),
     })
 }

@@ -81,6 +81,7 @@ fn verbs(dir: &Path) {
         serde_json::from_str(data(&lostore(dir, &["get", "users/bob", "-o", "json"]))).unwrap();
     assert_eq!((&json["key"], &json["value"]["boss"]), (&"bob".into(), &"alice".into()));
     assert!(data(&lostore(dir, &["follow", "users/bob", "boss"])).starts_with("alice\t"));
+    chains(dir);
     refused(&lostore(dir, &["get", "users/carol"]), 1, "");
     refused(&lostore(dir, &["put", "users/carol", r#"{"ag":1}"#]), 2, "LS0601");
     refused(&lostore(dir, &["get", "nothing/a"]), 1, "LS0201");
@@ -139,6 +140,30 @@ fn verbs(dir: &Path) {
     let status: serde_json::Value = serde_json::from_str(data(&lostore(dir, &["status", "-o", "json"]))).unwrap();
     assert!(status["tables"].as_array().unwrap().iter().any(|table| table["table"] == "users" && table["pairs"] == 1));
     assert!(data(&lostore(dir, &["ping"])).starts_with("alive"));
+}
+
+/// `follow` over many pointers, and `verify` of one pair. Bob's boss is alice, who has none.
+fn chains(dir: &Path) {
+    let chain = data(&lostore(dir, &["follow", "users/bob", "boss", "--depth", "9"])).to_owned();
+    assert_eq!(chain.lines().count(), 3, "{chain}");
+    assert!(chain.starts_with("users/bob\t{") && chain.contains("\nusers/alice\t{"), "{chain}");
+    assert!(chain.ends_with("end: the last record leads nowhere\n"), "{chain}");
+    let ends = |args: &[&str]| {
+        let args = [&["follow", "users/bob", "boss", "-o", "json"], args].concat();
+        let document: serde_json::Value = serde_json::from_str(data(&lostore(dir, &args))).unwrap();
+        (document["links"].as_array().unwrap().len(), document["end"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(ends(&["--depth", "0"]), (1, "depth".to_owned()));
+    assert_eq!(ends(&["--count", "1"]), (1, "count".to_owned()));
+    assert_eq!(ends(&["--depth", "1", "--count", "2"]), (2, "null".to_owned()));
+    refused(&lostore(dir, &["follow", "users/carol", "boss", "--depth", "9"]), 1, "");
+    assert_eq!(lostore(dir, &["follow", "users/bob", "boss", "--count", "5000"]).status.code(), Some(2));
+
+    assert_eq!(
+        data(&lostore(dir, &["verify", "--pair", "users/bob"])),
+        "whole: it is on the device as it was written\n"
+    );
+    refused(&lostore(dir, &["verify", "--pair", "users/carol"]), 1, "");
 }
 
 #[test]

@@ -12,6 +12,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod catalog;
+pub(crate) mod chain;
 pub(crate) mod commit;
 pub(crate) mod contention;
 pub(crate) mod core;
@@ -25,6 +26,7 @@ pub(crate) mod records;
 pub(crate) mod rewrite;
 pub(crate) mod status;
 pub(crate) mod table;
+pub(crate) mod verify;
 
 use crate::error::Error;
 use crate::seam::{Answer, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};

@@ -6,13 +6,14 @@
 //! Every table is one list in key order; finding a pair walks it.
 
 use crate::engine::catalog::RESERVE_MAX;
+use crate::engine::chain::Links;
 use crate::engine::ops::{pointer_key, pointer_table};
 use crate::error::{Error, Failure};
 use crate::index::{Address, SackIndex};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
 use crate::seam::{
-    Answer, Capabilities, Committed, Cursor, Direction, Domain, Followed, Horizon, Level, Op, OpId, Pair, PairRef,
-    Persistence, Seen, Status, TableInfo, TableStatus, Tick, Versions,
+    Answer, Capabilities, Chain, Committed, Cursor, Direction, Domain, Followed, Horizon, Level, Op, OpId, Pair,
+    PairRef, Persistence, Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };
 use list::List;
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
@@ -72,6 +73,18 @@ impl Light {
                 self.next(table, &from, until.as_deref(), direction, (pairs_max, bytes_max), now)
             }
             Op::Follow { table, key, field } => self.follow(table, &key, field, now).map(Answer::Followed),
+            Op::Verify { table, key } => {
+                let pair = self.table(table)?.find(&key, now).cloned();
+                let stored = |pair: Pair| {
+                    let value_crc = segments::checksum::checksum(0, &pair.value);
+                    Box::new(Stored { pair, value_crc, from_device: false })
+                };
+                Ok(Answer::Stored(pair.map(stored)))
+            }
+            Op::FollowChain { table, key, fields, depth_max, records_max } => {
+                let links = Links::new(fields, depth_max, records_max)?;
+                self.chain((table, key), links, now).map(Answer::Chain)
+            }
             Op::Commit { set, level } => self.commit(&set, level, now).map(Answer::Committed),
             Op::Reserve { table, count } => self.reserve(table, count).map(Answer::Reserved),
             Op::Await { .. } => Err(Error::Unsupported { domain: "light", what: "notices of persistence" }),
@@ -146,6 +159,26 @@ impl Light {
             Some(to) => Followed::Found { to: to.clone(), from },
             None => Followed::Dangling { target: target_key.to_vec(), from },
         })
+    }
+
+    fn chain(&self, first: (TableId, Vec<u8>), mut links: Links, now: Tick) -> Result<Chain, Error> {
+        pointer_table(&self.table(first.0)?.info, links.first_field())?;
+        let (mut id, mut key) = first;
+        loop {
+            let table = self.table(id)?;
+            let Some(pair) = table.find(&key, now) else {
+                let end = links.missing(&key, table.pairs.get(&key).is_some());
+                return Ok(links.end(end));
+            };
+            let led = links.take(&table.info, pair.clone(), |name| {
+                let &to = self.names.get(name)?;
+                self.tables.get(&to).map(|table| (to, table.info.spec.kind))
+            })?;
+            match led {
+                Ok(next) => (id, key) = next,
+                Err(end) => return Ok(links.end(end)),
+            }
+        }
     }
 
     fn commit(&mut self, set: &CommitSet, level: Level, now: Tick) -> Result<Committed, Error> {

@@ -483,9 +483,12 @@ fn refusal(subject: Subject, fault: &Fault<'_>) -> Refusal {
 fn asked(id: OpId, op: &Op) -> Asked {
     let name = |is: &str, to_be: Option<&str>| Subject::Name { is: is.to_owned(), to_be: to_be.map(str::to_owned) };
     let subject = match op {
-        Op::Lookup { table, .. } | Op::Next { table, .. } | Op::Follow { table, .. } | Op::Reserve { table, .. } => {
-            Subject::Table(*table)
-        }
+        Op::Lookup { table, .. }
+        | Op::Next { table, .. }
+        | Op::Follow { table, .. }
+        | Op::Reserve { table, .. }
+        | Op::Verify { table, .. }
+        | Op::FollowChain { table, .. } => Subject::Table(*table),
         Op::CreateTable { name: is, .. } | Op::OpenTable { name: is, .. } | Op::DestroyTable { name: is } => {
             name(is, None)
         }
@@ -510,6 +513,8 @@ fn is_brisk(op: &Op) -> bool {
         Op::Lookup { .. } | Op::Follow { .. } | Op::Reserve { .. } => true,
         Op::Commit { level, .. } => *level == Level::Committed,
         Op::Next { .. }
+        | Op::Verify { .. }
+        | Op::FollowChain { .. }
         | Op::Await { .. }
         | Op::Force
         | Op::CreateTable { .. }
@@ -525,7 +530,8 @@ fn is_brisk(op: &Op) -> bool {
 /// About how many bytes an operation takes: what is not a key or a value is less than the constant.
 fn op_bytes(op: &Op) -> usize {
     64 + match op {
-        Op::Lookup { key, .. } | Op::Follow { key, .. } => key.len(),
+        Op::Lookup { key, .. } | Op::Follow { key, .. } | Op::Verify { key, .. } => key.len(),
+        Op::FollowChain { key, fields, .. } => key.len() + 3 * fields.len(),
         Op::Commit { set, .. } => set.bytes() + 64 * (set.len() + set.ranges().len()),
         Op::Next { .. }
         | Op::Reserve { .. }

@@ -96,6 +96,28 @@ pub enum Op {
         /// The pointer field's position among the record's fields.
         field: u16,
     },
+    /// Reads a record as it is stored, past every cache, for a caller who checks it himself: [`Answer::Stored`]. One that is not
+    /// on the device yet is made persistent first.
+    Verify {
+        /// The table.
+        table: TableId,
+        /// The key, encoded.
+        key: Vec<u8>,
+    },
+    /// Reads a record and the chain of records that its pointer leads to: [`Answer::Chain`].
+    FollowChain {
+        /// The table of the first pair.
+        table: TableId,
+        /// Its key.
+        key: Vec<u8>,
+        /// The pointer field of the first record, of the one it leads to, and so on; the last goes for all that follow. At least
+        /// one.
+        fields: Vec<u16>,
+        /// At most so many pointers are followed.
+        depth_max: u32,
+        /// At most so many records come (at least 1, at most 4096), or as many as have about 16 MiB.
+        records_max: u32,
+    },
     /// Verifies and applies a commit set: [`Answer::Committed`].
     Commit {
         /// The set.
@@ -226,6 +248,67 @@ pub enum Followed {
         /// The key that the pointer names.
         target: Vec<u8>,
     },
+}
+
+/// A record as it is stored, with the checksum that it has had since it was written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stored {
+    /// The pair.
+    pub pair: Pair,
+    /// CRC-32C of the value, as it was computed when the value was written. Whoever gets the value compares.
+    pub value_crc: u32,
+    /// Whether it came from the device just now; a volatile table's record comes from memory.
+    pub from_device: bool,
+}
+
+impl Stored {
+    /// The checksum that the value has here.
+    #[must_use]
+    pub fn crc_here(&self) -> u32 {
+        segments::checksum::checksum(0, &self.pair.value)
+    }
+}
+
+/// Records that lie one behind the other, each named by a pointer of the one before.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chain {
+    /// The records in their order, with their tables.
+    pub links: Vec<(TableId, Pair)>,
+    /// Why there are no more.
+    pub end: ChainEnd,
+}
+
+/// Why a chain ends. What is said of a pointer is said of the last record's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ChainEnd {
+    /// The first pair is not there: the chain is empty.
+    Absent,
+    /// The pointer is null.
+    Null,
+    /// The pointer names a pair that is not there.
+    Dangling {
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// The pointer names a pair whose time is over.
+    Expired {
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// The pointer names a record that the chain has already.
+    Cycle {
+        /// Its place among the chain's records, from 0.
+        link: u32,
+    },
+    /// The field is no pointer in the last record's table, or it leads to a table that is not there or cannot have its key.
+    WrongType {
+        /// The field's position.
+        field: u16,
+    },
+    /// As many pointers as were asked for have been followed. The next key has not been looked up.
+    Depth,
+    /// As many records or bytes as fit have come. The next key has not been looked up.
+    Count,
 }
 
 /// What became of a commit as far as power failures go.
@@ -363,6 +446,10 @@ pub enum Answer {
     },
     /// Of a follow.
     Followed(Followed),
+    /// Of a verification: the record, when it is there.
+    Stored(Option<Box<Stored>>),
+    /// Of a follow of many pointers.
+    Chain(Chain),
     /// Of a commit.
     Committed(Committed),
     /// Of a reservation: addresses, encoded as the sack's keys.

@@ -6,8 +6,8 @@
 use crate::error::{ErrorKind, Failure};
 use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{
-    Answer, Committed, Cursor, Direction, Followed, Horizon, Level, Op, Pair, Persistence, Status, TableInfo,
-    TableStatus, Versions,
+    Answer, Chain, ChainEnd, Committed, Cursor, Direction, Followed, Horizon, Level, Op, Pair, Persistence, Status,
+    Stored, TableInfo, TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 use txn::{Change, Expect, PutOptions, RangeCompare};
@@ -34,6 +34,14 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
             bytes_max: *bytes_max,
         },
         Op::Follow { table, key, field } => wire::Op::Follow { table: table.0, key: Bytes(key), field: *field },
+        Op::Verify { table, key } => wire::Op::Verify { table: table.0, key: Bytes(key) },
+        Op::FollowChain { table, key, fields, depth_max, records_max } => wire::Op::FollowChain {
+            table: table.0,
+            key: Bytes(key),
+            fields: List::new(fields.clone())?,
+            depth_max: *depth_max,
+            records_max: *records_max,
+        },
         Op::Commit { set, level } => {
             let level = match level {
                 Level::Committed => wire::Level::Committed,
@@ -159,8 +167,29 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
         wire::Answer::Table(info) => Answer::Table(info_in(&info)),
         wire::Answer::Tables(tables) => Answer::Tables(tables.iter().map(info_in).collect()),
         wire::Answer::Status(status) => Answer::Status(Box::new(status_in(&status))),
+        wire::Answer::Stored(stored) => Answer::Stored(stored.map(|stored| {
+            let wire::Stored { pair, value_crc, from_device } = stored;
+            Box::new(Stored { pair: pair_in(pair), value_crc, from_device })
+        })),
+        wire::Answer::Chain { links, end } => {
+            let links = links.into_vec().into_iter().map(|link| (TableId(link.table), pair_in(link.pair))).collect();
+            Answer::Chain(Chain { links, end: end_in(end) })
+        }
         wire::Answer::Opened { .. } | wire::Answer::Cancelled(_) => return None,
     })
+}
+
+fn end_in(end: wire::ChainEnd<'_>) -> ChainEnd {
+    match end {
+        wire::ChainEnd::Absent => ChainEnd::Absent,
+        wire::ChainEnd::Null => ChainEnd::Null,
+        wire::ChainEnd::Dangling { key } => ChainEnd::Dangling { key: key.0.to_vec() },
+        wire::ChainEnd::Expired { key } => ChainEnd::Expired { key: key.0.to_vec() },
+        wire::ChainEnd::Cycle { link } => ChainEnd::Cycle { link },
+        wire::ChainEnd::WrongType { field } => ChainEnd::WrongType { field },
+        wire::ChainEnd::Depth => ChainEnd::Depth,
+        wire::ChainEnd::Count => ChainEnd::Count,
+    }
 }
 
 fn pair_in(pair: wire::Pair<'_>) -> Pair {

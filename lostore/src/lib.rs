@@ -57,7 +57,7 @@ pub use crate::key::{AsKey, AsPrefix, KeyField, KeyRange, KeySpan, StartsWith};
 pub use crate::open::{AnyBackend, Options, connect, open, open_inline, open_memory};
 pub use crate::pending::{Pending, Reply};
 pub use crate::ptr::Ptr;
-pub use crate::raw::{RawTable, ReadPair};
+pub use crate::raw::{RawTable, ReadPair, Verdict};
 pub use crate::record::{Found, Keyed, Ordered, PtrField, RecordError, Sacked, TableType, Writes};
 pub use crate::remote::Remote;
 pub use crate::shared::Shared;
@@ -69,8 +69,8 @@ pub use crate::txn::{PendingCommit, RawTxn, Txn, TxnOptions};
 pub use ::txn::{Expect, PutOptions, SetError};
 pub use domains::schema;
 pub use domains::{
-    Capabilities, Cursor, Direction, ErrorKind, Failure, Followed, Horizon, Pair, Persistence, Status, TableInfo,
-    TableStatus,
+    Capabilities, Chain, ChainEnd, Cursor, Direction, ErrorKind, Failure, Followed, Horizon, Pair, Persistence, Status,
+    Stored, TableInfo, TableStatus,
 };
 pub use lostore_derive::TableType;
 pub use segments::{DomainId, EpochId, Incarnation, Ordinal, TableId, Version};

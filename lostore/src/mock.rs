@@ -158,6 +158,10 @@ impl State {
                 self.next(table, &from, until.as_deref(), direction, pairs_max as usize)
             }
             Op::Follow { table, key, field } => self.follow(table, &key, field).map(Answer::Followed),
+            Op::Verify { .. } | Op::FollowChain { .. } => {
+                let domain = self.capabilities.name;
+                Err(domains::Error::Unsupported { domain, what: "verifications and chains" })
+            }
             Op::Commit { set, level } => self.commit(&set, level),
             Op::Reserve { table, count } => self.reserve(table, count),
             Op::Await { epoch } => {
@@ -376,6 +380,8 @@ fn name_of(op: &Op) -> &'static str {
         Op::Lookup { .. } => "lookup",
         Op::Next { .. } => "next",
         Op::Follow { .. } => "follow",
+        Op::Verify { .. } => "verify",
+        Op::FollowChain { .. } => "follow chain",
         Op::Commit { .. } => "commit",
         Op::Reserve { .. } => "reserve",
         Op::Await { .. } => "await",

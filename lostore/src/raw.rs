@@ -13,11 +13,14 @@ use crate::ticket::Ticket;
 use crate::token::Token;
 use ::txn::PutOptions;
 use domains::schema::TableSpec;
-use domains::{Answer, Cursor, Direction, Followed, Op, Pair, TableInfo};
+use domains::{Answer, Chain, Cursor, Direction, Followed, Op, Pair, Stored, TableInfo};
 use segments::TableId;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// LS0401: a record's bytes in the store are not what was written.
+const DAMAGED_RECORD: u16 = 401;
 
 /// A table of bytes.
 ///
@@ -121,6 +124,42 @@ impl<B: Backend> RawTable<B> {
         Pending::start(&self.store, Op::Follow { table: self.id(), key: key.to_vec(), field }, FollowReply)
     }
 
+    /// Reads a record as it is stored, past every cache, and checks it here against the checksum that it was written with: from
+    /// the device to this program nothing can have changed a bit of the value unnoticed.
+    ///
+    /// # Errors
+    /// When the table is gone, or the store does not answer. That the record is damaged is a [`Verdict`], not an error.
+    pub fn verify(&self, key: &[u8]) -> Result<Verdict, Error> {
+        let asked = Pending::start(&self.store, Op::Verify { table: self.id(), key: key.to_vec() }, StoredReply);
+        match asked.wait() {
+            Ok(None) => Ok(Verdict::Absent),
+            Ok(Some(stored)) if stored.pair.key != key => {
+                Err(Error::WrongAnswer { asked: "a verification of another key" })
+            }
+            Ok(Some(stored)) => {
+                let (expected, found) = (stored.value_crc, stored.crc_here());
+                if expected != found {
+                    return Ok(Verdict::DamagedOnTheWay { expected, found });
+                }
+                Ok(Verdict::Whole { from_device: stored.from_device, pair: stored.pair })
+            }
+            // The store's own check of what it has just read.
+            Err(error) if error.code() == DAMAGED_RECORD => Ok(Verdict::DamagedInStore { why: error.to_string() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a record and the chain of records that its pointer leads to, in one round trip. `fields` are the pointer fields of
+    /// the first record, of the next, and so on; the last goes for all that follow. At most `depth_max` pointers are followed
+    /// and `records_max` records come.
+    ///
+    /// # Errors
+    /// When the first field is not a pointer, a limit is out of its bounds, or a record cannot be read.
+    pub fn follow_chain(&self, key: &[u8], fields: &[u16], depth_max: u32, records_max: u32) -> Result<Chain, Error> {
+        let (table, key, fields) = (self.id(), key.to_vec(), fields.to_vec());
+        Pending::start(&self.store, Op::FollowChain { table, key, fields, depth_max, records_max }, ChainReply).wait()
+    }
+
     /// Puts a pair, there or not.
     ///
     /// # Errors
@@ -199,6 +238,58 @@ pub struct NextReply;
 /// The answer of a follow.
 #[derive(Clone, Copy, Debug)]
 pub struct FollowReply;
+
+/// What a verification from end to end came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The pair is not there.
+    Absent,
+    /// Every bit of the value is as it was written.
+    Whole {
+        /// The pair.
+        pair: Pair,
+        /// Whether it was read from the device just now; a volatile table's record is in memory only.
+        from_device: bool,
+    },
+    /// The bytes on the device are not what was written.
+    DamagedInStore {
+        /// What the store says of it.
+        why: String,
+    },
+    /// What came here is not what the store read: it was changed between its device and this program.
+    DamagedOnTheWay {
+        /// The value's checksum as it was written.
+        expected: u32,
+        /// Of the bytes that came.
+        found: u32,
+    },
+}
+
+/// The answer of a verification.
+#[derive(Clone, Copy, Debug)]
+struct StoredReply;
+
+/// The answer of a follow of many pointers.
+#[derive(Clone, Copy, Debug)]
+struct ChainReply;
+
+impl<B: Backend> Reply<B> for StoredReply {
+    type Output = Option<Box<Stored>>;
+
+    fn read(self, _: &Store<B>, answer: Answer) -> Result<Option<Box<Stored>>, Error> {
+        let Answer::Stored(stored) = answer else { return Err(Error::WrongAnswer { asked: "a verification" }) };
+        Ok(stored)
+    }
+}
+
+impl<B: Backend> Reply<B> for ChainReply {
+    type Output = Chain;
+
+    fn read(self, _: &Store<B>, answer: Answer) -> Result<Chain, Error> {
+        let Answer::Chain(chain) = answer else { return Err(Error::WrongAnswer { asked: "a chain" }) };
+        Ok(chain)
+    }
+}
 
 /// Reads a pair as something else.
 pub trait ReadPair {

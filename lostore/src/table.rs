@@ -10,7 +10,7 @@ use crate::iter::Iter;
 use crate::key::{AsKey, AsPrefix, KeyRange, KeySpan};
 use crate::pending::{Pending, Reply};
 use crate::ptr::Ptr;
-use crate::raw::{PairReply, RawTable, ReadPair};
+use crate::raw::{PairReply, RawTable, ReadPair, Verdict};
 use crate::record::{Found, Ordered, PtrField, RecordError, Sacked, TableType, Writes};
 use crate::store::Store;
 use crate::ticket::Ticket;
@@ -18,7 +18,7 @@ use crate::token::Token;
 use crate::{PutOptions, Version};
 use domains::schema::envelope;
 use domains::schema::keys::KeyBuf;
-use domains::{Answer, Op, Pair, PairRef};
+use domains::{Answer, ChainEnd, Op, Pair, PairRef};
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -189,6 +189,31 @@ impl<T: TableType, B: Backend> Table<T, B> {
     pub fn follow_async<U: TableType>(&self, key: impl AsKey<T::Key>, field: PtrField<T, U>) -> PendingFollow<T, U, B> {
         let op = Op::Follow { table: self.raw.id(), key: key.to_key().into_vec(), field: field.position() };
         Pending::start(self.store(), op, ReadFollow { table: self.name().to_owned(), types: PhantomData })
+    }
+
+    /// Reads a record as it is stored, past every cache, and checks it here against the checksum that it was written with.
+    ///
+    /// # Errors
+    /// As [`RawTable::verify`].
+    pub fn verify(&self, key: impl AsKey<T::Key>) -> Result<Verdict, Error> {
+        self.raw.verify(&key.to_key())
+    }
+
+    /// Reads a record and those that the same pointer field leads to from one to the next, in one round trip: at most `depth_max`
+    /// pointers are followed and `records_max` (1 to 4096) records come. The end says what the last record's pointer is.
+    ///
+    /// # Errors
+    /// When a record cannot be read as a `T`, or the device fails.
+    pub fn chain(
+        &self,
+        key: impl AsKey<T::Key>,
+        field: PtrField<T, T>,
+        depth_max: u32,
+        records_max: u32,
+    ) -> Result<(Vec<Found<T>>, ChainEnd), Error> {
+        let chain = self.raw.follow_chain(&key.to_key(), &[field.position()], depth_max, records_max)?;
+        let found = chain.links.iter().map(|(_, pair)| read_pair(self.name(), pair));
+        Ok((found.collect::<Result<_, _>>()?, chain.end))
     }
 
     /// All pairs: in key order when the table is ordered, in an order of its own otherwise.

@@ -7,8 +7,8 @@ use crate::faults::fault;
 use crate::limits::NEXT_BYTES_MAX;
 use domains::schema::{Field, FieldType, TableHome, TableKind};
 use domains::{
-    Answer, Cursor, Direction, Error, ErrorKind, Followed, Horizon, Level, Pair, Persistence, Status, TableInfo,
-    TableSpec,
+    Answer, ChainEnd, Cursor, Direction, Error, ErrorKind, Followed, Horizon, Level, Pair, Persistence, Status,
+    TableInfo, TableSpec,
 };
 use segments::{EpochId, Ordinal, TableId, Version};
 use txn::{CommitSet, Expect, PutOptions, SetError};
@@ -118,6 +118,14 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
         wire::Op::Follow { table, key, field } => {
             domains::Op::Follow { table: TableId(*table), key: key.0.to_vec(), field: *field }
         }
+        wire::Op::Verify { table, key } => domains::Op::Verify { table: TableId(*table), key: key.0.to_vec() },
+        wire::Op::FollowChain { table, key, fields, depth_max, records_max } => domains::Op::FollowChain {
+            table: TableId(*table),
+            key: key.0.to_vec(),
+            fields: fields.to_vec(),
+            depth_max: *depth_max,
+            records_max: *records_max,
+        },
         wire::Op::Reserve { table, count } => domains::Op::Reserve { table: TableId(*table), count: *count },
         wire::Op::Await { epoch } => domains::Op::Await { epoch: EpochId(*epoch) },
         wire::Op::Force => domains::Op::Force,
@@ -224,6 +232,15 @@ fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
                 wire::Followed::Dangling { from: pair_out(from), target: Bytes(target) }
             }
         }),
+        Answer::Stored(stored) => wire::Answer::Stored(stored.as_ref().map(|stored| wire::Stored {
+            pair: pair_out(&stored.pair),
+            value_crc: stored.value_crc,
+            from_device: stored.from_device,
+        })),
+        Answer::Chain(chain) => {
+            let links = chain.links.iter().map(|(table, pair)| wire::Link { table: table.0, pair: pair_out(pair) });
+            wire::Answer::Chain { links: List::new(links.collect())?, end: end_out(&chain.end) }
+        }
         Answer::Committed(committed) => wire::Answer::Committed {
             epoch: committed.epoch.0,
             versions: List::new(committed.versions.as_slice().iter().copied().map(version_out).collect())?,
@@ -240,6 +257,19 @@ fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
         Answer::Status(status) => wire::Answer::Status(status_out(status)?),
         Answer::Done => wire::Answer::Done,
     })
+}
+
+fn end_out(end: &ChainEnd) -> wire::ChainEnd<'_> {
+    match end {
+        ChainEnd::Absent => wire::ChainEnd::Absent,
+        ChainEnd::Null => wire::ChainEnd::Null,
+        ChainEnd::Dangling { key } => wire::ChainEnd::Dangling { key: Bytes(key) },
+        ChainEnd::Expired { key } => wire::ChainEnd::Expired { key: Bytes(key) },
+        ChainEnd::Cycle { link } => wire::ChainEnd::Cycle { link: *link },
+        ChainEnd::WrongType { field } => wire::ChainEnd::WrongType { field: *field },
+        ChainEnd::Depth => wire::ChainEnd::Depth,
+        ChainEnd::Count => wire::ChainEnd::Count,
+    }
 }
 
 fn status_out(status: &Status) -> Option<wire::Status<'_>> {

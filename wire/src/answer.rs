@@ -63,6 +63,63 @@ pub enum Followed<'a> {
     },
 }
 
+/// A record as it is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stored<'a> {
+    /// The pair.
+    #[serde(borrow)]
+    pub pair: Pair<'a>,
+    /// CRC-32C of the value, as it was computed when the value was written.
+    pub value_crc: u32,
+    /// Whether it was read from the device for this request.
+    pub from_device: bool,
+}
+
+/// A record of a chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Link<'a> {
+    /// Its table.
+    pub table: u32,
+    /// The pair.
+    #[serde(borrow)]
+    pub pair: Pair<'a>,
+}
+
+/// Why a chain ends. What is said of a pointer is said of the last record's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ChainEnd<'a> {
+    /// The first pair is not there.
+    Absent,
+    /// The pointer is null.
+    Null,
+    /// The pointer names a pair that is not there.
+    Dangling {
+        /// Its key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+    },
+    /// The pointer names a pair whose time is over.
+    Expired {
+        /// Its key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+    },
+    /// The pointer names a record of the chain.
+    Cycle {
+        /// Its place in it, from 0.
+        link: u32,
+    },
+    /// The field is no pointer there, or leads to a table that is not there or cannot have its key.
+    WrongType {
+        /// The field's position.
+        field: u16,
+    },
+    /// As many pointers as were asked for have been followed.
+    Depth,
+    /// As many records or bytes as fit have come.
+    Count,
+}
+
 /// What became of a commit as far as power failures go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Persistence {
@@ -194,6 +251,17 @@ pub enum Answer<'a> {
     },
     /// Of a cancel: whether the request is now answered as cancelled (else it was answered, is unknown, or cannot be).
     Cancelled(bool),
+    /// Of a verification: the record, when it is there.
+    Stored(#[serde(borrow)] Option<Stored<'a>>),
+    /// Of a follow of many pointers.
+    Chain {
+        /// The records, one behind the other.
+        #[serde(borrow)]
+        links: List<Link<'a>, PAIRS_MAX>,
+        /// Why there are no more.
+        #[serde(borrow)]
+        end: ChainEnd<'a>,
+    },
 }
 
 /// A compare that did not hold.
@@ -242,6 +310,10 @@ impl<'a> Valued<'a> for Outcome<'a> {
             Self::Ok(Answer::Pair(Some(pair))) => see(&mut pair.value),
             Self::Ok(Answer::Pairs { pairs, .. }) => {
                 pairs.as_mut_slice().iter_mut().for_each(|pair| see(&mut pair.value))
+            }
+            Self::Ok(Answer::Stored(Some(stored))) => see(&mut stored.pair.value),
+            Self::Ok(Answer::Chain { links, .. }) => {
+                links.as_mut_slice().iter_mut().for_each(|link| see(&mut link.pair.value))
             }
             Self::Ok(Answer::Followed(Followed::Found { from, to })) => {
                 see(&mut from.value);

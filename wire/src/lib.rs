@@ -24,7 +24,8 @@ pub mod value;
 pub mod writer;
 
 pub use answer::{
-    Answer, Counter, Failure, Fault, Followed, Horizon, Outcome, Pair, Persistence, Push, Status, TableStatus,
+    Answer, ChainEnd, Counter, Failure, Fault, Followed, Horizon, Link, Outcome, Pair, Persistence, Push, Status,
+    Stored, TableStatus,
 };
 pub use error::{DecodeError, FrameError};
 pub use header::{Header, Kind, MARK};

@@ -33,3 +33,5 @@ pub const LIST_RESERVE_MAX: usize = 64;
 
 const _: () = assert!(REPLY_FRAME_BYTES_MAX as usize >= 2 * (64 << 20) + PARTS_MAX * 20);
 const _: () = assert!(BATCH_OPS_MAX <= PARTS_MAX);
+/// Pointer fields that a chain names one by one.
+pub const CHAIN_FIELDS_MAX: usize = 1024;

@@ -1,6 +1,6 @@
 //! What a client asks. The variants' numbers are the protocol's verbs: append only.
 
-use crate::limits::PARTS_MAX;
+use crate::limits::{CHAIN_FIELDS_MAX, PARTS_MAX};
 use crate::table::TableSpec;
 use crate::value::{Bytes, List, Value, Valued};
 use serde::{Deserialize, Serialize};
@@ -266,11 +266,33 @@ pub enum Op<'a> {
         /// The request's correlation id.
         id: u64,
     },
+    /// Reads a record from the device, past every cache, with its checksum: `Stored`.
+    Verify {
+        /// The table.
+        table: u32,
+        /// The key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+    },
+    /// Reads a record and the chain that its pointer leads to: `Chain`.
+    FollowChain {
+        /// The table of the first pair.
+        table: u32,
+        /// Its key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+        /// The pointer field of each record in turn; the last goes for all that follow.
+        fields: List<u16, CHAIN_FIELDS_MAX>,
+        /// At most so many pointers.
+        depth_max: u32,
+        /// At most so many records.
+        records_max: u32,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 21] = [
+    pub const NAMES: [&'static str; 23] = [
         "Ping",
         "Lookup",
         "Next",
@@ -292,6 +314,8 @@ impl Op<'_> {
         "TxnCommit",
         "TxnAbort",
         "Cancel",
+        "Verify",
+        "FollowChain",
     ];
 }
 

@@ -99,6 +99,8 @@ pub(crate) struct Found<'a> {
     pub(crate) expires_ms: Option<u64>,
     pub(crate) compressed: bool,
     pub(crate) revertible: Option<Revertible>,
+    /// Of the value, as it was written.
+    pub(crate) value_crc: u32,
     /// Of the whole record, its value included.
     pub(crate) record_bytes: u64,
 }
@@ -118,8 +120,13 @@ impl<'a> Found<'a> {
         }
         let key = (head.value_at - head.key.len(), head.value_at);
         let (version, expires_ms, compressed) = (head.version, head.expires_ms, head.compressed);
-        let (record_bytes, revertible) = (head.record_bytes as u64, head.revertible);
-        Ok(Self { key, value, version, expires_ms, compressed, revertible, record_bytes, bytes })
+        let (record_bytes, revertible, value_crc) = (head.record_bytes as u64, head.revertible, head.value_crc);
+        Ok(Self { key, value, version, expires_ms, compressed, revertible, value_crc, record_bytes, bytes })
+    }
+
+    /// The record in these bytes, every byte of it checked.
+    pub(crate) fn stored(bytes: &'a [u8], table: TableId) -> Result<Self, &'static str> {
+        Self::parse(Cow::Borrowed(bytes), table, Want::Record)
     }
 
     pub(crate) fn key(&self) -> &[u8] {

@@ -3,11 +3,13 @@
 //! Contract: a step that must wait names its need and has changed nothing that others see; it is stepped again when the need has
 //! been met and starts its look at the shared state afresh, so nothing it concluded before the wait can be stale.
 
+use super::chain::{FollowChain, Links};
 use super::commit::{After, Commit};
 use super::core::Core;
 use super::find::{Known, Located, Want};
 use super::next::Next;
 use super::status;
+use super::verify::Verify;
 use crate::error::Error;
 use crate::index::KeyHash;
 use crate::schema::FieldType;
@@ -59,6 +61,8 @@ pub(crate) struct Running {
 pub(crate) enum Machine {
     Lookup(Lookup),
     Follow(Follow),
+    Verify(Box<Verify>),
+    Chain(Box<FollowChain>),
     Next(Box<Next>),
     Commit(Box<Commit>),
     Await(Await),
@@ -73,6 +77,11 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::Lookup { table, key } => Machine::Lookup(Lookup { table, key, known: Known::default(), failed: None }),
         Op::Follow { table, key, field } => {
             Machine::Follow(Follow { table, key, field, known: Known::default(), failed: None })
+        }
+        Op::Verify { table, key } => Machine::Verify(Box::new(Verify::new(table, key))),
+        Op::FollowChain { table, key, fields, depth_max, records_max } => {
+            let links = Links::new(fields, depth_max, records_max)?;
+            Machine::Chain(Box::new(FollowChain::new(core, (table, key), links)?))
         }
         Op::Next { table, from, until, direction, pairs_max, bytes_max } => {
             let limits = (pairs_max, bytes_max);
@@ -118,6 +127,8 @@ fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::Lookup { .. }
         | Op::Next { .. }
         | Op::Follow { .. }
+        | Op::Verify { .. }
+        | Op::FollowChain { .. }
         | Op::Commit { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
@@ -143,6 +154,8 @@ impl Machine {
         match self {
             Self::Lookup(lookup) => lookup.step(core, now),
             Self::Follow(follow) => follow.step(core, now),
+            Self::Verify(verify) => verify.step(core, now),
+            Self::Chain(chain) => chain.step(core, now),
             Self::Next(next) => next.step(core, now),
             Self::Commit(commit) => match commit.take_stale(core) {
                 None => commit.step(core, now, behind),
@@ -177,6 +190,8 @@ impl Machine {
         let (known, failed) = match self {
             Self::Lookup(lookup) => (&mut lookup.known, &mut lookup.failed),
             Self::Follow(follow) => (&mut follow.known, &mut follow.failed),
+            Self::Verify(verify) => return verify.came(place, admitted),
+            Self::Chain(chain) => (&mut chain.known, &mut chain.failed),
             Self::Next(next) => (&mut next.known, &mut next.failed),
             Self::Commit(commit) => (&mut commit.known, &mut commit.failed),
             Self::Await(_) | Self::Untold(_) | Self::Ready(_) => unreachable!("only operations on pairs read"),
@@ -193,6 +208,7 @@ impl Machine {
         match self {
             Self::Commit(commit) => commit.waits_to_apply(),
             Self::Await(wait) => wait.epoch.is_none(),
+            Self::Verify(_) | Self::Chain(_) => false,
             Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Untold(_) | Self::Ready(_) => false,
         }
     }

@@ -16,6 +16,7 @@ mod failing;
 mod failures;
 mod lives;
 mod revert;
+mod verify;
 
 /// The pairs of a table.
 type State = Vec<(Vec<u8>, Vec<u8>)>;

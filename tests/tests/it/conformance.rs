@@ -5,6 +5,7 @@
 //! A check begins with an empty domain. Checks of pairs run for each kind of table in each home.
 
 mod catalog;
+mod chains;
 mod follows;
 mod levels;
 mod limits;
@@ -77,6 +78,7 @@ fn every_domain_conforms() {
         ranges::CHECKS,
         walks::CHECKS,
         follows::CHECKS,
+        chains::CHECKS,
         sacks::CHECKS,
         catalog::CHECKS,
         levels::CHECKS,

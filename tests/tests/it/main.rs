@@ -12,6 +12,7 @@ mod column;
 mod conformance;
 mod crash;
 mod daemon;
+mod flipped;
 mod histories;
 mod metadata;
 mod process;

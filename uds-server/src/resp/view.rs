@@ -37,8 +37,7 @@ pub(crate) struct View {
 impl View {
     /// Takes what was read.
     pub(crate) fn load(&mut self, key: &[u8], pair: Option<&Pair>) {
-        let options = Pair::options;
-        self.see(key, pair.map(|pair| PairRef { value: &pair.value, version: pair.version, options: options(pair) }));
+        self.see(key, pair.map(Pair::as_ref));
     }
 
     /// Takes what memory showed.

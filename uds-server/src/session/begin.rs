@@ -135,6 +135,8 @@ impl Session {
             Op::Lookup { .. }
             | Op::Next { .. }
             | Op::Follow { .. }
+            | Op::Verify { .. }
+            | Op::FollowChain { .. }
             | Op::Await { .. }
             | Op::Force
             | Op::ListTables

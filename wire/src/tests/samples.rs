@@ -121,6 +121,8 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
         pairs_max: 100,
         bytes_max: 65_536,
     };
+    let fields = List::new(vec![2, 300]).unwrap();
+    let chain = Op::FollowChain { table: 7, key: Bytes(b"key"), fields, depth_max: 16, records_max: 300 };
     vec![
         ("ping", Op::Ping),
         ("lookup", Op::Lookup { table: 7, key: Bytes(b"key") }),
@@ -143,6 +145,8 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
         ("txn-commit", Op::TxnCommit { txn: 2, options: options(Level::Persistent) }),
         ("txn-abort", Op::TxnAbort { txn: 2 }),
         ("cancel", Op::Cancel { id: 99 }),
+        ("verify", Op::Verify { table: 7, key: Bytes(b"key") }),
+        ("follow-chain", chain),
     ]
 }
 
@@ -178,6 +182,11 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         failures: List::new(vec![Failure { part: 0, found: Some(VERSION_A) }, Failure { part: 1, found: None }])
             .unwrap(),
     };
+    let stored = Stored { pair: pair(b"key", b"value"), value_crc: 0x0102_0304, from_device: true };
+    let chain = |end| {
+        let links = vec![Link { table: 7, pair: from }, Link { table: 8, pair: to }];
+        Answer::Chain { links: List::new(links).unwrap(), end }
+    };
     let answers = vec![
         ("done", Answer::Done),
         ("pair", Answer::Pair(Some(pair(b"key", b"value")))),
@@ -200,6 +209,19 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
     ];
     let mut outcomes: Vec<_> = answers.into_iter().map(|(name, answer)| (name, Outcome::Ok(answer))).collect();
     outcomes.push(("fault", Outcome::Err(fault)));
+    let later = [
+        ("stored", Answer::Stored(Some(stored))),
+        ("stored-absent", Answer::Stored(None)),
+        ("chain-absent", chain(ChainEnd::Absent)),
+        ("chain-null", chain(ChainEnd::Null)),
+        ("chain-dangling", chain(ChainEnd::Dangling { key: Bytes(b"gone") })),
+        ("chain-expired", chain(ChainEnd::Expired { key: Bytes(b"old") })),
+        ("chain-cycle", chain(ChainEnd::Cycle { link: 1 })),
+        ("chain-wrong-type", chain(ChainEnd::WrongType { field: 2 })),
+        ("chain-depth", chain(ChainEnd::Depth)),
+        ("chain-count", chain(ChainEnd::Count)),
+    ];
+    outcomes.extend(later.map(|(name, answer)| (name, Outcome::Ok(answer))));
     outcomes
 }
 

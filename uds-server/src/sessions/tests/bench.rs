@@ -91,6 +91,8 @@ impl Domain for Fake {
             Op::ListTables => Ok(Answer::Tables(Vec::new())),
             Op::Next { .. }
             | Op::Follow { .. }
+            | Op::Verify { .. }
+            | Op::FollowChain { .. }
             | Op::Reserve { .. }
             | Op::CreateTable { .. }
             | Op::OpenTable { .. }
