@@ -80,13 +80,14 @@ fn tell(ready: &Ready, took: u128) {
 pub(crate) fn report_text(report: &Report, took_ms: u128) -> String {
     format!(
         "incarnation {} began after {took_ms} ms: cut {}, {} pairs from {} pages read in {} segments ({} by summary), \
-         {} records behind the cut dropped; the log before it: {}",
+         {} of the pages in search of more; {} records behind the cut dropped; the log before it: {}",
         report.incarnation,
         report.cut,
         count_text(report.pairs),
         count_text(report.pages_read),
         report.segments,
         report.summaries_used,
+        count_text(report.pages_searched),
         count_text(report.records_dropped),
         report.end
     )
@@ -99,6 +100,7 @@ fn report_json(report: &Report) -> Value {
         "incarnation": report.incarnation.0,
         "cut": report.cut.to_string(),
         "pages_read": report.pages_read,
+        "pages_searched": report.pages_searched,
         "segments": report.segments,
         "summaries_used": report.summaries_used,
         "pairs": report.pairs,

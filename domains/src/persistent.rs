@@ -41,6 +41,9 @@ pub struct Report {
     pub cuts: Cuts,
     /// Pages read.
     pub pages_read: u64,
+    /// Of them, those that no log reaches, read in search of pages that say what was announced: none after an orderly end. At most
+    /// what the incarnation before had added to the device and not filled, and of a file only what was ever written.
+    pub pages_searched: u64,
     /// Runs of segments looked at.
     pub segments: u32,
     /// Runs whose summary served instead of their data.

@@ -12,7 +12,7 @@
 use segments::{Completion, Device, DeviceError, Frames, PAGE_BYTES, Page, PageNo, Request, Tag};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use uring::{Error, File, Io, Op, OpId, Zeroing};
+use uring::{Data, Error, File, Io, Op, OpId, Zeroing};
 
 /// Marks the numbers of the device's own operations.
 const DEVICE_BIT: u64 = 1 << 63;
@@ -198,6 +198,14 @@ impl RingDevice {
 impl Device for RingDevice {
     fn pages(&self) -> u64 {
         self.pages
+    }
+
+    fn next_data(&self, at: PageNo) -> PageNo {
+        match self.file.data_from(at.0 * PAGE) {
+            Some(Data::At(byte)) => PageNo((byte / PAGE).clamp(at.0, self.pages.max(at.0))),
+            Some(Data::NoMore) => PageNo(self.pages.max(at.0)),
+            None => at,
+        }
     }
 
     fn submit(&mut self, tag: Tag, request: Request) {

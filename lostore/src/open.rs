@@ -20,7 +20,7 @@ use domains::persistent::{self, Entropy};
 use domains::ring_device::RingDevice;
 use domains::{Answer, Capabilities, Engine, Horizon, Op, PairRef};
 use segments::memory::MemoryDevice;
-use segments::{Completion, Device, DomainId, PAGE_BYTES, Page, Request, TableId, Tag};
+use segments::{Completion, Device, DomainId, PAGE_BYTES, Page, PageNo, Request, TableId, Tag};
 use std::ffi::OsStr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -304,6 +304,10 @@ struct Locked {
 impl Device for Locked {
     fn pages(&self) -> u64 {
         self.device.pages()
+    }
+
+    fn next_data(&self, at: PageNo) -> PageNo {
+        self.device.next_data(at)
     }
 
     fn submit(&mut self, tag: Tag, request: Request) {

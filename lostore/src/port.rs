@@ -6,7 +6,7 @@
 //! [`DevicePort`] makes one of any device that is never long in completing (memory); [`RingPort`] is the kernel's ring.
 
 use domains::ring_device::{OwnCompletion, RingDevice};
-use segments::{Completion, Device, Page, Request, Tag};
+use segments::{Completion, Device, Page, PageNo, Request, Tag};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -76,6 +76,10 @@ impl<V: Device> DevicePort<V> {
 impl<V: Device> Device for DevicePort<V> {
     fn pages(&self) -> u64 {
         self.device.pages()
+    }
+
+    fn next_data(&self, at: PageNo) -> PageNo {
+        self.device.next_data(at)
     }
 
     fn submit(&mut self, tag: Tag, request: Request) {
@@ -171,6 +175,10 @@ impl RingPort {
 impl Device for RingPort {
     fn pages(&self) -> u64 {
         self.device.pages()
+    }
+
+    fn next_data(&self, at: PageNo) -> PageNo {
+        self.device.next_data(at)
     }
 
     fn submit(&mut self, tag: Tag, request: Request) {

@@ -41,6 +41,9 @@ impl Failed {
     }
 }
 
+/// What could be read of a extent of pages: those that could not are zeros, and named by their index.
+pub type ExtentRead = (Frames, Vec<(usize, Failed)>);
+
 /// A device driven by the calling thread.
 pub struct Blocking<'d> {
     device: &'d mut dyn Device,
@@ -74,6 +77,12 @@ impl<'d> Blocking<'d> {
         self.pages_read
     }
 
+    /// The first page from `at` on that may hold anything but zeros.
+    #[must_use]
+    pub fn next_data(&self, at: PageNo) -> PageNo {
+        self.device.next_data(at)
+    }
+
     /// Reads `pages` pages from `at` on.
     ///
     /// # Errors
@@ -87,14 +96,33 @@ impl<'d> Blocking<'d> {
     ///
     /// # Errors
     /// When it is not the medium that fails.
-    pub fn read_what_can_be(&mut self, at: PageNo, pages: usize) -> Result<(Frames, Vec<(usize, Failed)>), Failed> {
-        self.pages_read += pages as u64;
-        match self.one(Request::Read { at, frames: Frames::zeroed(pages) }) {
-            Ok(frames) => return Ok((frames.expect("a read brings its frames home"), Vec::new())),
-            Err(failed) if !failed.is_local() => return Err(failed),
-            Err(failed) if pages == 1 => return Ok((Frames::zeroed(1), vec![(0, failed)])),
-            Err(_) => {}
+    pub fn read_what_can_be(&mut self, at: PageNo, pages: usize) -> Result<ExtentRead, Failed> {
+        let mut read = self.read_extents(&[(at, pages)])?;
+        Ok(read.pop().expect("one extent, one answer"))
+    }
+
+    /// Reads each of these extents of pages, all in flight together, in the order given; as [`Self::read_what_can_be`].
+    ///
+    /// # Errors
+    /// When it is not the medium that fails.
+    pub fn read_extents(&mut self, extents: &[(PageNo, usize)]) -> Result<Vec<ExtentRead>, Failed> {
+        self.pages_read += extents.iter().map(|(_, pages)| *pages as u64).sum::<u64>();
+        let requests = extents.iter().map(|&(at, pages)| Request::Read { at, frames: Frames::zeroed(pages) });
+        let results = self.all(requests.collect());
+        let mut read = Vec::new();
+        for (&(at, pages), result) in extents.iter().zip(results) {
+            read.push(match result {
+                Ok(frames) => (frames.expect("a read brings its frames home"), Vec::new()),
+                Err(failed) if !failed.is_local() => return Err(failed),
+                Err(failed) if pages == 1 => (Frames::zeroed(1), vec![(0, failed)]),
+                Err(_) => self.read_singly(at, pages)?,
+            });
         }
+        Ok(read)
+    }
+
+    /// Reads each page of a extent by itself, since not all of them can be read.
+    fn read_singly(&mut self, at: PageNo, pages: usize) -> Result<ExtentRead, Failed> {
         let (mut frames, mut bad) = (Frames::zeroed(pages), Vec::new());
         for index in 0..pages {
             match self.one(Request::Read { at: at.plus(index as u64), frames: Frames::zeroed(1) }) {

@@ -94,6 +94,12 @@ pub trait Device {
     /// Present length in pages.
     fn pages(&self) -> u64;
 
+    /// The first page from `at` on that may hold anything but zeros; the device's length when there is none. Whoever only looks for
+    /// what is not zero need not read the pages before it. A device that does not know answers `at`.
+    fn next_data(&self, at: PageNo) -> PageNo {
+        at
+    }
+
     /// Takes a request. It never waits; a device that has no room for it queues it.
     fn submit(&mut self, tag: Tag, request: Request);
 
@@ -110,6 +116,10 @@ pub trait Device {
 impl<D: Device + ?Sized> Device for Box<D> {
     fn pages(&self) -> u64 {
         (**self).pages()
+    }
+
+    fn next_data(&self, at: PageNo) -> PageNo {
+        (**self).next_data(at)
     }
 
     fn submit(&mut self, tag: Tag, request: Request) {

@@ -158,6 +158,13 @@ impl Device for MemoryDevice {
         self.pages
     }
 
+    fn next_data(&self, at: PageNo) -> PageNo {
+        let (first, _) = place(at.0);
+        let held = self.chunks.iter().enumerate().skip(first).find(|(_, chunk)| chunk.is_some());
+        let page = held.map_or(self.pages, |(chunk, _)| (chunk * CHUNK_PAGES) as u64);
+        PageNo(page.clamp(at.0, self.pages.max(at.0)))
+    }
+
     fn submit(&mut self, tag: Tag, request: Request) {
         match &request {
             Request::Write { at, frames } => self.reserve(*at, frames.pages() as u64),

@@ -20,7 +20,7 @@ use crate::image::{Fate, Image, PageBytes, Slot};
 use crate::rng::Rng;
 use crate::trace::Trace;
 use mood::Mood;
-use segments::{Completion, Device, DeviceError, Frames, PAGE_BYTES, Request, Tag};
+use segments::{Completion, Device, DeviceError, Frames, PAGE_BYTES, PageNo, Request, Tag};
 use std::sync::Arc;
 
 /// Requests of each kind that a device has completed.
@@ -390,6 +390,11 @@ impl SimDevice {
 impl Device for SimDevice {
     fn pages(&self) -> u64 {
         self.view.pages()
+    }
+
+    fn next_data(&self, at: PageNo) -> PageNo {
+        let end = self.view.pages();
+        PageNo((at.0..end).find(|page| self.view.slot(*page).is_some()).unwrap_or(end.max(at.0)))
     }
 
     fn submit(&mut self, tag: Tag, request: Request) {

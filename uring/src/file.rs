@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::io::{Memory, Op};
 use crate::limits::ZERO_PIECE_BYTES;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode as Permissions, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, Mode as Permissions, OFlags, SeekFrom, StatxFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -65,6 +65,15 @@ struct Opened {
     path: PathBuf,
     id: FileId,
     mode: Mode,
+}
+
+/// What a file holds from some byte on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Data {
+    /// The next byte that was ever written, or one before it.
+    At(u64),
+    /// Nothing but zeros.
+    NoMore,
 }
 
 impl File {
@@ -146,6 +155,17 @@ impl File {
     /// When the medium refuses; then nothing written since the last good sync may be trusted.
     pub fn sync(&self) -> Result<(), Error> {
         rustix::fs::fsync(&self.inner.fd).map_err(|errno| Error::os("sync", &self.inner.path, errno))
+    }
+
+    /// Where, from `byte` on, the file has bytes that were ever written; what lies before reads as zeros. `None` when the file system
+    /// does not say.
+    #[must_use]
+    pub fn data_from(&self, byte: u64) -> Option<Data> {
+        match rustix::fs::seek(&self.inner.fd, SeekFrom::Data(byte)) {
+            Ok(at) => Some(Data::At(at)),
+            Err(Errno::NXIO) => Some(Data::NoMore),
+            Err(_) => None,
+        }
     }
 
     pub(crate) fn id(&self) -> FileId {

@@ -35,7 +35,7 @@ pub use choose::{Choice, IoKind, open};
 pub use clock::{Clock, Now};
 pub use doorbell::{Bell, Doorbell};
 pub use error::Error;
-pub use file::{Access, Caching, File, Mode, Zeroing, sync_directory};
+pub use file::{Access, Caching, Data, File, Mode, Zeroing, sync_directory};
 pub use io::{Completion, Io, IoError, Memory, Op, OpId, Outcome};
 pub use lock::{DirectoryLock, Patience, lock_directory};
 pub use posix::Posix;

@@ -73,6 +73,7 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
         cut,
         cuts: cuts_now,
         pages_read: device.pages_read(),
+        pages_searched: scan.pages_searched,
         segments: scan.runs,
         summaries_used: scan.summaries_used,
         pairs: tables.map(|table| table.pairs()).sum(),
@@ -236,6 +237,7 @@ struct Scan {
     runs: u32,
     summaries_used: u32,
     pages_after: u64,
+    pages_searched: u64,
     ends: Vec<String>,
 }
 
@@ -264,6 +266,7 @@ impl Scan {
             runs: 0,
             summaries_used: 0,
             pages_after: 0,
+            pages_searched: 0,
             ends: Vec::new(),
         }
     }
@@ -291,7 +294,9 @@ impl Scan {
         let cut = found.map_err(|error| Error::CorruptStore { why: error.to_string() })?.last;
         self.check_announced(cut)?;
         if superblock.closed.is_none() {
+            let before = device.pages_read();
             self.search(device, superblock.pages, cut)?;
+            self.pages_searched = device.pages_read() - before;
         }
         self.replay.cut(device, cut)?;
         Ok(cut)

@@ -16,6 +16,7 @@ mod failing;
 mod failures;
 mod lives;
 mod revert;
+mod searched;
 mod verify;
 
 /// The pairs of a table.

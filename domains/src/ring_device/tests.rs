@@ -48,6 +48,23 @@ fn grows_zeroes_writes_flushes_and_reads() {
     });
 }
 
+/// A file system may not know what was never written, but it never takes what was written for that.
+#[test]
+fn what_was_written_is_never_said_to_be_a_hole() {
+    devices(|mut device| {
+        run(&mut device, Request::Grow { pages: 5000 });
+        assert!(device.next_data(PageNo(0)).0 <= 5000);
+        run(&mut device, Request::Write { at: PageNo(3000), frames: filled(1, 7) });
+        run(&mut device, Request::Zero { at: PageNo(4000), pages: 10 });
+        for (from, written) in [(0, 3000), (2999, 3000), (3000, 3000)] {
+            let found = device.next_data(PageNo(from)).0;
+            assert!((from..=written).contains(&found), "page {found} from {from} on");
+        }
+        assert!((3001..=5000).contains(&device.next_data(PageNo(3001)).0));
+        assert_eq!(device.next_data(PageNo(9000)), PageNo(9000), "past the end there is nothing to skip");
+    });
+}
+
 #[test]
 fn past_the_end_is_refused_with_frames_home() {
     devices(|mut device| {

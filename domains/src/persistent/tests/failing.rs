@@ -104,6 +104,10 @@ impl Device for Failing<'_> {
         self.device.pages()
     }
 
+    fn next_data(&self, at: PageNo) -> PageNo {
+        self.device.next_data(at)
+    }
+
     fn submit(&mut self, tag: Tag, request: Request) {
         if let Some(how) = (self.fails)(&request) {
             self.fail(tag, request, how);

@@ -1,11 +1,14 @@
 //! What pages that no chain reaches still say: that something was announced, and so had to be there.
 //!
 //! Contract: a page counts if it is whole and of the incarnation asked for, wherever it lies and whatever precedes it; of what it
-//! says only the persistent horizon is taken. Every page of the range is read, blank ones too: after damage blank pages may lie
-//! between the chain's end and the page that proves it.
+//! says only the persistent horizon is taken. Every page of the range is looked at, blank ones too: after damage blank pages may
+//! lie between the chain's end and the page that proves it. Only what the device knows to be zeros ([`Device::next_data`]) is not
+//! read. Reads are of 1 MiB, and eight are in flight together.
+//!
+//! [`Device::next_data`]: crate::Device::next_data
 
 use super::{CHUNK_PAGES, DeviceIdentity};
-use crate::blocking::{Blocking, Failed};
+use crate::blocking::{Blocking, ExtentRead, Failed};
 use crate::ids::{EpochId, Incarnation, PageNo};
 use crate::page::{self, PageKind, domain_mark};
 use core::ops::{ControlFlow, Range};
@@ -35,28 +38,54 @@ pub fn search(
     pages: Range<u64>,
     see: &mut dyn FnMut(Stray) -> ControlFlow<()>,
 ) -> Result<(), Failed> {
+    let mut extents = Vec::new();
     let mut at = pages.start;
-    while at < pages.end {
-        let count = usize::try_from(CHUNK_PAGES.min(pages.end - at)).expect("at most 256");
-        let (frames, bad) = device.read_what_can_be(PageNo(at), count)?;
-        for index in 0..count {
-            let stray = match bad.iter().find(|(bad, _)| *bad == index) {
-                Some((_, failed)) => Stray::Unreadable(*failed),
-                None => match page::parse(frames.page(index), identity.salt) {
-                    Ok(header) if header.domain != domain_mark(identity.domain) => continue,
-                    Ok(header) if header.incarnation != incarnation => continue,
-                    Ok(header) => {
-                        let of_log = !matches!(header.kind, PageKind::Summary | PageKind::SummaryFooter);
-                        Stray::Page { horizon: header.horizon, of_log }
-                    }
-                    Err(_) => continue,
-                },
-            };
-            if see(stray).is_break() {
+    loop {
+        at = device.next_data(PageNo(at)).0;
+        if at < pages.end {
+            let count = CHUNK_PAGES.min(pages.end - at);
+            extents.push((PageNo(at), usize::try_from(count).expect("at most 256")));
+            at += count;
+        }
+        if at < pages.end && extents.len() < EXTENTS_AT_ONCE {
+            continue;
+        }
+        for extent in device.read_extents(&extents)? {
+            if look_at(identity, incarnation, &extent, see).is_break() {
                 return Ok(());
             }
         }
-        at += count as u64;
+        extents.clear();
+        if at >= pages.end {
+            return Ok(());
+        }
     }
-    Ok(())
+}
+
+/// Reads in flight together: 8 MiB, about what a device needs to be busy.
+const EXTENTS_AT_ONCE: usize = 8;
+
+/// Shows what a extent of pages says.
+fn look_at(
+    identity: &DeviceIdentity,
+    incarnation: Incarnation,
+    (frames, bad): &ExtentRead,
+    see: &mut dyn FnMut(Stray) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    for index in 0..frames.pages() {
+        let stray = match bad.iter().find(|(bad, _)| *bad == index) {
+            Some((_, failed)) => Stray::Unreadable(*failed),
+            None => match page::parse(frames.page(index), identity.salt) {
+                Ok(header) if header.domain != domain_mark(identity.domain) => continue,
+                Ok(header) if header.incarnation != incarnation => continue,
+                Ok(header) => {
+                    let of_log = !matches!(header.kind, PageKind::Summary | PageKind::SummaryFooter);
+                    Stray::Page { horizon: header.horizon, of_log }
+                }
+                Err(_) => continue,
+            },
+        };
+        see(stray)?;
+    }
+    ControlFlow::Continue(())
 }
