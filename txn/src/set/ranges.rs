@@ -1,8 +1,8 @@
 //! Range compares: that a range of keys holds nothing but what the set itself compares at a version.
 //!
-//! Contract: a range is from a key, itself included, to another, itself excluded, or to the table's end. Ranges of one table
-//! that touch are kept as one, which says the same. A range compare speaks of what was there *before* the transaction, so the
-//! set's own updates are no strangers in it.
+//! Contract: a range is from a key, itself included, to another, itself excluded, or to the table's end. A range that touches one
+//! of the few added last is joined to that one, which says the same: an iteration, batch by batch, is one range. A range compare
+//! speaks of what was there *before* the transaction, so the set's own updates are no strangers in it.
 //!
 //! Only a compare `At` a version makes a key expected in a range: it says that the transaction has read that very pair. A key
 //! that must merely be present may have come after the range was read.
@@ -15,6 +15,10 @@ use segments::limits::KEY_BYTES_MAX;
 /// The number that stands for the set's first range compare where parts are numbered: ranges come after all parts there can be.
 pub const RANGES_FIRST: u32 = 65_536;
 const _: () = assert!(RANGES_FIRST as usize == SET_PARTS_MAX);
+
+/// Ranges that a new one is held against, the latest: more than there are iterations side by side in one transaction, and few
+/// enough that a set of nothing but ranges is made in a time proportional to its size.
+const JOINED_RANGES_MAX: usize = 16;
 
 /// A range of a table in which there must be no pair but those that the set compares at a version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +73,8 @@ impl CommitSet {
             return Err(SetError::TooManyBytes);
         }
         let new = RangeCompare { table, from, until };
-        let Some(at) = (0..self.ranges.len()).rev().find(|&at| self.range_at(at).touches(&new)) else {
+        let mut latest = (0..self.ranges.len()).rev().take(JOINED_RANGES_MAX);
+        let Some(at) = latest.find(|&at| self.range_at(at).touches(&new)) else {
             if self.entries.len() + self.ranges.len() >= SET_PARTS_MAX {
                 return Err(SetError::TooManyParts);
             }
