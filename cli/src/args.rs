@@ -57,7 +57,7 @@ pub(crate) enum IoArg {
 pub(crate) enum Verb {
     /// Serves a store on a Unix socket until it is told to stop (SIGTERM or SIGINT).
     Serve(Serve),
-    /// Prints a pair's record.
+    /// Prints a pair's record; of several pairs each with its name, read together.
     Get(Get),
     /// Puts a pair, there or not, and prints its version. Of a sack, TABLE/ alone takes the next address and prints it too.
     Put(Put),
@@ -187,8 +187,9 @@ pub(crate) enum LevelArg {
 /// Arguments of `get`.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Get {
-    /// TABLE/KEY
-    pub(crate) pair: String,
+    /// TABLE/KEY, or several of them, of one table.
+    #[arg(required = true, value_name = "PAIR")]
+    pub(crate) pairs: Vec<String>,
 }
 
 /// Arguments of `put`.

@@ -121,7 +121,10 @@ pub(crate) fn txn_options(store: &AnyStore, no_wait: bool) -> TxnOptions {
 }
 
 pub(crate) fn get(target: &Target, args: &Get, output: &mut Output) -> Result<(), Failure> {
-    let (name, key) = split(&args.pair)?;
+    let (name, key) = split(&args.pairs[0])?;
+    if args.pairs.len() > 1 {
+        return get_many(target, name, &args.pairs, output);
+    }
     let opened = Opened::open(&reach(target)?, name)?;
     let shape = opened.shape();
     let key = shape.key_from_word(key)?;
@@ -133,6 +136,39 @@ pub(crate) fn get(target: &Target, args: &Get, output: &mut Output) -> Result<()
         Format::Raw => output.bytes(&pair.value),
         Format::Hex => output.line(&words::to_hex(&pair.value)),
         Format::Json | Format::Jsonl => output.document(&document(shape, &pair)),
+    }
+}
+
+/// Prints the pairs that are there, in the order of the words, and then says which are not.
+fn get_many(target: &Target, name: &str, words: &[String], output: &mut Output) -> Result<(), Failure> {
+    let opened = Opened::open(&reach(target)?, name)?;
+    let shape = opened.shape();
+    let mut keys = Vec::new();
+    for word in words {
+        let (table, key) = split(word)?;
+        if table != name {
+            let what = format!("'{word}' is not of the table '{name}'");
+            return Err(Failure::usage(what, "name pairs of one table, or run `lostore get` once for each table"));
+        }
+        keys.push(shape.key_from_word(key)?);
+    }
+    let pairs = opened.table.get_many(&keys)?;
+    let documents = matches!(output.format, Format::Json | Format::Jsonl);
+    if documents {
+        output.begin_list()?;
+    }
+    for pair in pairs.iter().flatten() {
+        print(shape, pair, false, output)?;
+    }
+    if documents {
+        output.end_list()?;
+    }
+    let missing = words.iter().zip(&pairs).filter(|(_, pair)| pair.is_none()).map(|(word, _)| &**word);
+    let missing: Vec<&str> = missing.collect();
+    match missing[..] {
+        [] => Ok(()),
+        [one] => Err(Failure::no(format!("{one} is not there"))),
+        [first, ..] => Err(Failure::no(format!("{first} and {} others are not there", missing.len() - 1))),
     }
 }
 

@@ -142,7 +142,7 @@ fn verbs(dir: &Path) {
     assert!(data(&lostore(dir, &["ping"])).starts_with("alive"));
 }
 
-/// `follow` over many pointers, and `verify` of one pair. Bob's boss is alice, who has none.
+/// `follow` over many pointers, `verify` of one pair, `get` of several. Bob's boss is alice, who has none.
 fn chains(dir: &Path) {
     let chain = data(&lostore(dir, &["follow", "users/bob", "boss", "--depth", "9"])).to_owned();
     assert_eq!(chain.lines().count(), 3, "{chain}");
@@ -164,6 +164,13 @@ fn chains(dir: &Path) {
         "whole: it is on the device as it was written\n"
     );
     refused(&lostore(dir, &["verify", "--pair", "users/carol"]), 1, "");
+
+    let both = "bob\t{\"age\":4,\"boss\":\"alice\"}\nalice\t{\"age\":3,\"boss\":null}\n";
+    assert_eq!(data(&lostore(dir, &["get", "users/bob", "users/alice"])), both);
+    let some = lostore(dir, &["get", "users/bob", "users/carol", "users/alice"]);
+    assert_eq!((some.status.code(), text(&some.stdout)), (Some(1), both));
+    assert!(text(&some.stderr).contains("users/carol is not there"), "{}", text(&some.stderr));
+    refused(&lostore(dir, &["get", "users/bob", "other/bob"]), 2, "LS0601");
 }
 
 #[test]

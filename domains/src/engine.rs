@@ -20,6 +20,7 @@ pub(crate) mod ending;
 pub(crate) mod find;
 pub(crate) mod heap;
 pub(crate) mod kept;
+pub(crate) mod many;
 pub(crate) mod next;
 pub(crate) mod ops;
 pub(crate) mod records;

@@ -7,6 +7,7 @@
 
 use crate::engine::catalog::RESERVE_MAX;
 use crate::engine::chain::Links;
+use crate::engine::many::{self, Budget};
 use crate::engine::ops::{pointer_key, pointer_table};
 use crate::error::{Error, Failure};
 use crate::index::{Address, SackIndex};
@@ -69,6 +70,7 @@ impl Light {
     fn run(&mut self, op: Op, now: Tick) -> Result<Answer, Error> {
         match op {
             Op::Lookup { table, key } => Ok(Answer::Pair(self.table(table)?.find(&key, now).cloned())),
+            Op::LookupMany { table, keys } => self.lookup_many(table, &keys, now).map(Answer::Many),
             Op::Next { table, from, until, direction, pairs_max, bytes_max } => {
                 self.next(table, &from, until.as_deref(), direction, (pairs_max, bytes_max), now)
             }
@@ -105,6 +107,14 @@ impl Light {
 
     fn table(&self, table: TableId) -> Result<&Table, Error> {
         self.tables.get(&table).ok_or(Error::TableGone { table })
+    }
+
+    fn lookup_many(&self, table: TableId, keys: &[Vec<u8>], now: Tick) -> Result<Vec<Option<Pair>>, Error> {
+        many::check(keys.len())?;
+        let (table, mut budget) = (self.table(table)?, Budget::default());
+        let found = keys.iter().map(|key| table.find(key, now));
+        let fits = |pair: &Option<&Pair>| budget.takes(pair.map_or(0, |pair| pair.key.len() + pair.value.len()));
+        Ok(found.take_while(fits).map(Option::<&Pair>::cloned).collect())
     }
 
     fn next(

@@ -484,6 +484,7 @@ fn asked(id: OpId, op: &Op) -> Asked {
     let name = |is: &str, to_be: Option<&str>| Subject::Name { is: is.to_owned(), to_be: to_be.map(str::to_owned) };
     let subject = match op {
         Op::Lookup { table, .. }
+        | Op::LookupMany { table, .. }
         | Op::Next { table, .. }
         | Op::Follow { table, .. }
         | Op::Reserve { table, .. }
@@ -512,7 +513,8 @@ fn is_brisk(op: &Op) -> bool {
     match op {
         Op::Lookup { .. } | Op::Follow { .. } | Op::Reserve { .. } => true,
         Op::Commit { level, .. } => *level == Level::Committed,
-        Op::Next { .. }
+        Op::LookupMany { .. }
+        | Op::Next { .. }
         | Op::Verify { .. }
         | Op::FollowChain { .. }
         | Op::Await { .. }
@@ -531,6 +533,7 @@ fn is_brisk(op: &Op) -> bool {
 fn op_bytes(op: &Op) -> usize {
     64 + match op {
         Op::Lookup { key, .. } | Op::Follow { key, .. } | Op::Verify { key, .. } => key.len(),
+        Op::LookupMany { keys, .. } => keys.iter().map(|key| key.len() + 3).sum(),
         Op::FollowChain { key, fields, .. } => key.len() + 3 * fields.len(),
         Op::Commit { set, .. } => set.bytes() + 64 * (set.len() + set.ranges().len()),
         Op::Next { .. }

@@ -70,6 +70,13 @@ pub enum Op {
         /// The key, encoded.
         key: Vec<u8>,
     },
+    /// Looks many keys of one table up, with their reads in flight together: [`Answer::Many`].
+    LookupMany {
+        /// The table.
+        table: TableId,
+        /// The keys, encoded: at least 1, at most 4096. One may come more than once.
+        keys: Vec<Vec<u8>>,
+    },
     /// A batch of pairs from a position on: [`Answer::Pairs`]. Ordered tables go in key order; hash tables and sacks in an
     /// order of their own that is complete: a pair that is there throughout is seen exactly once.
     Next {
@@ -437,6 +444,9 @@ pub struct Status {
 pub enum Answer {
     /// Of a lookup: the pair, when it is there.
     Pair(Option<Pair>),
+    /// Of a lookup of many keys: what is there under each, in the order in which they were asked, all at one moment. It is about
+    /// the first keys alone, at least one, when all pairs would be more than about 16 MiB.
+    Many(Vec<Option<Pair>>),
     /// Of an iteration.
     Pairs {
         /// The batch.

@@ -33,6 +33,10 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
             pairs_max: *pairs_max,
             bytes_max: *bytes_max,
         },
+        Op::LookupMany { table, keys } => {
+            let keys = keys.iter().map(|key| Bytes(key)).collect();
+            wire::Op::LookupMany { table: table.0, keys: List::new(keys)? }
+        }
         Op::Follow { table, key, field } => wire::Op::Follow { table: table.0, key: Bytes(key), field: *field },
         Op::Verify { table, key } => wire::Op::Verify { table: table.0, key: Bytes(key) },
         Op::FollowChain { table, key, fields, depth_max, records_max } => wire::Op::FollowChain {
@@ -171,6 +175,7 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
             let wire::Stored { pair, value_crc, from_device } = stored;
             Box::new(Stored { pair: pair_in(pair), value_crc, from_device })
         })),
+        wire::Answer::Many(pairs) => Answer::Many(pairs.into_vec().into_iter().map(|pair| pair.map(pair_in)).collect()),
         wire::Answer::Chain { links, end } => {
             let links = links.into_vec().into_iter().map(|link| (TableId(link.table), pair_in(link.pair))).collect();
             Answer::Chain(Chain { links, end: end_in(end) })

@@ -239,7 +239,10 @@ impl<D: Driven, V: Device> Backend for Inline<D, V> {
         let mut core = self.core.borrow_mut();
         core.enter()?;
         let now = core.clock.read();
-        let reads = matches!(op, Op::Lookup { .. } | Op::Next { .. } | Op::Follow { .. } | Op::FollowChain { .. });
+        let reads = matches!(
+            op,
+            Op::Lookup { .. } | Op::LookupMany { .. } | Op::Next { .. } | Op::Follow { .. } | Op::FollowChain { .. }
+        );
         let id = self.waiting.borrow_mut().insert(Waiting::Asked);
         core.domain.submit(id, op, now);
         core.move_on(now, !reads);

@@ -154,6 +154,10 @@ impl State {
         self.operations.push(name_of(&op));
         match op {
             Op::Lookup { table, key } => Ok(Answer::Pair(self.pairs(table)?.get(&key).cloned())),
+            Op::LookupMany { table, keys } => {
+                let pairs = self.pairs(table)?;
+                Ok(Answer::Many(keys.iter().map(|key| pairs.get(key).cloned()).collect()))
+            }
             Op::Next { table, from, until, direction, pairs_max, bytes_max: _ } => {
                 self.next(table, &from, until.as_deref(), direction, pairs_max as usize)
             }
@@ -378,6 +382,7 @@ fn holds(expect: Expect, found: Option<Version>) -> bool {
 fn name_of(op: &Op) -> &'static str {
     match op {
         Op::Lookup { .. } => "lookup",
+        Op::LookupMany { .. } => "lookup many",
         Op::Next { .. } => "next",
         Op::Follow { .. } => "follow",
         Op::Verify { .. } => "verify",

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// LS0401: a record's bytes in the store are not what was written.
 const DAMAGED_RECORD: u16 = 401;
+/// Keys that one operation looks up.
+const KEYS_MAX: usize = 4096;
 
 /// A table of bytes.
 ///
@@ -78,6 +80,40 @@ impl<B: Backend> RawTable<B> {
     /// The same without waiting.
     pub fn start_get(&self, key: &[u8]) -> Pending<B, PairReply<Whole>> {
         self.store.start_lookup(self.id(), key, Whole)
+    }
+
+    /// Looks many keys up with all their reads of the device in flight together; the pairs stand in the order of the keys.
+    ///
+    /// Up to 4,096 keys are looked up at one moment, unless their pairs come to more than about 16 MiB; beyond that there are
+    /// several such moments.
+    ///
+    /// ```
+    /// # use lostore::schema::{TableHome, TableKind};
+    /// # use lostore::{PutOptions, plain_spec};
+    /// let store = lostore::open_memory()?;
+    /// let table = store.create_raw("plain", plain_spec(TableKind::Hash, TableHome::Persistent))?;
+    /// table.upsert(b"a", b"1", PutOptions::default())?;
+    /// let pairs = table.get_many(&["b", "a"])?;
+    /// assert!(pairs[0].is_none() && pairs[1].as_ref().unwrap().value == b"1");
+    /// # Ok::<(), lostore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::get`], when it is so of one of them.
+    pub fn get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Pair>>, Error> {
+        let mut pairs = Vec::with_capacity(keys.len());
+        while pairs.len() < keys.len() {
+            let rest = &keys[pairs.len()..];
+            pairs.extend(self.start_get_many(&rest[..rest.len().min(KEYS_MAX)]).wait()?);
+        }
+        Ok(pairs)
+    }
+
+    /// The same without waiting, of 1 to 4,096 keys. The answer is about the first of them alone, at least one, when all pairs
+    /// would be more than about 16 MiB: as many as it has elements.
+    pub fn start_get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Pending<B, ManyReply> {
+        let op = Op::LookupMany { table: self.id(), keys: keys.iter().map(|key| key.as_ref().to_vec()).collect() };
+        Pending::start(&self.store, op, ManyReply { asked: keys.len() })
     }
 
     /// Looks a key up and shows the pair in place, without a copy where the backend can.
@@ -231,6 +267,12 @@ pub struct PairReply<R>(pub(crate) R);
 #[derive(Clone, Copy, Debug)]
 pub struct Whole;
 
+/// The answer of a lookup of many keys.
+#[derive(Clone, Copy, Debug)]
+pub struct ManyReply {
+    asked: usize,
+}
+
 /// The answer of an iteration's batch: the pairs, and whether there may be more.
 #[derive(Clone, Copy, Debug)]
 pub struct NextReply;
@@ -317,6 +359,16 @@ impl<B: Backend, R: ReadPair> Reply<B> for PairReply<R> {
     fn read(self, _: &Store<B>, answer: Answer) -> Result<R::Output, Error> {
         let Answer::Pair(pair) = answer else { return Err(Error::WrongAnswer { asked: "a lookup" }) };
         self.0.read_pair(pair)
+    }
+}
+
+impl<B: Backend> Reply<B> for ManyReply {
+    type Output = Vec<Option<Pair>>;
+
+    fn read(self, _: &Store<B>, answer: Answer) -> Result<Vec<Option<Pair>>, Error> {
+        let wrong = Error::WrongAnswer { asked: "a lookup of many keys" };
+        let Answer::Many(pairs) = answer else { return Err(wrong) };
+        if (1..=self.asked).contains(&pairs.len()) { Ok(pairs) } else { Err(wrong) }
     }
 }
 

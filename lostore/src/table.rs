@@ -140,6 +140,20 @@ impl<T: TableType, B: Backend> Table<T, B> {
         self.get_async(key).sent()
     }
 
+    /// Looks many keys up with all their reads of the device in flight together; what is found stands in the order of the keys.
+    ///
+    /// # Errors
+    /// As [`Self::get`], when it is so of one of them.
+    pub fn get_many<K: AsKey<T::Key>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Option<Found<T>>>, Error> {
+        let keys: Vec<KeyBuf> = keys.into_iter().map(|key| key.to_key()).collect();
+        let pairs = self.raw.get_many(&keys.iter().map(|key| &key[..]).collect::<Vec<_>>())?;
+        let found = keys.into_iter().zip(pairs);
+        found.map(|(key, pair)| pair.map(|pair| self.decode(key, pair.as_ref())).transpose()).collect()
+    }
+
     /// Looks a key up and shows the record undecoded, in place where the backend can.
     ///
     /// # Errors

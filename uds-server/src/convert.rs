@@ -115,6 +115,9 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
             pairs_max: (*pairs_max).min(PAIRS_MAX),
             bytes_max: (*bytes_max).min(NEXT_BYTES_MAX),
         },
+        wire::Op::LookupMany { table, keys } => {
+            domains::Op::LookupMany { table: TableId(*table), keys: keys.iter().map(|key| key.0.to_vec()).collect() }
+        }
         wire::Op::Follow { table, key, field } => {
             domains::Op::Follow { table: TableId(*table), key: key.0.to_vec(), field: *field }
         }
@@ -221,6 +224,9 @@ fn fault_out<'a>(error: &Error, message: &'a str) -> Fault<'a> {
 fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
     Some(match answer {
         Answer::Pair(pair) => wire::Answer::Pair(pair.as_ref().map(pair_out)),
+        Answer::Many(pairs) => {
+            wire::Answer::Many(List::new(pairs.iter().map(|pair| pair.as_ref().map(pair_out)).collect())?)
+        }
         Answer::Pairs { pairs, more } => {
             wire::Answer::Pairs { pairs: List::new(pairs.iter().map(pair_out).collect())?, more: *more }
         }

@@ -1,6 +1,6 @@
 //! What a server answers and pushes. Variants are appended only.
 
-use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, PAIRS_MAX, PARTS_MAX, TABLES_MAX};
+use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, KEYS_MAX, PAIRS_MAX, PARTS_MAX, TABLES_MAX};
 use crate::op::Version;
 use crate::table::TableInfo;
 use crate::value::{Bytes, List, Value, Valued};
@@ -262,6 +262,8 @@ pub enum Answer<'a> {
         #[serde(borrow)]
         end: ChainEnd<'a>,
     },
+    /// Of a lookup of many keys: what is there under each of the first of them.
+    Many(#[serde(borrow)] List<Option<Pair<'a>>, KEYS_MAX>),
 }
 
 /// A compare that did not hold.
@@ -310,6 +312,9 @@ impl<'a> Valued<'a> for Outcome<'a> {
             Self::Ok(Answer::Pair(Some(pair))) => see(&mut pair.value),
             Self::Ok(Answer::Pairs { pairs, .. }) => {
                 pairs.as_mut_slice().iter_mut().for_each(|pair| see(&mut pair.value))
+            }
+            Self::Ok(Answer::Many(pairs)) => {
+                pairs.as_mut_slice().iter_mut().flatten().for_each(|pair| see(&mut pair.value))
             }
             Self::Ok(Answer::Stored(Some(stored))) => see(&mut stored.pair.value),
             Self::Ok(Answer::Chain { links, .. }) => {

@@ -30,8 +30,10 @@ pub const COUNTERS_MAX: usize = 1024;
 pub const BUFFER_BYTES_KEPT: usize = 64 << 10;
 /// Elements reserved for a list before any has been decoded: a count is a claim until its elements have come.
 pub const LIST_RESERVE_MAX: usize = 64;
+/// Pointer fields that a chain names one by one.
+pub const CHAIN_FIELDS_MAX: usize = 1024;
+/// Most keys of one lookup.
+pub const KEYS_MAX: usize = 4096;
 
 const _: () = assert!(REPLY_FRAME_BYTES_MAX as usize >= 2 * (64 << 20) + PARTS_MAX * 20);
 const _: () = assert!(BATCH_OPS_MAX <= PARTS_MAX);
-/// Pointer fields that a chain names one by one.
-pub const CHAIN_FIELDS_MAX: usize = 1024;

@@ -1,6 +1,6 @@
 //! What a client asks. The variants' numbers are the protocol's verbs: append only.
 
-use crate::limits::{CHAIN_FIELDS_MAX, PARTS_MAX};
+use crate::limits::{CHAIN_FIELDS_MAX, KEYS_MAX, PARTS_MAX};
 use crate::table::TableSpec;
 use crate::value::{Bytes, List, Value, Valued};
 use serde::{Deserialize, Serialize};
@@ -288,11 +288,19 @@ pub enum Op<'a> {
         /// At most so many records.
         records_max: u32,
     },
+    /// Looks many keys up: `Many`.
+    LookupMany {
+        /// The table.
+        table: u32,
+        /// The keys.
+        #[serde(borrow)]
+        keys: List<Bytes<'a>, KEYS_MAX>,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 23] = [
+    pub const NAMES: [&'static str; 24] = [
         "Ping",
         "Lookup",
         "Next",
@@ -316,6 +324,7 @@ impl Op<'_> {
         "Cancel",
         "Verify",
         "FollowChain",
+        "LookupMany",
     ];
 }
 

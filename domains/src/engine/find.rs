@@ -75,8 +75,12 @@ impl Known {
         self.records.is_empty()
     }
 
+    /// How many records had to be read.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Memory of the records.
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.records.values().map(|record| record.len()).sum()
     }

@@ -7,6 +7,7 @@ use super::chain::{FollowChain, Links};
 use super::commit::{After, Commit};
 use super::core::Core;
 use super::find::{Known, Located, Want};
+use super::many::LookupMany;
 use super::next::Next;
 use super::status;
 use super::verify::Verify;
@@ -63,6 +64,7 @@ pub(crate) enum Machine {
     Follow(Follow),
     Verify(Box<Verify>),
     Chain(Box<FollowChain>),
+    Many(Box<LookupMany>),
     Next(Box<Next>),
     Commit(Box<Commit>),
     Await(Await),
@@ -75,6 +77,7 @@ pub(crate) enum Machine {
 pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
     Ok(match op {
         Op::Lookup { table, key } => Machine::Lookup(Lookup { table, key, known: Known::default(), failed: None }),
+        Op::LookupMany { table, keys } => Machine::Many(Box::new(LookupMany::new(table, keys)?)),
         Op::Follow { table, key, field } => {
             Machine::Follow(Follow { table, key, field, known: Known::default(), failed: None })
         }
@@ -125,6 +128,7 @@ fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::RenameTable { from, to } => core.rename_table(&from, to)?,
         Op::DestroyTable { name } => core.destroy_table(&name)?,
         Op::Lookup { .. }
+        | Op::LookupMany { .. }
         | Op::Next { .. }
         | Op::Follow { .. }
         | Op::Verify { .. }
@@ -156,6 +160,7 @@ impl Machine {
             Self::Follow(follow) => follow.step(core, now),
             Self::Verify(verify) => verify.step(core, now),
             Self::Chain(chain) => chain.step(core, now),
+            Self::Many(many) => many.step(core, now),
             Self::Next(next) => next.step(core, now),
             Self::Commit(commit) => match commit.take_stale(core) {
                 None => commit.step(core, now, behind),
@@ -192,6 +197,7 @@ impl Machine {
             Self::Follow(follow) => (&mut follow.known, &mut follow.failed),
             Self::Verify(verify) => return verify.came(place, admitted),
             Self::Chain(chain) => (&mut chain.known, &mut chain.failed),
+            Self::Many(many) => (&mut many.known, &mut many.failed),
             Self::Next(next) => (&mut next.known, &mut next.failed),
             Self::Commit(commit) => (&mut commit.known, &mut commit.failed),
             Self::Await(_) | Self::Untold(_) | Self::Ready(_) => unreachable!("only operations on pairs read"),
@@ -208,7 +214,7 @@ impl Machine {
         match self {
             Self::Commit(commit) => commit.waits_to_apply(),
             Self::Await(wait) => wait.epoch.is_none(),
-            Self::Verify(_) | Self::Chain(_) => false,
+            Self::Verify(_) | Self::Chain(_) | Self::Many(_) => false,
             Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Untold(_) | Self::Ready(_) => false,
         }
     }

@@ -15,6 +15,7 @@ mod ends;
 mod failing;
 mod failures;
 mod lives;
+mod many;
 mod revert;
 mod searched;
 mod verify;

@@ -1,6 +1,7 @@
 //! Reads that ask for more than one pair's record: chains, and records with their checksum.
 
-use lostore::{Backend, ChainEnd, Ptr, Store, TableType, Verdict};
+use lostore::schema::{TableHome, TableKind};
+use lostore::{Backend, ChainEnd, Ptr, PutOptions, Store, TableType, Verdict};
 
 #[derive(TableType, Clone, Debug, PartialEq)]
 struct Step {
@@ -42,4 +43,32 @@ fn a_typed_record_is_verified_by_its_key() {
     let steps = steps(&store);
     assert!(matches!(steps.verify(3).unwrap(), Verdict::Whole { from_device: true, .. }));
     assert_eq!(steps.verify(7).unwrap(), Verdict::Absent);
+}
+
+#[test]
+fn many_keys_come_in_the_order_in_which_they_were_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = lostore::open_inline(dir.path()).unwrap();
+    let steps = steps(&store);
+    store.drop_cache().unwrap();
+    let found = steps.get_many([3_u32, 9, 0, 3]).unwrap();
+    let at: Vec<_> = found.iter().map(|step| step.as_ref().map(|step| step.at)).collect();
+    assert_eq!(at, [Some(3), None, Some(0), Some(3)]);
+    assert!(steps.get_many(Vec::<u32>::new()).unwrap().is_empty());
+    // More than one operation takes, by their number and by their bytes.
+    let many = steps.get_many((0..10_000).map(|at: u32| at % 7)).unwrap();
+    assert!(many.iter().enumerate().all(|(at, found)| found.is_some() == (at % 7 < 5)));
+    let large = store.create_raw("large", lostore::plain_spec(TableKind::Hash, TableHome::Persistent)).unwrap();
+    for key in 0..40_u8 {
+        large.upsert(&[key], &vec![key; 1 << 20], PutOptions::default()).unwrap();
+    }
+    store.drop_cache().unwrap();
+    let keys: Vec<[u8; 1]> = (0..41).rev().map(|key| [key]).collect();
+    let first = large.start_get_many(&keys).wait().unwrap();
+    assert!((1..=17).contains(&first.len()), "{}", first.len());
+    let pairs = large.get_many(&keys).unwrap();
+    assert!(pairs[0].is_none());
+    for (pair, key) in pairs[1..].iter().zip((0..40_u8).rev()) {
+        assert_eq!(pair.as_ref().unwrap().value, vec![key; 1 << 20]);
+    }
 }

@@ -11,6 +11,7 @@ mod levels;
 mod limits;
 mod pairs;
 mod ranges;
+mod reads;
 mod reverts;
 mod sacks;
 mod sets;
@@ -79,6 +80,7 @@ fn every_domain_conforms() {
         walks::CHECKS,
         follows::CHECKS,
         chains::CHECKS,
+        reads::CHECKS,
         sacks::CHECKS,
         catalog::CHECKS,
         levels::CHECKS,

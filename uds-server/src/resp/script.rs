@@ -16,23 +16,27 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use txn::{CommitSet, Expect};
 
-/// Lookups of one script in flight together.
-const LOOKUPS_MAX: usize = 256;
+/// Keys that one operation looks up.
+const LOOKUPS_MAX: usize = 4096;
+/// What a script counts towards its connection's operations at most: reads of the device take their turns.
+const CREDITS_MAX: usize = 256;
 /// Bytes of values that one script reads: as many as a commit set has.
 const VALUES_BYTES_MAX: usize = txn::limits::SET_BYTES_MAX;
 /// How often a script is run before it gives up. Each time somebody else's was applied, and the scripts of as many connections as
 /// there may be take turns.
 const TRIES_MAX: u32 = 4096;
-/// The number under which the set is committed; lookups have those from 0 on.
-const COMMIT: u32 = u32::MAX - 1;
+/// The number under which keys are looked up.
+const LOOKUP: u32 = 0;
+/// The number under which the set is committed.
+const COMMIT: u32 = 1;
 
 /// What it waits for.
 #[derive(Debug)]
 enum State {
     /// For the tables' ids: of those before `at` they are known.
     Opening { opening: Opening, at: usize },
-    /// For lookups.
-    Loading { keys: Vec<Box<[u8]>>, asked: usize, waiting: usize, failed: Option<Error> },
+    /// For a lookup of keys, of which the first are read.
+    Loading { keys: Vec<Box<[u8]>>, read: usize },
     /// For the commit.
     Committing,
 }
@@ -148,78 +152,61 @@ impl Script {
         if keys.is_empty() {
             return self.run(context, reply);
         }
-        let cold = self.look(keys, context);
-        if cold.is_empty() {
+        if self.look(&keys, context) {
             return self.run(context, reply);
         }
-        self.state = State::Loading { keys: cold, asked: 0, waiting: 0, failed: None };
-        self.ask_lookups(context);
+        self.view = View::default();
+        self.state = State::Loading { keys, read: 0 };
+        self.ask_lookup(context);
         Ok(Step::Wait)
     }
 
-    /// Takes what memory shows at once; returns the keys that must be asked for. A script that has all of them commits within
-    /// the same turn, so nobody can be faster.
-    fn look(&mut self, keys: Vec<Box<[u8]>>, context: &mut Context<'_>) -> Vec<Box<[u8]>> {
+    /// Takes what memory shows, if it shows all. A script that has all of it commits within the same turn, so nobody can be faster.
+    fn look(&mut self, keys: &[Box<[u8]>], context: &mut Context<'_>) -> bool {
         let table = self.tables[0].1.expect("only a table that is there is read");
-        let mut cold = Vec::new();
         for key in keys {
             let view = &mut self.view;
-            let counters = &mut context.shared.counters;
-            let shown = (context.look)(table, &key, &mut |pair| {
-                counters.looked(pair.is_some());
-                view.see(&key, pair);
-            });
+            let shown = (context.look)(table, key, &mut |pair| view.see(key, pair));
             // A failed look is asked as an operation, whose answer says why.
             if shown != Ok(Seen::Ready) || view.bytes() > VALUES_BYTES_MAX {
-                cold.push(key);
+                return false;
             }
         }
-        cold
+        keys.iter().for_each(|key| context.shared.counters.looked(self.view.get(key).is_some()));
+        true
     }
 
-    fn ask_lookups(&mut self, context: &mut Context<'_>) {
-        let State::Loading { keys, asked, waiting, .. } = &mut self.state else { return };
+    /// Asks for as many of the keys that are not read yet as one operation looks up: their reads are in flight together, and they
+    /// are seen at one moment.
+    fn ask_lookup(&mut self, context: &mut Context<'_>) {
+        let State::Loading { keys, read } = &self.state else { unreachable!("keys are asked for in {:?}", self.state) };
         let table = self.tables[0].1.expect("only a table that is there is read");
-        while *waiting < LOOKUPS_MAX && *asked < keys.len() {
-            let number = u32::try_from(*asked).expect("a command has at most 2^20 arguments");
-            context.ask(number, Op::Lookup { table, key: keys[*asked].to_vec() });
-            *asked += 1;
-            *waiting += 1;
-        }
+        let keys = keys[*read..].iter().take(LOOKUPS_MAX).map(|key| key.to_vec()).collect();
+        context.ask(LOOKUP, Op::LookupMany { table, keys });
     }
 
-    fn looked_up(
-        &mut self,
-        number: u32,
-        result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
-        reply: &mut Writer,
-    ) -> Stepped {
-        let State::Loading { keys, asked, waiting, failed } = &mut self.state else {
-            unreachable!("a key was looked up in {:?}", self.state)
+    fn looked_up(&mut self, result: &Result<Answer, Error>, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+        let State::Loading { keys, read } = &mut self.state else {
+            unreachable!("keys were looked up in {:?}", self.state)
         };
-        *waiting -= 1;
-        match result {
-            Ok(Answer::Pair(pair)) => {
-                context.shared.counters.looked(pair.is_some());
-                self.view.load(&keys[number as usize], pair.as_ref());
-            }
-            Ok(other) => unreachable!("a key was looked up, and the answer is {other:?}"),
-            Err(error) => *failed = Some(error.clone()),
+        let pairs = match result {
+            Ok(Answer::Many(pairs)) => pairs,
+            Ok(other) => unreachable!("keys were looked up, and the answer is {other:?}"),
+            Err(error) => return self.failed(error, context, reply),
+        };
+        for (key, pair) in keys[*read..].iter().zip(pairs) {
+            context.shared.counters.looked(pair.is_some());
+            self.view.load(key, pair.as_ref());
         }
-        // What else is under way comes home before the script goes on or is run again.
-        if failed.is_some() {
-            let error = failed.take_if(|_| *waiting == 0);
-            return error.map_or(Ok(Step::Wait), |error| self.failed(&error, context, reply));
-        }
-        let whole = *waiting == 0 && *asked == keys.len();
+        *read += pairs.len();
+        let whole = *read == keys.len();
         if self.view.bytes() > VALUES_BYTES_MAX {
             return Err(Fault::TooMuch { limit: VALUES_BYTES_MAX });
         }
         if whole {
             return self.run(context, reply);
         }
-        self.ask_lookups(context);
+        self.ask_lookup(context);
         Ok(Step::Wait)
     }
 
@@ -351,7 +338,8 @@ impl Work for Script {
                 Ok(other) => unreachable!("a set was committed, and the answer is {other:?}"),
                 Err(error) => self.failed(error, context, reply),
             },
-            number => self.looked_up(number, result, context, reply),
+            LOOKUP => self.looked_up(result, context, reply),
+            other => unreachable!("a script asks nothing under the number {other}"),
         }
     }
 
@@ -377,6 +365,6 @@ impl Work for Script {
 
     fn credits(&self) -> usize {
         let keys: usize = self.commands.iter().map(|(_, request)| request.args().len()).sum();
-        keys.clamp(1, LOOKUPS_MAX)
+        keys.clamp(1, CREDITS_MAX)
     }
 }

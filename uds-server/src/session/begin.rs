@@ -133,6 +133,7 @@ impl Session {
             },
             Op::Cancel { id } => self.cancel(place, id, world),
             Op::Lookup { .. }
+            | Op::LookupMany { .. }
             | Op::Next { .. }
             | Op::Follow { .. }
             | Op::Verify { .. }

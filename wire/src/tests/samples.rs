@@ -147,6 +147,10 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
         ("cancel", Op::Cancel { id: 99 }),
         ("verify", Op::Verify { table: 7, key: Bytes(b"key") }),
         ("follow-chain", chain),
+        (
+            "lookup-many",
+            Op::LookupMany { table: 7, keys: List::new(vec![Bytes(b"key"), Bytes(b""), Bytes(b"key")]).unwrap() },
+        ),
     ]
 }
 
@@ -220,6 +224,7 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         ("chain-wrong-type", chain(ChainEnd::WrongType { field: 2 })),
         ("chain-depth", chain(ChainEnd::Depth)),
         ("chain-count", chain(ChainEnd::Count)),
+        ("many", Answer::Many(List::new(vec![Some(from), None, Some(pair(b"large", LARGE))]).unwrap())),
     ];
     outcomes.extend(later.map(|(name, answer)| (name, Outcome::Ok(answer))));
     outcomes

@@ -89,7 +89,8 @@ impl Domain for Fake {
                 Ok(Answer::Persistent(self.horizon()))
             }
             Op::ListTables => Ok(Answer::Tables(Vec::new())),
-            Op::Next { .. }
+            Op::LookupMany { .. }
+            | Op::Next { .. }
             | Op::Follow { .. }
             | Op::Verify { .. }
             | Op::FollowChain { .. }
