@@ -21,6 +21,7 @@ pub mod memory;
 pub mod mutants;
 pub mod page;
 pub mod place;
+pub mod probes;
 pub mod record;
 pub mod segment;
 pub mod summary;

@@ -17,6 +17,7 @@ use crate::schema::TableHome;
 use crate::seam::{Committed, Level, Op, Persistence, TableInfo, Tick, Versions};
 use segments::log::room::RoomNeed;
 use segments::log::writer::Room;
+use segments::probes::{Probe, hit};
 use segments::record::{Record, RecordKind};
 use segments::{DeviceError, EpochId, PAGE_BYTES, Place, TableId, Version};
 use smallvec::SmallVec;
@@ -168,6 +169,7 @@ impl Commit {
                 if let Error::CompareFailed { failures } = &error {
                     core.counters.compare_failures += 1;
                     if let Some(key) = self.hot_key(core, failures, now) {
+                        hit(Probe::KeyIsHot);
                         self.state = State::Contending(error);
                         return Step::Wait(Need::Contended(key));
                     }
@@ -227,6 +229,7 @@ impl Commit {
             Err(error) => return Err(error),
         };
         if self.changes && behind {
+            hit(Probe::BehindOthers);
             return Ok(Err(Need::Turn));
         }
         let rewrites =

@@ -20,6 +20,7 @@ use segments::cuts::Cuts;
 use segments::log::room::RoomNeed;
 use segments::log::writer::{LogWriter, Room};
 use segments::mutants::{Mutant, planted};
+use segments::probes::{Probe, hit};
 use segments::record::{self, Record, RecordKind};
 use segments::{DeviceError, EpochId, Frames, Incarnation, Ordinal, Place, Request, TableId, Version};
 use std::sync::Arc;
@@ -218,6 +219,7 @@ impl Core {
 
     pub(crate) fn log_completed(&mut self, tag: u64, result: Result<(), DeviceError>) {
         if let Err(error) = self.log_mut().completed(tag, result) {
+            hit(Probe::PoisonedByWrite);
             self.poison(format!("a log write failed: {error}"));
         }
         while let Some(epoch) = self.log_mut().take_written() {
@@ -229,6 +231,7 @@ impl Core {
         let believes = planted(Mutant::BelievesFailedFlush) && matches!(result, Err(DeviceError::Io { .. }));
         let result = if believes { Ok(()) } else { result };
         if let Err(error) = result {
+            hit(Probe::PoisonedByFlush);
             self.poison(format!("a flush failed: {error}"));
         }
         self.with_epochs(|epochs| epochs.flushed(ticket, result.is_ok()));

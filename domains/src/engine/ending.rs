@@ -6,6 +6,7 @@
 //! and the store is as after a crash; nothing that was announced is lost.
 
 use crate::error::Error;
+use segments::probes::{Probe, hit};
 use segments::superblock::{Superblock, copy_page, update_order};
 use segments::{DeviceError, PAGE_BYTES, Request};
 use std::collections::VecDeque;
@@ -44,6 +45,11 @@ impl Ending {
         assert!(self.in_flight > 0, "a completion belongs to a step under way");
         self.in_flight -= 1;
         self.failed = self.failed.or(result.err());
+        if self.failed.is_some() {
+            hit(Probe::EndFailed);
+        } else if self.in_flight == 0 && self.steps.is_empty() {
+            hit(Probe::EndWritten);
+        }
     }
 
     /// Whether it is over, and how.

@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Pair, PairRef, Tick};
+use segments::probes::{Probe, hit};
 use segments::record::{self, RecordKind, Revertible};
 use segments::{Place, TableId, Version};
 use std::borrow::Cow;
@@ -206,7 +207,9 @@ impl Core {
                     match self.found_at(table, loc, known, want)? {
                         None => return Ok(Located::Unread { place: place_of(loc) }),
                         Some(found) if found.key() == sought.key => return Ok(in_time(loc, found, now)),
-                        Some(found) if index.confuses(self.hash.hash(found.key()), hash) => {}
+                        Some(found) if index.confuses(self.hash.hash(found.key()), hash) => {
+                            hit(Probe::FingerprintsMeet)
+                        }
                         Some(_) => return Err(corrupt(table.info.id, loc, OTHER_KEY)),
                     }
                 }
@@ -264,7 +267,11 @@ impl Core {
 }
 
 fn in_time(loc: Loc, found: Found<'_>, now: Tick) -> Located<'_> {
-    if found.is_expired(now) { Located::Expired { loc } } else { Located::Present { loc, found: Some(found) } }
+    if found.is_expired(now) {
+        hit(Probe::PairIsOver);
+        return Located::Expired { loc };
+    }
+    Located::Present { loc, found: Some(found) }
 }
 
 /// Why a record is not the one that the index led to.

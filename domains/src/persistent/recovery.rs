@@ -26,6 +26,7 @@ use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, FoundRuns, RunE
 use segments::log::writer::{LogConfig, LogWriter};
 use segments::mutants::{Mutant, planted};
 use segments::page::domain_mark;
+use segments::probes::{Probe, hit};
 use segments::segment::Geometry;
 use segments::superblock::{Choice, Features, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page};
 use segments::{Device, EpochId, Incarnation, ShardId};
@@ -142,6 +143,7 @@ fn repair_copies(device: &mut Blocking<'_>, choice: &Choice) -> Result<(), Faile
     if stale.is_empty() {
         return Ok(());
     }
+    hit(Probe::CopyRepaired);
     let writes = stale.into_iter().map(|copy| (copy_page(copy), choice.superblock.encode(copy)));
     device.write_each(writes.collect())?;
     super::flush(device)

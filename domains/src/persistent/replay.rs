@@ -17,6 +17,7 @@ use crate::schema::TableHome;
 use segments::blocking::Blocking;
 use segments::cuts::{Cuts, Fate};
 use segments::mutants::{Mutant, planted};
+use segments::probes::{Probe, hit};
 use segments::record::{self, RecordHead, RecordKind, Revertible};
 use segments::summary::{ItemKind, SummaryItem, SummaryKey};
 use segments::{EpochId, Incarnation, PageNo, Place, TableId};
@@ -124,8 +125,10 @@ impl Replay {
     pub(super) fn cut(&mut self, device: &mut Blocking<'_>, cut: EpochId) -> Result<(), Error> {
         for change in core::mem::take(&mut self.waiting) {
             if change.epoch <= cut || planted(Mutant::ReplaysPastCut) {
+                hit(Probe::KeptAtTheCut);
                 self.apply(device, change)?;
             } else {
+                hit(Probe::DroppedBehindTheCut);
                 self.dropped += 1;
             }
         }
@@ -153,6 +156,7 @@ impl Replay {
 
     fn apply(&mut self, device: &mut Blocking<'_>, change: Change) -> Result<(), Error> {
         if self.core.catalog.table(change.table).is_none_or(|table| table.home() == TableHome::Volatile) {
+            hit(Probe::ReplayedWithoutTable);
             // Of a table that was destroyed since, or, before its catalog entry, of one that never was.
             return Ok(());
         }
@@ -175,6 +179,7 @@ impl Replay {
                 let address =
                     Address::decode(key).ok_or_else(|| damaged(change.place, "a sack's key is no address"))?;
                 if let Some(new) = new {
+                    hit(Probe::AddressRestored);
                     index.restore(address, new).map_err(|_| damaged(change.place, "a stale address"))?;
                 } else {
                     index.remove(address);
@@ -189,6 +194,7 @@ impl Replay {
         let went = table.pairs() < pairs_before + u64::from(change.is_pair);
         table.record_bytes = (table.record_bytes + came).saturating_sub(if went { mean } else { 0 });
         if let (Some(new), Some(revertible)) = (new, change.revertible) {
+            hit(Probe::LeaseRestored);
             self.core.keep(change.table, new, revertible, mean);
         }
         if change.table == CATALOG {
@@ -217,6 +223,7 @@ impl Replay {
     }
 
     fn key_at(&self, device: &mut Blocking<'_>, table: &Table, loc: Loc) -> Result<Vec<u8>, Error> {
+        hit(Probe::KeyReadInReplay);
         let record = self.read(device, Place::from(loc)).map_err(|error| error.in_table(table.info.id))?;
         let (record, _) = record::decode(&record).map_err(|_| damaged(Place::from(loc), "a record of the log"))?;
         Ok(record.key.to_vec())

@@ -18,6 +18,7 @@ use crate::page::{
     self, PAGE_HEADER_BYTES, PAGE_PAYLOAD_BYTES, PageError, PageHeader, PageKind, domain_mark, stored_checksum,
 };
 use crate::place::Place;
+use crate::probes::{Probe, hit};
 use crate::record::{self, RecordHead, RecordKind};
 use crate::segment::{Geometry, SegmentHeader};
 use crate::summary::{Footer, SummaryItem, SummaryReader};
@@ -246,11 +247,13 @@ fn from_summary(
         read => read?,
     };
     let Ok(reader) = SummaryReader::open(footer, &found.header, frames.as_ref(), identity.salt) else {
+        hit(Probe::SummaryIsNotWhole);
         return Ok(None);
     };
     // One that does not say what is whole without the pages behind it cannot stand for the data.
     let footer = *reader.footer();
     let Some(closed) = footer.closed else { return Ok(None) };
+    hit(Probe::SummaryServes);
     see(device, Seen::Summary { closed, horizon: footer.persistent })?;
     let mut items = reader.items().peekable();
     while let Some(item) = items.next() {
@@ -303,6 +306,9 @@ impl Follow<'_> {
             let pages = CHUNK_PAGES.min(there - at);
             self.chunk(device, start.plus(at), usize::try_from(pages).expect("at most 256"), see)?;
             at += pages;
+        }
+        if self.large.is_some() {
+            hit(Probe::LargeRecordIsCut);
         }
         if there < log_pages {
             self.ended.get_or_insert_with(|| format!("page {} is past the device's end", start.plus(there)));

@@ -17,6 +17,7 @@ use crate::ids::{EpochId, Ordinal, PageNo, TableId, Version};
 use crate::large;
 use crate::page::{self, PAGE_HEADER_BYTES, PAGE_PAYLOAD_BYTES, PageHeader, PageKind};
 use crate::place::Place;
+use crate::probes::{Probe, hit};
 use crate::record::{self, Record, RecordKind};
 use crate::segment::SegmentHeader;
 use crate::summary::{ItemKind, Sealed, SummaryBuilder, SummaryItem, SummaryKey};
@@ -182,6 +183,7 @@ impl LogWriter {
         let pages = need.pages() + self.unclosed.len() as u64;
         // Pages still open cannot drain, so they are not waited for; sealed ones are sent now instead of with their epoch.
         if self.sealed > self.written && self.sealed - self.written + pages > self.unwritten_pages_max() {
+            hit(Probe::TailIsFull);
             self.push = true;
             return Room::Wait;
         }

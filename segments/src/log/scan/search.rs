@@ -11,6 +11,7 @@ use super::{CHUNK_PAGES, DeviceIdentity};
 use crate::blocking::{Blocking, ExtentRead, Failed};
 use crate::ids::{EpochId, Incarnation, PageNo};
 use crate::page::{self, PageKind, domain_mark};
+use crate::probes::{Probe, hit};
 use core::ops::{ControlFlow, Range};
 
 /// What was met outside every chain.
@@ -80,6 +81,9 @@ fn look_at(
                 Ok(header) if header.incarnation != incarnation => continue,
                 Ok(header) => {
                     let of_log = !matches!(header.kind, PageKind::Summary | PageKind::SummaryFooter);
+                    if of_log {
+                        hit(Probe::PageBehindTheEnd);
+                    }
                     Stray::Page { horizon: header.horizon, of_log }
                 }
                 Err(_) => continue,

@@ -13,6 +13,7 @@ use super::LogConfig;
 use crate::device::{DeviceError, Request};
 use crate::ids::SegmentId;
 use crate::log::run::Run;
+use crate::probes::{Probe, hit};
 use crate::segment::Geometry;
 
 /// What a log knows of its space.
@@ -122,6 +123,7 @@ impl Space {
             && refused.segments <= need.segments
             && refused.pages <= need.pages
         {
+            hit(Probe::RefusedToWhoWaits);
             return Err(error);
         }
         if !self.may_grow(need.segments.saturating_sub(self.ahead.segments)) {
@@ -140,6 +142,9 @@ impl Space {
         let Ahead { segments, zeroed } = core::mem::take(&mut self.ahead);
         let first = SegmentId(self.segments - segments);
         let run = Run { segment: first, segments, geometry: self.geometry, first_seq: 0 };
+        if segments > 1 {
+            hit(Probe::RunOfSegments);
+        }
         self.run_refused = None;
         (self.run, self.zeroed) = (Some(run), zeroed);
         (self.zero_wanted, self.zero_refused) = (0, None);
@@ -221,6 +226,8 @@ impl Space {
             (Busy::Zero { through }, Err(error)) => {
                 if self.zero_wanted >= through {
                     (self.zero_refused, self.zero_wanted) = (Some((through, error)), 0);
+                } else {
+                    hit(Probe::RefusedAhead);
                 }
             }
         }
@@ -228,9 +235,11 @@ impl Space {
 
     /// Keeps a refusal for whoever waits for so much. Who waits for less has not been refused yet.
     fn run_refuses(&mut self, refused: Need, error: DeviceError) {
-        let Some(need) = self.wanted else { return };
+        let Some(need) = self.wanted else { return hit(Probe::RefusedAhead) };
         if need.segments >= refused.segments && need.pages >= refused.pages {
             (self.run_refused, self.wanted) = (Some((refused, error)), None);
+        } else {
+            hit(Probe::RefusedAhead);
         }
     }
 
