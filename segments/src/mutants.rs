@@ -39,11 +39,15 @@ pub enum Mutant {
     ReplaysPastCut,
     /// 20, inside recovery.
     RecoversOnFailedFlush,
+    /// A pair is shown although its time is over.
+    ShowsWhatIsOver,
+    /// An open takes no evidence from an orderly end.
+    IgnoresTheEnd,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::AcknowledgesAtIssue,
         Self::KeepsIncarnation,
         Self::RecordsNoCut,
@@ -59,6 +63,8 @@ impl Mutant {
         Self::IgnoresSequence,
         Self::ReplaysPastCut,
         Self::RecoversOnFailedFlush,
+        Self::ShowsWhatIsOver,
+        Self::IgnoresTheEnd,
     ];
 }
 

@@ -6,6 +6,7 @@
 //!
 //! The engine is reached through [`Engine`], two functions and the domain seam; nothing in it knows that it is simulated.
 
+mod damage;
 mod engine;
 mod gather;
 mod life;
@@ -93,6 +94,24 @@ pub struct Stats {
     pub rests: u64,
     /// Lives that ended poisoned.
     pub poisoned: u64,
+    /// Lives that ended in order.
+    pub ends: u64,
+    /// Orderly ends that were cut short.
+    pub ends_cut_short: u64,
+    /// Damage after an orderly end that the next open, or a read, named.
+    pub damage_named: u64,
+    /// Damage after an orderly end that took nothing away.
+    pub damage_harmless: u64,
+    /// Pairs whose time came and that were then looked for and not found.
+    pub expired: u64,
+    /// Pointers followed to a pair.
+    pub followed: u64,
+    /// Pointers followed to nothing: null, dangling, or no holder.
+    pub followed_nowhere: u64,
+    /// Prefixes listed to their end.
+    pub prefixes: u64,
+    /// Of them, those listed backward.
+    pub prefixes_backward: u64,
     /// Hash of everything.
     pub trace: u64,
 }
@@ -113,6 +132,15 @@ impl Stats {
         self.reads += other.reads;
         self.rests += other.rests;
         self.poisoned += other.poisoned;
+        self.ends += other.ends;
+        self.ends_cut_short += other.ends_cut_short;
+        self.damage_named += other.damage_named;
+        self.damage_harmless += other.damage_harmless;
+        self.expired += other.expired;
+        self.followed += other.followed;
+        self.followed_nowhere += other.followed_nowhere;
+        self.prefixes += other.prefixes;
+        self.prefixes_backward += other.prefixes_backward;
         self.trace = self.trace.rotate_left(1) ^ other.trace;
     }
 }

@@ -3,7 +3,7 @@
 //! * [`SimDevice`] loses, reorders and tears what was not flushed; [`Image`] is what a power failure leaves of it;
 //! * [`SimClock`] is the only time, [`Rng`] the only chance, [`Trace`] the proof that a seed explains a run;
 //! * [`Model`] is the oracle: plain sorted maps, the history of commits, and what recovery must make of them;
-//! * [`Workload`] invents what a client does; [`harness`] brings all of it together around a domain.
+//! * [`Workload`] invents what a client does, as far as its [`Features`] say; [`harness`] brings all of it together around a domain.
 //!
 //! Fault model, in words. A write that was not covered by a completed flush may after a power failure be there, be missing, or be
 //! torn: each 512 bytes of each of its pages old, new or garbage, independently, whatever the order in which writes were
@@ -15,6 +15,7 @@
 
 pub mod clock;
 pub mod device;
+pub mod features;
 pub mod harness;
 pub mod history;
 pub mod image;
@@ -25,6 +26,7 @@ pub mod workload;
 
 pub use clock::SimClock;
 pub use device::{Fault, FaultKind, Faults, SimDevice};
+pub use features::{Feature, Features};
 pub use harness::{Engine, Failure, Options, Stats};
 pub use image::Image;
 pub use model::{Model, Violation};

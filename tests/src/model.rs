@@ -42,6 +42,25 @@ pub struct Known {
     pub content: Option<Rc<Content>>,
 }
 
+impl Known {
+    /// Whether nobody sees it: deleted, or its time is over.
+    #[must_use]
+    pub fn is_gone(&self, now_ms: u64) -> bool {
+        self.content.as_ref().is_none_or(|content| content.is_over(now_ms))
+    }
+}
+
+/// From when a read is judged.
+#[derive(Clone, Debug)]
+pub struct Mark {
+    /// How much had been answered when it was submitted.
+    pub since: usize,
+    /// What its key held.
+    pub held: Option<Known>,
+    /// The wall clock then.
+    pub asked_ms: u64,
+}
+
 /// Pairs by key, of all tables.
 pub type State = BTreeMap<Key, Known>;
 
@@ -88,6 +107,7 @@ pub struct Model {
     noticed: EpochId,
     addresses: BTreeSet<(TableId, [u8; 8])>,
     tokens: Tokens,
+    now_ms: u64,
 }
 
 impl Model {
@@ -95,6 +115,17 @@ impl Model {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The wall clock moves.
+    pub fn clock(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// What the wall clock shows.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// How many commits of this incarnation have been answered.
@@ -145,7 +176,7 @@ impl Model {
     /// A commit goes to the domain.
     pub fn submitted(&mut self, op: u64, set: &CommitSet, level: Level) {
         let mut sent = Sent::new(set, level, self.highest, &self.volatile, &self.tokens);
-        sent.since = self.history.len();
+        (sent.since, sent.sent_ms) = (self.history.len(), self.now_ms);
         let before = self.limbo.insert(op, sent);
         assert!(before.is_none(), "operation {op} was submitted twice");
     }
@@ -180,9 +211,18 @@ impl Model {
                     part.expect, failure.found
                 ));
             }
-            let current = self.get(&part.key).map(|known| known.version);
+            let known = self.get(&part.key);
+            let current = known.map(|known| known.version);
             let settled = current.is_none_or(|version| version.is_some()) && !self.touched(&part.key, sent.since);
-            if settled && failure.found != current.flatten() {
+            // Its time may have come while the commit was under way.
+            let may_be_gone = known.is_some_and(|known| known.is_gone(self.now_ms));
+            let must_be_gone = known.is_some_and(|known| known.is_gone(sent.sent_ms));
+            let right = if failure.found.is_none() {
+                current.is_none() || may_be_gone
+            } else {
+                failure.found == current.flatten() && !must_be_gone
+            };
+            if settled && !right {
                 return violation(format!("{} found {:?}, there is {current:?}", name_of(&part.key), failure.found));
             }
         }
@@ -195,7 +235,7 @@ impl Model {
     /// When its versions cannot be: issued before, out of order, of another epoch, or the wrong number.
     pub fn answered(&mut self, op: u64, committed: &Committed) -> Result<(), Violation> {
         let sent = self.limbo.remove(&op).expect("it was submitted");
-        let done = Done::new(&sent, committed).map_err(Violation)?;
+        let done = Done::new(&sent, committed, self.now_ms).map_err(Violation)?;
         for version in committed.versions.as_slice() {
             if !self.issued.insert(*version) {
                 return violation(format!("version {version} was issued twice"));
@@ -281,25 +321,28 @@ impl Model {
         }
     }
 
-    /// A mark from which a read is judged: how much had been answered when it was submitted, and what its key held.
+    /// A mark from which a read is judged.
     #[must_use]
-    pub fn mark(&self, key: &Key) -> (usize, Option<Known>) {
-        (self.history.len(), self.get(key).cloned())
+    pub fn mark(&self, key: &Key) -> Mark {
+        Mark { since: self.history.len(), held: self.get(key).cloned(), asked_ms: self.now_ms }
     }
 
     /// Whether a read that began at `mark` may see `found` at `key`.
     #[must_use]
-    pub fn may_read(&self, key: &Key, mark: &(usize, Option<Known>), found: Option<&Found>) -> bool {
+    pub fn may_read(&self, key: &Key, mark: &Mark, found: Option<&Found>) -> bool {
+        if found.is_some_and(|found| found.content.is_over(mark.asked_ms)) {
+            return false;
+        }
         let matches = |known: Option<&Known>| match (found, known) {
             (None, None) => true,
             (Some(found), Some(known)) => found.is(known),
-            (None, Some(known)) => known.content.is_none(),
+            (None, Some(known)) => known.is_gone(self.now_ms),
             (Some(_), None) => false,
         };
-        if matches(mark.1.as_ref()) {
+        if matches(mark.held.as_ref()) {
             return true;
         }
-        let answered = self.history[mark.0..].iter().flat_map(|done| &done.parts);
+        let answered = self.history[mark.since..].iter().flat_map(|done| &done.parts);
         let changed = answered.filter(|part| part.key == *key && part.version.is_some());
         if changed
             .map(|part| Known { version: part.version, content: part.effect.content() })
@@ -309,7 +352,7 @@ impl Model {
         }
         let unanswered = self.limbo.values().flat_map(|sent| &sent.parts).filter(|part| part.key == *key);
         unanswered.filter(|part| part.effect != Effect::None).any(|part| match (found, part.effect.content()) {
-            (None, content) => content.is_none(),
+            (None, content) => content.is_none_or(|content| content.is_over(self.now_ms)),
             (Some(found), Some(content)) => !self.issued.contains(&found.version) && *content == found.content,
             (Some(_), None) => false,
         })

@@ -3,14 +3,16 @@
 //! Contract: it proposes, the harness performs. Most of what it proposes can succeed; the rest is refused by compares. What it
 //! writes can be told apart: a value of at least 8 bytes begins with a stamp that is used once, a shorter one carries a
 //! stamp as its time of expiry (far in the future), and a set that deletes, reverts or seals carries a stamp of its own, most of the time. The oracle
-//! needs that to place a commit whose answer was lost.
+//! needs that to place a commit whose answer was lost. What it does at all are the seed's [`Features`].
 
+use crate::features::{Feature, Features};
 use crate::model::{Key, Model, TableChange};
 use crate::rng::Rng;
-use domains::schema::{TableHome, TableKind};
-use domains::{Level, TableInfo, TableSpec};
+use domains::schema::envelope::{self, EnvelopeWriter, Rest};
+use domains::schema::{Field, FieldType, TableHome, TableKind};
+use domains::{Cursor, Direction, Level, TableInfo, TableSpec};
 use segments::limits::KEY_BYTES_MAX;
-use segments::{EpochId, TableId};
+use segments::{EpochId, TableId, Version};
 use std::collections::BTreeMap;
 use txn::{Change, CommitSet, Expect, PutOptions};
 
@@ -18,8 +20,14 @@ use txn::{Change, CommitSet, Expect, PutOptions};
 const EXPIRY_STAMPS_MS: u64 = 9_000_000_000_000;
 /// Leases of revertible writes: longer than any simulation.
 const LEASE_MS: u64 = 1 << 50;
-/// Name of the table that is never destroyed and takes the stamps.
-const STAMPS: &str = "stamps";
+/// Name of the table that is never destroyed and takes the stamps; pointers name its keys.
+pub const STAMPS: &str = "stamps";
+/// Keys of that table.
+const STAMP_KEYS: u64 = 40;
+/// The field of a holder's record that is its pointer.
+pub const POINTER_FIELD: u16 = 1;
+/// How long pairs live that expire soon: as long as a few operations take, or some lives.
+const LIFE_MS_MAX: u64 = 12;
 /// Most tables at a time, the one of the stamps included.
 const TABLES_MAX: usize = 6;
 
@@ -30,8 +38,10 @@ pub enum Action {
     Commit(CommitSet, Level),
     /// Look a key up.
     Lookup(Key),
-    /// List a table to its end, in batches.
-    Scan(TableId),
+    /// List pairs to the end, in batches.
+    Scan(Range),
+    /// Follow the pointer of a pair.
+    Follow(Key),
     /// Have addresses set aside.
     Reserve(TableId, u32),
     /// Wait for an epoch.
@@ -46,6 +56,55 @@ pub enum Action {
     Idle(u64),
 }
 
+/// Pairs of a table, in a direction.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Range {
+    /// The table.
+    pub table: TableId,
+    /// From where.
+    pub from: Cursor,
+    /// The first key that is not wanted any more.
+    pub until: Option<Vec<u8>>,
+    /// Which way.
+    pub direction: Direction,
+}
+
+impl Range {
+    /// All pairs of a table.
+    #[must_use]
+    pub fn whole(table: TableId) -> Self {
+        Self { table, from: Cursor::Start, until: None, direction: Direction::Next }
+    }
+
+    /// Whether a key lies in it, in a table that has its keys in order.
+    #[must_use]
+    pub fn holds(&self, key: &[u8]) -> bool {
+        let begun = match (&self.from, self.direction) {
+            (Cursor::Start, _) => true,
+            (Cursor::At(from), Direction::Next) => key >= from.as_slice(),
+            (Cursor::Past(from), Direction::Next) => key > from.as_slice(),
+            (Cursor::At(from), Direction::Previous) => key <= from.as_slice(),
+            (Cursor::Past(from), Direction::Previous) => key < from.as_slice(),
+        };
+        begun
+            && self.until.as_deref().is_none_or(|until| match self.direction {
+                Direction::Next => key < until,
+                Direction::Previous => key > until,
+            })
+    }
+}
+
+/// The key that a holder's record points at; nothing when the pointer is null.
+///
+/// # Panics
+/// If the record is no holder's.
+#[must_use]
+pub fn pointer_of(record: &[u8]) -> Option<Vec<u8>> {
+    let field = envelope::field(record, usize::from(POINTER_FIELD)).expect("a holder's record is whole");
+    let target = envelope::pointer_target(field.expect("it has its pointer")).expect("it is a pointer");
+    target.map(<[u8]>::to_vec)
+}
+
 /// How a seed's client behaves.
 #[derive(Clone, Debug)]
 pub struct Workload {
@@ -55,21 +114,22 @@ pub struct Workload {
     value_bytes_max: usize,
     table_changes: u64,
     persistent_level: u64,
-    reverts: bool,
+    features: Features,
     reserved: BTreeMap<TableId, Vec<[u8; 8]>>,
 }
 
 impl Workload {
     /// A client of a seed's own habits.
     #[must_use]
-    pub fn new(mut rng: Rng, reverts: bool) -> Self {
+    pub fn new(mut rng: Rng, features: Features) -> Self {
+        let sizes: &[usize] = if features.has(Feature::Large) { &[9_000, 9_000, 70_000] } else { &[40, 300, 4_000] };
         Self {
             stamp: 0,
             keys: rng.between(2, 24),
-            value_bytes_max: *rng.pick(&[40, 300, 4_000, 9_000, 9_000, 70_000]),
-            table_changes: *rng.pick(&[0, 0, 2, 10]),
+            value_bytes_max: *rng.pick(sizes),
+            table_changes: if features.has(Feature::Tables) { *rng.pick(&[2, 8]) } else { 0 },
             persistent_level: rng.below(5),
-            reverts,
+            features,
             reserved: BTreeMap::new(),
             rng,
         }
@@ -88,6 +148,9 @@ impl Workload {
     /// The tables to begin with.
     pub fn first_tables(&mut self) -> Vec<(String, TableSpec)> {
         let mut tables = vec![(STAMPS.to_owned(), spec(TableKind::Hash, TableHome::Persistent))];
+        if self.features.has(Feature::Follows) {
+            tables.push((self.name(), self.holder()));
+        }
         for _ in 0..self.rng.between(1, 4) {
             tables.push((self.name(), self.spec()));
         }
@@ -99,12 +162,13 @@ impl Workload {
         match self.rng.below(100) {
             0..=54 => self.commit(model),
             55..=74 => Action::Lookup(self.key(model)),
-            75..=78 => Action::Scan(self.table(model).id),
+            75..=78 => Action::Scan(self.range(model)),
             79..=82 => self.reserve(model),
             83..=85 => Action::Await(model.last_epoch()),
             86..=88 => Action::Force,
-            89..=90 => Action::DropCache,
-            draw if draw < 91 + self.table_changes && model.table_change.is_none() => self.table_change(model),
+            89 => Action::DropCache,
+            draw if draw < 90 + self.table_changes && model.table_change.is_none() => self.table_change(model),
+            98 | 99 if self.features.has(Feature::Follows) => self.follow(model),
             _ => Action::Idle(self.rng.below(1_500_000)),
         }
     }
@@ -114,15 +178,42 @@ impl Workload {
     }
 
     fn spec(&mut self) -> TableSpec {
-        let kind = *self.rng.pick(&[
-            TableKind::Hash,
-            TableKind::Hash,
-            TableKind::Ordered,
-            TableKind::Ordered,
-            TableKind::Sack,
-        ]);
+        let sack = if self.features.has(Feature::Sacks) { TableKind::Sack } else { TableKind::Ordered };
+        let kind = *self.rng.pick(&[TableKind::Hash, TableKind::Hash, TableKind::Ordered, TableKind::Ordered, sack]);
         let home = if self.rng.chance(1, 4) { TableHome::Volatile } else { TableHome::Persistent };
         spec(kind, home)
+    }
+
+    /// A table whose records are bytes and a pointer into the table of the stamps.
+    fn holder(&mut self) -> TableSpec {
+        let field = |name: &str, field_type| Field { name: name.to_owned(), field_type };
+        let pointer = FieldType::Pointer { table: STAMPS.to_owned() };
+        TableSpec { record: vec![field("bytes", FieldType::Bytes), field("stamp", pointer)], ..self.spec() }
+    }
+
+    /// All of a table, or a prefix of one that has its keys in order, from either end.
+    fn range(&mut self, model: &Model) -> Range {
+        let info = self.table(model);
+        let whole = Range::whole(info.id);
+        if info.spec.kind != TableKind::Ordered || !self.features.has(Feature::Prefixes) {
+            return whole;
+        }
+        let key = key_of(self.rng.below(self.keys));
+        let prefix = key[..self.rng.index(key.len() + 1)].to_vec();
+        let behind = successor(&prefix);
+        if self.rng.chance(1, 2) {
+            return Range { from: Cursor::At(prefix), until: behind, ..whole };
+        }
+        let from = behind.map_or(Cursor::Start, Cursor::Past);
+        Range { from, until: Some(prefix), direction: Direction::Previous, ..whole }
+    }
+
+    fn follow(&mut self, model: &Model) -> Action {
+        let Some(holder) = model.tables.values().find(|info| is_holder(info)) else { return Action::Idle(0) };
+        let keys = model.keys(holder.id);
+        let there = !keys.is_empty() && self.rng.chance(7, 8);
+        let key = if there { self.rng.pick(&keys).clone() } else { key_of(self.rng.below(self.keys)) };
+        Action::Follow((holder.id, key))
     }
 
     fn next_stamp(&mut self) -> u64 {
@@ -165,6 +256,9 @@ impl Workload {
 
     fn commit(&mut self, model: &Model) -> Action {
         let level = if self.rng.chance(self.persistent_level, 8) { Level::Persistent } else { Level::Committed };
+        if self.features.has(Feature::Crowds) && self.rng.chance(1, 2) {
+            return Action::Commit(self.insist(model), level);
+        }
         loop {
             let mut set = CommitSet::new();
             let parts = if self.rng.chance(1, 16) { self.rng.between(5, 20) } else { self.rng.between(1, 4) };
@@ -178,13 +272,23 @@ impl Workload {
         }
     }
 
+    /// One of many that insist on what a key is not: its answer names the version that is there.
+    fn insist(&mut self, model: &Model) -> CommitSet {
+        let table = model.tables[STAMPS].id;
+        let (key, stamp) = (0u64.to_le_bytes(), self.next_stamp());
+        let mut set = CommitSet::new();
+        set.compare(table, &key, Expect::At(Version::default())).expect("a small set takes it");
+        set.upsert(table, &key, &stamp.to_le_bytes(), PutOptions::default()).expect("a small set takes it");
+        set
+    }
+
     /// Adds a part. What the set itself refuses (two inserts of one key, say) is left out.
     fn add_part(&mut self, set: &mut CommitSet, model: &Model) {
         let info = self.table(model).clone();
         let (table, sensible) = (info.id, self.rng.chance(15, 16));
         let fresh = info.spec.kind == TableKind::Sack && self.rng.chance(1, 2);
         if let Some(address) = self.reserved.get_mut(&table).filter(|_| fresh).and_then(Vec::pop) {
-            let (value, options) = self.value();
+            let (value, options) = self.value(&info, model);
             let _ = set.insert(table, &address, &value, options);
             return;
         }
@@ -197,8 +301,20 @@ impl Workload {
             let _ = if seals { set.seal(table, &key.1, token) } else { set.revert(table, &key.1, token) };
             return;
         }
-        let present = if sensible { model.get(&key) } else { None };
-        let (value, options) = self.value();
+        let present = model.get(&key).filter(|known| sensible && !known.is_gone(model.now_ms()));
+        let (value, options) = self.value(&info, model);
+        if let Some(seen) = present.and_then(|known| known.version)
+            && self.features.has(Feature::Swaps)
+            && self.rng.chance(1, 4)
+        {
+            let _ = set.compare(table, &key.1, Expect::At(seen));
+            let _ = if self.rng.chance(1, 8) {
+                set.delete(table, &key.1)
+            } else {
+                set.update(table, &key.1, &value, options)
+            };
+            return;
+        }
         let _ = match (present, self.rng.below(8)) {
             (Some(known), 0 | 1) => set.compare(table, &key.1, known.version.map_or(Expect::Present, Expect::At)),
             (Some(_), 2 | 3) => set.update(table, &key.1, &value, options),
@@ -216,13 +332,13 @@ impl Workload {
         if set.parts().any(|part| deletes(part.change)) && self.rng.chance(7, 8) {
             let stamp = self.next_stamp();
             let table = model.tables[STAMPS].id;
-            let key = (stamp % 40).to_le_bytes();
+            let key = (stamp % STAMP_KEYS).to_le_bytes();
             set.upsert(table, &key, &stamp.to_le_bytes(), PutOptions::default()).expect("a small set takes it");
         }
     }
 
-    /// A value that nobody else writes.
-    fn value(&mut self) -> (Vec<u8>, PutOptions) {
+    /// A value that nobody else writes, and that the table may hold.
+    fn value(&mut self, info: &TableInfo, model: &Model) -> (Vec<u8>, PutOptions) {
         let bytes = match self.rng.below(64) {
             0..=2 => 0,
             3..=5 => self.rng.between(1, 7),
@@ -237,13 +353,39 @@ impl Workload {
         let stamp = self.next_stamp();
         let mut value = vec![0; bytes];
         let mut options = PutOptions { compressed: self.rng.chance(1, 8), ..PutOptions::default() };
-        options.revertible_ms = (self.reverts && self.rng.chance(1, 4)).then_some(LEASE_MS);
+        options.revertible_ms = (self.features.has(Feature::Reverts) && self.rng.chance(1, 4)).then_some(LEASE_MS);
+        if is_holder(info) {
+            value.resize(bytes.max(8), 0);
+        }
         self.rng.fill(&mut value);
         match value.first_chunk_mut() {
             Some(start) => *start = stamp.to_le_bytes(),
             None => options.expires_ms = Some(EXPIRY_STAMPS_MS + stamp),
         }
+        if options.expires_ms.is_none() && self.features.has(Feature::Expiry) && self.rng.chance(1, 3) {
+            options.expires_ms = Some(model.now_ms() + self.rng.below(LIFE_MS_MAX));
+        }
+        if is_holder(info) {
+            value = self.held(&value, model);
+        }
         (value, options)
+    }
+
+    /// A holder's record: bytes and a pointer, which may be null or name what is not there.
+    fn held(&mut self, bytes: &[u8], model: &Model) -> Vec<u8> {
+        let stamps = model.keys(model.tables[STAMPS].id);
+        let target = match self.rng.below(8) {
+            0 => Vec::new(),
+            1 => vec![0xee; 8],
+            _ if stamps.is_empty() => self.rng.below(STAMP_KEYS).to_le_bytes().to_vec(),
+            _ => self.rng.pick(&stamps).clone(),
+        };
+        let (mut record, rest) = (Vec::new(), Rest::default());
+        let mut writer = EnvelopeWriter::new(&mut record, 2, &rest);
+        writer.bytes(bytes);
+        writer.bytes(&target);
+        writer.finish();
+        record
     }
 
     fn table_change(&mut self, model: &Model) -> Action {
@@ -261,9 +403,23 @@ impl Workload {
     }
 }
 
-/// Deletes that ask for nothing and may find nothing: the oracle can take one a set.
+/// Deletes that may find nothing: the oracle can take one a set.
 fn loose_deletes(set: &CommitSet) -> usize {
-    set.parts().filter(|part| part.change == Change::Delete && part.expect == Expect::Any).count()
+    let loose = |expect| matches!(expect, Expect::Any | Expect::Absent);
+    set.parts().filter(|part| part.change == Change::Delete && loose(part.expect)).count()
+}
+
+/// Whether the table's records hold pointers.
+fn is_holder(info: &TableInfo) -> bool {
+    !info.spec.record.is_empty()
+}
+
+/// The first key behind all that begin like this; none when there is no such key.
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|byte| *byte != 0xff)?;
+    let mut next = prefix[..=last].to_vec();
+    next[last] += 1;
+    Some(next)
 }
 
 /// Keys of every awkward length: none, one byte, common beginnings, the longest.

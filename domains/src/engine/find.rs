@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Pair, PairRef, Tick};
+use segments::mutants::{Mutant, planted};
 use segments::probes::{Probe, hit};
 use segments::record::{self, RecordKind, Revertible};
 use segments::{Place, TableId, Version};
@@ -267,7 +268,7 @@ impl Core {
 }
 
 fn in_time(loc: Loc, found: Found<'_>, now: Tick) -> Located<'_> {
-    if found.is_expired(now) {
+    if found.is_expired(now) && !planted(Mutant::ShowsWhatIsOver) {
         hit(Probe::PairIsOver);
         return Located::Expired { loc };
     }

@@ -261,7 +261,7 @@ impl Scan {
             replay,
             closes: Vec::new(),
             vouched: base,
-            announced: superblock.closed.unwrap_or(base),
+            announced: superblock.closed.filter(|_| !planted(Mutant::IgnoresTheEnd)).unwrap_or(base),
             reached: BTreeMap::new(),
             settled: Vec::new(),
             headless: None,

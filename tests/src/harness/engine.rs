@@ -1,5 +1,6 @@
 //! What the harness needs of an engine besides the domain seam: a beginning.
 
+use crate::features::Feature;
 use crate::rng::Rng;
 use domains::config::Config;
 use domains::persistent::{self, Entropy};
@@ -13,6 +14,8 @@ pub struct Opened {
     pub incarnation: Incarnation,
     /// The cuts of earlier incarnations, as far as it knows them: of the one before at least.
     pub cuts: Vec<EpochId>,
+    /// Pages read in search of what was announced beyond them.
+    pub searched: u64,
 }
 
 impl Opened {
@@ -27,8 +30,8 @@ impl Opened {
 pub trait Engine {
     /// The domain it makes.
     type Domain: Driven;
-    /// Whether writes can be reverted.
-    const REVERTS: bool = true;
+    /// What it can do of what a client may want.
+    const FEATURES: &[Feature] = &Feature::ALL;
 
     /// Prepares a device that was never written.
     ///
@@ -64,7 +67,7 @@ impl Persistent {
         let mut rng = Rng::new(!seed);
         let config = Config {
             kept_bytes_max: u64::MAX,
-            segment_pages: *rng.pick(&[8, 8, 9, 12, 16]),
+            segment_pages: *rng.pick(&[8, 8, 9, 12, 16, 40]),
             space_pages_max: if rng.chance(1, 8) { Some(rng.between(160, 500)) } else { None },
             epoch_interval_nanos: *rng.pick(&[0, 100_000, 1_000_000]),
             cache_bytes: *rng.pick(&[0, 1_000, 100_000]),
@@ -93,7 +96,7 @@ impl Engine for Persistent {
         let (domain, report) = persistent::open(device, &self.config)?;
         let earlier = (0..report.cut.incarnation().0).map(Incarnation);
         let cuts = earlier.filter_map(|ended| report.cuts.cut_of(ended)).chain([report.cut]).collect();
-        Ok((Box::new(domain), Opened { incarnation: report.incarnation, cuts }))
+        Ok((Box::new(domain), Opened { incarnation: report.incarnation, cuts, searched: report.pages_searched }))
     }
 
     fn device_pages(&self) -> u64 {

@@ -3,6 +3,7 @@
 use crate::clock::SimClock;
 use crate::device::SimDevice;
 use crate::model::{Content, Found, Key, Recovered, Violation, name_of, violation};
+use crate::workload::Range;
 use domains::schema::TableKind;
 use domains::{Answer, Cursor, Direction, Driven, Error, Op, OpId, Pair, TableInfo};
 use segments::Device;
@@ -52,19 +53,33 @@ impl<D: Driven> Asking<'_, D> {
 
     /// Everything there is: all tables, each listed to its end in batches of `batch` pairs.
     pub(super) fn gather(&mut self, batch: u32) -> Result<Recovered, Violation> {
+        self.try_gather(batch)?.or_else(|error| violation(format!("a listing answered {error:?}")))
+    }
+
+    /// The same, where a listing may be refused: the first refusal.
+    pub(super) fn try_gather(&mut self, batch: u32) -> Result<Result<Recovered, Error>, Violation> {
+        let before_ms = self.clock.now().unix_ms;
         let tables = match self.ask(Op::ListTables)? {
             Ok(Answer::Tables(tables)) => tables,
             other => return violation(format!("listing the tables answered {other:?}")),
         };
         let mut recovered = Recovered::default();
         for info in &tables {
-            self.list(info, batch, &mut recovered)?;
+            if let Err(error) = self.list(info, batch, &mut recovered)? {
+                return Ok(Err(error));
+            }
         }
         recovered.tables = tables;
-        Ok(recovered)
+        recovered.within_ms = (before_ms, self.clock.now().unix_ms);
+        Ok(Ok(recovered))
     }
 
-    fn list(&mut self, info: &TableInfo, batch: u32, recovered: &mut Recovered) -> Result<(), Violation> {
+    fn list(
+        &mut self,
+        info: &TableInfo,
+        batch: u32,
+        recovered: &mut Recovered,
+    ) -> Result<Result<(), Error>, Violation> {
         let mut from = Cursor::Start;
         loop {
             let op = Op::Next {
@@ -77,9 +92,10 @@ impl<D: Driven> Asking<'_, D> {
             };
             let (pairs, more) = match self.ask(op)? {
                 Ok(Answer::Pairs { pairs, more }) => (pairs, more),
+                Err(error) => return Ok(Err(error)),
                 other => return violation(format!("listing '{}' answered {other:?}", info.name)),
             };
-            check_order(info, &from, &pairs)?;
+            check_order(info, &Range { from: from.clone(), ..Range::whole(info.id) }, &pairs)?;
             if let Some(last) = pairs.last() {
                 from = Cursor::Past(last.key.clone());
             } else if more {
@@ -92,7 +108,7 @@ impl<D: Driven> Asking<'_, D> {
                 }
             }
             if !more {
-                return Ok(());
+                return Ok(Ok(()));
             }
         }
     }
@@ -109,7 +125,10 @@ impl<D: Driven> Asking<'_, D> {
                 Ok(Answer::Pair(pair)) => pair.map(content_of),
                 other => return violation(format!("looking up {} answered {other:?}", name_of(key))),
             };
-            if looked_up.as_ref() != recovered.pairs.get(*key) {
+            let listed = recovered.pairs.get(*key);
+            let now_ms = self.clock.now().unix_ms;
+            let over = looked_up.is_none() && listed.is_some_and(|found| found.content.is_over(now_ms));
+            if looked_up.as_ref() != listed && !over {
                 return violation(format!("{}: the listing and the lookup differ", name_of(key)));
             }
         }
@@ -117,18 +136,17 @@ impl<D: Driven> Asking<'_, D> {
     }
 }
 
-/// Ordered tables list in key order, from the cursor on.
-pub(super) fn check_order(info: &TableInfo, from: &Cursor, pairs: &[Pair]) -> Result<(), Violation> {
+/// Ordered tables list in key order, what was asked for and nothing else.
+pub(super) fn check_order(info: &TableInfo, range: &Range, pairs: &[Pair]) -> Result<(), Violation> {
     if info.spec.kind != TableKind::Ordered {
         return Ok(());
     }
-    let after = |key: &[u8]| match from {
-        Cursor::Start => true,
-        Cursor::At(start) => key >= start.as_slice(),
-        Cursor::Past(start) => key > start.as_slice(),
+    let sorted = match range.direction {
+        Direction::Next => pairs.is_sorted_by(|a, b| a.key < b.key),
+        Direction::Previous => pairs.is_sorted_by(|a, b| a.key > b.key),
     };
-    if !pairs.is_sorted_by(|a, b| a.key < b.key) || !pairs.first().is_none_or(|pair| after(&pair.key)) {
-        return violation(format!("'{}' lists its keys out of order", info.name));
+    if !sorted || !pairs.iter().all(|pair| range.holds(&pair.key)) {
+        return violation(format!("'{}' lists its keys out of order, or other keys: {range:?}", info.name));
     }
     Ok(())
 }

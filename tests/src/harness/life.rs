@@ -4,10 +4,11 @@ use super::Engine;
 use super::gather::{STEPS_STUCK, check_order, content_of};
 use super::world::World;
 use crate::device::{Faults, SimDevice};
-use crate::model::{Found, Key, Known, Model, TableChange, Violation, name_of, violation};
-use crate::workload::Action;
+use crate::features::Feature;
+use crate::model::{Found, Key, Known, Mark, Model, TableChange, Violation, name_of, violation};
+use crate::workload::{Action, POINTER_FIELD, Range, STAMPS, pointer_of};
 use domains::schema::TableKind;
-use domains::{Answer, Cursor, Direction, Domain, Driven, Error, ErrorKind, Op, OpId, Pair, TableSpec, Tick};
+use domains::{Answer, Cursor, Direction, Domain, Driven, Error, ErrorKind, Followed, Op, OpId, Pair, TableSpec, Tick};
 use segments::{Completion, Device, EpochId, TableId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,26 +22,35 @@ pub(super) enum End {
     Power,
     /// The process is killed.
     Kill,
+    /// In order: the end is written down.
+    InOrder,
 }
 
 /// An operation without an answer.
 #[derive(Clone, Debug)]
 enum Flying {
     Commit,
-    Lookup { key: Key, mark: (usize, Option<Known>) },
+    Lookup { key: Key, mark: Mark },
     Scan(Box<Scan>),
+    Follow { key: Key, mark: Mark, targets: Targets },
     Reserve(TableId),
     Await(EpochId),
     Table(TableChange),
     DropCache,
 }
 
+/// What each key held that a pointer may name.
+type Targets = BTreeMap<Vec<u8>, Option<Known>>;
+
 /// A listing under way.
 #[derive(Clone, Debug)]
 struct Scan {
-    table: TableId,
+    /// What is listed.
+    range: Range,
     from: Cursor,
     since: usize,
+    /// The wall clock when the batch was asked for.
+    asked_ms: u64,
     /// What was there when it began.
     started: BTreeMap<Vec<u8>, Option<Known>>,
     seen: BTreeSet<Vec<u8>>,
@@ -48,15 +58,15 @@ struct Scan {
 
 /// A life under way.
 pub(super) struct Life<'w, 'e, E: Engine> {
-    world: &'w mut World<'e, E>,
-    domain: &'w mut E::Domain,
-    device: &'w mut SimDevice,
+    pub(super) world: &'w mut World<'e, E>,
+    pub(super) domain: &'w mut E::Domain,
+    pub(super) device: &'w mut SimDevice,
     flying: BTreeMap<u64, Flying>,
     next_op: u64,
     flying_max: usize,
     wake: Option<Tick>,
     minimal_left: u32,
-    poisoned: bool,
+    pub(super) poisoned: bool,
     /// Errors that the device gave before its faults ended.
     faulted: u64,
 }
@@ -100,6 +110,9 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         }
         if in_order {
             self.rest()?;
+            if self.world.features.has(Feature::Ends) && self.world.rng.chance(3, 4) {
+                return self.close();
+            }
         }
         let kill = self.world.rng.chance(1, 4);
         Ok(if kill { End::Kill } else { End::Power })
@@ -120,6 +133,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
 
     /// Lets the domain move, hands its requests on and takes its answers.
     fn turn(&mut self) -> Result<(), Violation> {
+        self.world.model.clock(self.world.clock.now().unix_ms);
         self.wake = self.domain.turn(self.world.clock.now());
         let mut requests = Vec::new();
         self.domain.take_requests(&mut requests);
@@ -148,7 +162,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         Ok(())
     }
 
-    fn complete(&mut self, done: Vec<Completion>) {
+    pub(super) fn complete(&mut self, done: Vec<Completion>) {
         for completion in done {
             self.domain.complete(completion, self.world.clock.now());
         }
@@ -190,6 +204,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
 
     fn act(&mut self) -> Result<(), Violation> {
         let world = &mut *self.world;
+        world.model.clock(world.clock.now().unix_ms);
         let action = world.workload.next(&world.model);
         match action {
             Action::Idle(nanos) => self.world.clock.advance(nanos),
@@ -203,17 +218,12 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
                 let op = Op::Lookup { table: key.0, key: key.1.clone() };
                 self.submit(Flying::Lookup { key, mark }, op);
             }
-            Action::Scan(table) => {
-                let model = &self.world.model;
-                let started = model.keys(table).into_iter().map(|key| (key.clone(), model.get(&(table, key)).cloned()));
-                let scan = Scan {
-                    table,
-                    from: Cursor::Start,
-                    since: model.commits(),
-                    started: started.collect(),
-                    seen: BTreeSet::new(),
-                };
-                self.submit_scan(scan);
+            Action::Scan(range) => self.scan(range),
+            Action::Follow(key) => {
+                let mark = self.world.model.mark(&key);
+                let targets = self.held(self.world.model.tables[STAMPS].id);
+                let op = Op::Follow { table: key.0, key: key.1.clone(), field: POINTER_FIELD };
+                self.submit(Flying::Follow { key, mark, targets }, op);
             }
             Action::Reserve(table, count) => self.submit(Flying::Reserve(table), Op::Reserve { table, count }),
             Action::Await(epoch) => self.submit(Flying::Await(epoch), Op::Await { epoch }),
@@ -222,6 +232,21 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
             Action::Table(change, spec) => self.change_table(change, spec),
         }
         Ok(())
+    }
+
+    /// What each key of a table holds.
+    fn held(&self, table: TableId) -> BTreeMap<Vec<u8>, Option<Known>> {
+        let model = &self.world.model;
+        model.keys(table).into_iter().map(|key| (key.clone(), model.get(&(table, key)).cloned())).collect()
+    }
+
+    fn scan(&mut self, range: Range) {
+        let mut started = self.held(range.table);
+        if self.is_ordered(range.table) {
+            started.retain(|key, _| range.holds(key));
+        }
+        let (from, since, asked_ms) = (range.from.clone(), self.world.model.commits(), 0);
+        self.submit_scan(Scan { range, from, since, asked_ms, started, seen: BTreeSet::new() });
     }
 
     fn change_table(&mut self, change: TableChange, spec: Option<TableSpec>) {
@@ -243,12 +268,13 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         self.domain.submit(OpId(id), op, self.world.clock.now());
     }
 
-    fn submit_scan(&mut self, scan: Scan) {
+    fn submit_scan(&mut self, mut scan: Scan) {
+        scan.asked_ms = self.world.model.now_ms();
         let op = Op::Next {
-            table: scan.table,
+            table: scan.range.table,
             from: scan.from.clone(),
-            until: None,
-            direction: Direction::Next,
+            until: scan.range.until.clone(),
+            direction: scan.range.direction,
             pairs_max: u32::try_from(self.world.rng.between(1, 8)).expect("at most 8"),
             bytes_max: 1 << 16,
         };
@@ -272,6 +298,9 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
                 self.judge_read(&key, &mark, found.as_ref())
             }
             (Flying::Scan(scan), Answer::Pairs { pairs, more }) => self.judge_batch(*scan, pairs, more),
+            (Flying::Follow { key, mark, targets }, Answer::Followed(followed)) => {
+                self.judge_follow(&key, &mark, &targets, followed)
+            }
             (Flying::Reserve(table), Answer::Reserved(addresses)) => {
                 self.world.workload.reserved(table, &addresses);
                 self.world.model.reserved(table, &addresses)
@@ -302,18 +331,43 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         }
     }
 
-    fn judge_read(&self, key: &Key, mark: &(usize, Option<Known>), found: Option<&Found>) -> Result<(), Violation> {
+    fn judge_read(&mut self, key: &Key, mark: &Mark, found: Option<&Found>) -> Result<(), Violation> {
         if self.world.model.may_read(key, mark, found) {
+            let now_ms = self.world.model.now_ms();
+            let over = |known: &Known| known.content.as_ref().is_some_and(|content| content.is_over(now_ms));
+            self.world.stats.expired += u64::from(found.is_none() && mark.held.as_ref().is_some_and(over));
             return Ok(());
         }
         let found = found.map(|found| (found.version, found.content.value.len()));
-        let held = Model::show(mark.1.as_ref());
+        let held = Model::show(mark.held.as_ref());
         violation(format!("read {}: found {found:?}, it held {held}", name_of(key)))
     }
 
+    /// Both pairs are as one instant of the follow had them; each is judged by itself.
+    fn judge_follow(&mut self, key: &Key, mark: &Mark, targets: &Targets, followed: Followed) -> Result<(), Violation> {
+        let (from, target, to) = match followed {
+            Followed::Found { from, to } => (Some(from), Some(to.key.clone()), Some(to)),
+            Followed::Absent => (None, None, None),
+            Followed::Null { from } => (Some(from), None, None),
+            Followed::Dangling { from, target } => (Some(from), Some(target), None),
+        };
+        let pointer = from.as_ref().and_then(|from| pointer_of(&from.value));
+        if pointer != target {
+            return violation(format!("{} points at {pointer:02x?}, and {target:02x?} was followed", name_of(key)));
+        }
+        self.world.stats.followed += u64::from(to.is_some());
+        self.world.stats.followed_nowhere += u64::from(to.is_none());
+        self.judge_read(key, mark, from.map(content_of).as_ref())?;
+        let Some(target) = target else { return Ok(()) };
+        let held = targets.get(&target).cloned().flatten();
+        let key = (self.world.model.tables[STAMPS].id, target);
+        self.judge_read(&key, &Mark { held, ..mark.clone() }, to.map(content_of).as_ref())
+    }
+
     fn judge_batch(&mut self, mut scan: Scan, pairs: Vec<Pair>, more: bool) -> Result<(), Violation> {
-        if let Some(info) = self.world.model.tables.values().find(|info| info.id == scan.table) {
-            check_order(info, &scan.from, &pairs)?;
+        let (table, asked_ms) = (scan.range.table, scan.asked_ms);
+        if let Some(info) = self.world.model.tables.values().find(|info| info.id == table) {
+            check_order(info, &Range { from: scan.from.clone(), ..scan.range.clone() }, &pairs)?;
         }
         if let Some(last) = pairs.last() {
             scan.from = Cursor::Past(last.key.clone());
@@ -322,23 +376,27 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         }
         for pair in pairs {
             self.world.stats.reads += 1;
-            let key = (scan.table, pair.key.clone());
-            let mark = (scan.since, scan.started.get(&pair.key).cloned().flatten());
+            let key = (table, pair.key.clone());
+            let held = scan.started.get(&pair.key).cloned().flatten();
             if !scan.seen.insert(pair.key.clone()) {
                 return violation(format!("a scan saw {} twice", name_of(&key)));
             }
-            self.judge_read(&key, &mark, Some(&content_of(pair)))?;
+            self.judge_read(&key, &Mark { since: scan.since, held, asked_ms }, Some(&content_of(pair)))?;
         }
         if more {
             self.submit_scan(scan);
             return Ok(());
         }
-        for key in scan.started.keys().filter(|key| !scan.seen.contains(*key)) {
-            let gone = !self.has_table(scan.table);
-            if !gone && !self.world.model.touched(&(scan.table, key.clone()), scan.since) {
+        let prefix = scan.range != Range::whole(table);
+        self.world.stats.prefixes += u64::from(prefix);
+        self.world.stats.prefixes_backward += u64::from(scan.range.direction == Direction::Previous);
+        let now_ms = self.world.model.now_ms();
+        for (key, held) in scan.started.iter().filter(|(key, _)| !scan.seen.contains(*key)) {
+            let gone = !self.has_table(table) || held.as_ref().is_some_and(|held| held.is_gone(now_ms));
+            if !gone && !self.world.model.touched(&(table, key.clone()), scan.since) {
                 return violation(format!(
                     "a scan missed {}, which was there throughout",
-                    name_of(&(scan.table, key.clone()))
+                    name_of(&(table, key.clone()))
                 ));
             }
         }
@@ -372,7 +430,12 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         match flying {
             Flying::Commit => drop(self.world.model.refused(op)),
             Flying::Table(_) => self.world.model.table_change = None,
-            Flying::Lookup { .. } | Flying::Scan(_) | Flying::Reserve(_) | Flying::Await(_) | Flying::DropCache => {}
+            Flying::Lookup { .. }
+            | Flying::Scan(_)
+            | Flying::Follow { .. }
+            | Flying::Reserve(_)
+            | Flying::Await(_)
+            | Flying::DropCache => {}
         }
         Ok(())
     }
@@ -381,6 +444,11 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         let model = &self.world.model;
         let Some(info) = model.tables.values().find(|info| info.id == table) else { return false };
         !matches!(&model.table_change, Some(TableChange::Destroy { name }) if *name == info.name)
+    }
+
+    fn is_ordered(&self, table: TableId) -> bool {
+        let info = self.world.model.tables.values().find(|info| info.id == table);
+        info.is_some_and(|info| info.spec.kind == TableKind::Ordered)
     }
 
     fn is_sack(&self, table: TableId) -> bool {

@@ -5,12 +5,13 @@ use super::life::{End, Life};
 use super::{Engine, Opened, Options, Stats};
 use crate::clock::SimClock;
 use crate::device::{Fault, FaultKind, Faults, SimDevice};
+use crate::features::Features;
 use crate::model::{Key, Model, Recovered, Violation, violation};
 use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::workload::{Workload, key_of};
 use domains::{Answer, Error, Op};
-use segments::{Incarnation, TableId};
+use segments::{EpochId, Incarnation, TableId};
 use std::collections::BTreeSet;
 
 /// The wall clock at the start: some day in 2026.
@@ -28,21 +29,26 @@ pub(super) struct World<'e, E: Engine> {
     pub(super) rng: Rng,
     pub(super) clock: SimClock,
     pub(super) model: Model,
+    pub(super) features: Features,
     pub(super) workload: Workload,
     pub(super) stats: Stats,
     pub(super) trace: Trace,
     /// Requests that the last whole recovery took: where a crash inside the next one may strike.
     recovery_requests: u64,
-    incarnation: Incarnation,
+    pub(super) incarnation: Incarnation,
+    /// The life before ended in order, having announced something: the next open has nothing to search for.
+    ended: bool,
 }
 
 impl<'e, E: Engine> World<'e, E> {
     pub(super) fn new(engine: &'e E, seed: u64, options: Options) -> Self {
         let mut rng = Rng::new(seed);
-        let workload = Workload::new(rng.fork(), E::REVERTS);
+        let features = Features::of(E::FEATURES).draw(&mut rng);
+        let workload = Workload::new(rng.fork(), features);
         Self {
             engine,
             options,
+            features,
             workload,
             clock: SimClock::new(START_MS),
             model: Model::new(),
@@ -50,6 +56,7 @@ impl<'e, E: Engine> World<'e, E> {
             trace: Trace::new(),
             recovery_requests: 8,
             incarnation: Incarnation::default(),
+            ended: false,
             rng,
         }
     }
@@ -79,7 +86,7 @@ impl<'e, E: Engine> World<'e, E> {
             drop(domain);
             self.trace.note(left.trace().value());
             self.stats.faults += left.faults_given();
-            device = self.end(left, end);
+            device = if end == End::InOrder { self.end_in_order(left)? } else { self.end(left, end) };
         }
         self.stats.trace = self.trace.value();
         Ok(self.stats)
@@ -98,6 +105,18 @@ impl<'e, E: Engine> World<'e, E> {
         self.stats.power_failures += 1;
         let image = device.crash(&mut self.rng);
         SimDevice::on(image, self.rng.next_u64())
+    }
+
+    /// What is left when a life has ended in order: everything, which is tried with damage first.
+    fn end_in_order(&mut self, device: SimDevice) -> Result<SimDevice, Violation> {
+        let announced = self.model.last_noticed() > EpochId::base(self.incarnation);
+        self.stats.ends += u64::from(announced);
+        self.ended = announced;
+        if announced && self.rng.chance(1, 2) {
+            self.check_damage(device.view())?;
+        }
+        let end = if self.rng.chance(1, 2) { End::Kill } else { End::Power };
+        Ok(self.end(device, end))
     }
 
     /// Recovers, through crashes inside recovery, and compares.
@@ -146,6 +165,9 @@ impl<'e, E: Engine> World<'e, E> {
                 Err(error) => return violation(format!("recovery failed: {error}")),
             };
             self.recovery_requests = device.counts().requests - before;
+            if std::mem::take(&mut self.ended) && interrupted == 0 && found.searched > 0 {
+                return violation(format!("{} pages were searched after an orderly end", found.searched));
+            }
             self.compare(&mut domain, &mut device, &found)?;
             // A recovered store that is crashed before anything is done must be recovered the same way.
             if may_crash && self.rng.chance(1, 8) {

@@ -21,6 +21,14 @@ pub struct Content {
     pub compressed: bool,
 }
 
+impl Content {
+    /// Whether its time is over.
+    #[must_use]
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        self.expires_ms.is_some_and(|at| at <= now_ms)
+    }
+}
+
 /// What a part does.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
@@ -61,13 +69,15 @@ pub struct PartOf {
 }
 
 impl PartOf {
-    /// Whether it may change something. A delete of what must be absent (of what the set itself had put) cannot.
+    /// Whether it may change something.
     fn changes(&self) -> bool {
-        match self.effect {
-            Effect::None => false,
-            Effect::Put(_) => true,
-            Effect::Delete => self.expect != Expect::Absent,
-        }
+        self.effect != Effect::None
+    }
+
+    /// Whether it is a delete that may find nothing: one that asks for nothing, or one of what must be absent (of what the set
+    /// itself had put), which finds at most a pair whose time is over.
+    fn is_loose(&self) -> bool {
+        self.effect == Effect::Delete && matches!(self.expect, Expect::Any | Expect::Absent)
     }
 }
 
@@ -85,6 +95,8 @@ pub struct Sent {
     pub(super) highest: Version,
     /// How many commits had been answered when it was sent.
     pub since: usize,
+    /// The wall clock then.
+    pub sent_ms: u64,
 }
 
 impl Sent {
@@ -113,7 +125,7 @@ impl Sent {
             version: None,
             volatile: volatile.contains(&part.table),
         };
-        Self { parts: set.parts().map(part_of).collect(), level, highest, since: 0 }
+        Self { parts: set.parts().map(part_of).collect(), level, highest, since: 0, sent_ms: 0 }
     }
 }
 
@@ -127,19 +139,20 @@ pub(super) struct Done {
     pub(super) order: Version,
     /// Whether it changed something, and in volatile tables only.
     pub(super) volatile_only: bool,
+    /// The wall clock when it was sent and when it had been applied at the latest.
+    pub(super) within_ms: (u64, u64),
 }
 
 impl Done {
     /// Gives the versions of an answer to the parts they belong to.
     ///
-    /// A delete that asks for nothing and finds nothing has no version. The workload puts at most one such delete in a set, so
+    /// A delete that finds nothing has no version. The workload puts at most one such delete in a set, so
     /// the number of versions says whether it was effective.
-    pub(super) fn new(sent: &Sent, committed: &Committed) -> Result<Self, String> {
+    pub(super) fn new(sent: &Sent, committed: &Committed, now_ms: u64) -> Result<Self, String> {
         let versions = committed.versions.as_slice();
-        let loose = |part: &PartOf| part.effect == Effect::Delete && part.expect == Expect::Any;
         let changes = sent.parts.iter().filter(|part| part.changes()).count();
-        let loose_count = sent.parts.iter().filter(|part| loose(part)).count();
-        assert!(loose_count <= 1, "the workload puts at most one delete that asks for nothing in a set");
+        let loose_count = sent.parts.iter().filter(|part| part.is_loose()).count();
+        assert!(loose_count <= 1, "the workload puts at most one delete that may find nothing in a set");
         let loose_had_effect = versions.len() == changes;
         if !loose_had_effect && versions.len() + loose_count != changes {
             return Err(format!("{} versions for {changes} changes", versions.len()));
@@ -147,7 +160,7 @@ impl Done {
         let mut left = versions.iter();
         let mut parts = sent.parts.clone();
         for part in parts.iter_mut().filter(|part| part.changes()) {
-            if loose_had_effect || !loose(part) {
+            if loose_had_effect || !part.is_loose() {
                 part.version = left.next().copied();
             }
         }
@@ -159,6 +172,13 @@ impl Done {
         }
         let order = versions.first().copied().unwrap_or_default();
         let volatile_only = !versions.is_empty() && parts.iter().all(|part| part.version.is_none() || part.volatile);
-        Ok(Self { parts, epoch: committed.epoch, persistence: committed.persistence, order, volatile_only })
+        Ok(Self {
+            parts,
+            epoch: committed.epoch,
+            persistence: committed.persistence,
+            order,
+            volatile_only,
+            within_ms: (sent.sent_ms, now_ms),
+        })
     }
 }

@@ -24,7 +24,8 @@ impl Found {
     }
 }
 
-/// Keys of commits without an answer that could not be placed, and whether one of those would delete the key.
+/// Keys of commits without an answer that could not be placed, and whether one of those may have left nothing at the key: it deletes
+/// it, or puts what is over by now.
 type Doubtful = BTreeMap<Key, bool>;
 
 /// Everything that was found after a recovery.
@@ -34,6 +35,8 @@ pub struct Recovered {
     pub tables: Vec<TableInfo>,
     /// Every pair of every table.
     pub pairs: BTreeMap<Key, Found>,
+    /// The wall clock before and after the listing.
+    pub within_ms: (u64, u64),
 }
 
 impl Model {
@@ -71,10 +74,12 @@ impl Model {
         let mut doubtful = Doubtful::new();
         for sent in self.limbo.values() {
             match self.stamp(sent, recovered) {
-                Some(version) => commits.push(placed(sent, version)),
+                Some(version) => commits.push(placed(sent, version, self.now_ms)),
                 None => {
                     for part in sent.parts.iter().filter(|part| part.effect != Effect::None) {
-                        *doubtful.entry(part.key.clone()).or_default() |= part.effect == Effect::Delete;
+                        let left = part.effect.content();
+                        *doubtful.entry(part.key.clone()).or_default() |=
+                            left.is_none_or(|content| content.is_over(recovered.within_ms.1));
                     }
                 }
             }
@@ -113,9 +118,9 @@ impl Model {
         }
         let tables: BTreeSet<TableId> = recovered.tables.iter().map(|info| info.id).collect();
         state.retain(|(table, _), known| {
-            known.content.is_some() && tables.contains(table) && !self.volatile.contains(table)
+            !known.is_gone(recovered.within_ms.0) && tables.contains(table) && !self.volatile.contains(table)
         });
-        difference(&state, &recovered.pairs, doubtful, cut)
+        difference(&state, recovered, doubtful, cut)
     }
 
     fn judge_tables(&self, found: &[TableInfo]) -> Result<(), Violation> {
@@ -147,13 +152,14 @@ impl Model {
 }
 
 /// A commit without an answer that has been found, placed by one of its versions.
-fn placed(sent: &Sent, version: Version) -> Done {
+fn placed(sent: &Sent, version: Version, now_ms: u64) -> Done {
     Done {
         parts: sent.parts.clone(),
         epoch: version.epoch,
         persistence: Persistence::Pending,
         order: version,
         volatile_only: false,
+        within_ms: (sent.sent_ms, now_ms),
     }
 }
 
@@ -162,10 +168,12 @@ fn check_expect(state: &State, part: &PartOf, doubtful: &Doubtful, done: &Done) 
     if doubtful.contains_key(&part.key) {
         return Ok(());
     }
-    let there = state.get(&part.key).filter(|known| known.content.is_some());
+    let (sent_ms, applied_ms) = done.within_ms;
+    // What was over when the commit was sent was not there; what was over later may have been.
+    let there = state.get(&part.key).filter(|known| !known.is_gone(sent_ms));
     let holds = match part.expect {
         Expect::Any => true,
-        Expect::Absent => there.is_none(),
+        Expect::Absent => there.is_none_or(|known| known.is_gone(applied_ms)),
         Expect::Present => there.is_some(),
         Expect::At(version) => there.is_some_and(|known| known.version.is_none_or(|found| found == version)),
         Expect::Never => false,
@@ -182,12 +190,15 @@ fn check_expect(state: &State, part: &PartOf, doubtful: &Doubtful, done: &Done) 
     ))
 }
 
-fn difference(state: &State, pairs: &BTreeMap<Key, Found>, doubtful: &Doubtful, cut: EpochId) -> Result<(), Violation> {
+fn difference(state: &State, recovered: &Recovered, doubtful: &Doubtful, cut: EpochId) -> Result<(), Violation> {
+    let pairs = &recovered.pairs;
     for (key, known) in state {
         match pairs.get(key) {
             Some(found) if found.is(known) => {}
             // A delete without an answer, of which no stamp is left, may have been applied.
             None if doubtful.get(key) == Some(&true) => {}
+            // Its time came while everything was listed.
+            None if known.is_gone(recovered.within_ms.1) => {}
             found => {
                 return violation(format!(
                     "cut {cut}: at {} expected {}, found {}",

@@ -55,7 +55,7 @@ fn recovered(pairs: &[(&[u8], &[u8], Version)]) -> Recovered {
         pairs_hint: 0,
     };
     let tables = vec![TableInfo { id: TABLE, name: "t".to_owned(), spec }];
-    Recovered { tables, pairs: pairs.iter().map(found).collect() }
+    Recovered { tables, pairs: pairs.iter().map(found).collect(), within_ms: (0, 0) }
 }
 
 /// Judges a recovery of [`three_commits`] with the table known.
@@ -157,4 +157,38 @@ fn reads_see_what_was_current_while_they_lasted() {
     let mark = model.mark(&key(b"a"));
     assert!(!model.may_read(&key(b"a"), &mark, Some(&old)) && model.may_read(&key(b"a"), &mark, Some(&new)));
     assert!(model.may_read(&key(b"z"), &model.mark(&key(b"z")), None));
+}
+
+/// A pair that expires is there until its time and not from then on; a read that was under way meanwhile may see either.
+#[test]
+fn what_is_over_is_gone() {
+    let (mut model, over) = (Model::new(), Content { expires_ms: Some(10), ..content(b"1") });
+    let mut set = CommitSet::new();
+    set.upsert(TABLE, b"a", b"1", PutOptions { expires_ms: Some(10), ..PutOptions::default() }).unwrap();
+    model.clock(3);
+    model.submitted(0, &set, Level::Committed);
+    model.answered(0, &committed(&[version(1, 1)])).unwrap();
+    let (a, found) = (key(b"a"), Found { version: version(1, 1), content: over });
+    let early = model.mark(&a);
+    assert!(model.may_read(&a, &early, Some(&found)) && !model.may_read(&a, &early, None), "before its time");
+    model.clock(10);
+    let late = model.mark(&a);
+    assert!(model.may_read(&a, &early, Some(&found)) && model.may_read(&a, &early, None), "its time came meanwhile");
+    assert!(!model.may_read(&a, &late, Some(&found)) && model.may_read(&a, &late, None), "after its time");
+
+    let mut insert = CommitSet::new();
+    insert.insert(TABLE, b"a", b"2", PutOptions::default()).unwrap();
+    model.submitted(1, &insert, Level::Committed);
+    let sent = model.refused(1);
+    let failed = |found| [Failure { part: 0, found }];
+    assert!(model.judge_failures(&sent, &failed(Some(version(1, 1)))).is_err(), "it was over when the insert was sent");
+    model.submitted(2, &insert, Level::Committed);
+    model.answered(2, &committed(&[version(1, 2)])).unwrap();
+
+    let mut there = recovered(&[(b"a", b"2", version(1, 2))]);
+    there.within_ms = (10, 10);
+    model.table_is(there.tables[0].clone()).unwrap();
+    assert_eq!(model.judge(&there, Some(epoch(1))), Ok(epoch(1)), "an insert over what is over holds");
+    there.pairs.insert(a.clone(), found);
+    assert!(model.judge(&there, Some(epoch(1))).is_err(), "what is over is not listed");
 }

@@ -7,6 +7,7 @@ mod format;
 mod mutants;
 mod programs;
 
+use segments::probes::{self, Probe};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -37,7 +38,9 @@ fn what_was_announced_survives_any_crash() {
     let wanted = number_from("LOSTORE_SIM_CRASHES").unwrap_or(CRASHES_MIN);
     let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let (total, failures) = (Mutex::new(Stats::default()), Mutex::new(Vec::new()));
+    let hits = Mutex::new([0; Probe::ALL.len()]);
     let worker = || {
+        let _ = probes::take();
         while !failed.load(Ordering::Relaxed) && total.lock().expect("nobody panics with it").crashes < wanted {
             match play(next.fetch_add(1, Ordering::Relaxed)) {
                 Ok(stats) => total.lock().expect("nobody panics with it").add(&stats),
@@ -47,6 +50,8 @@ fn what_was_announced_survives_any_crash() {
                 }
             }
         }
+        let mut hits = hits.lock().expect("nobody panics with it");
+        hits.iter_mut().zip(probes::take()).for_each(|(all, here)| *all += here);
     };
     thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -62,6 +67,29 @@ fn what_was_announced_survives_any_crash() {
     assert!(stats.minimal_checks * 30 > stats.crashes && stats.commits_lost * 10 > stats.crashes, "{stats:?}");
     assert!(stats.rests * 20 > stats.crashes, "{stats:?}");
     assert!(stats.poisoned * 1_000 > stats.crashes, "{stats:?}");
+    if wanted >= CRASHES_MIN {
+        check_coverage(&stats, hits.into_inner().expect("nobody panicked with it"));
+    }
+}
+
+/// The default run has come to every rare branch, and has done of everything that a client may do.
+fn check_coverage(stats: &Stats, hits: [u64; Probe::ALL.len()]) {
+    let hits: Vec<_> = Probe::ALL.into_iter().zip(hits).collect();
+    println!("rare branches: {hits:?}");
+    let unhit: Vec<_> = hits.iter().filter(|(_, times)| *times == 0).collect();
+    assert!(unhit.is_empty(), "no seed comes to {unhit:?}");
+    let done = [
+        stats.ends,
+        stats.ends_cut_short,
+        stats.damage_named,
+        stats.damage_harmless,
+        stats.expired,
+        stats.followed,
+        stats.followed_nowhere,
+        stats.prefixes,
+        stats.prefixes_backward,
+    ];
+    assert!(done.iter().all(|times| *times >= 50), "{stats:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ use segments::{
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use tests::harness::Opened;
-use tests::{Engine, Rng};
+use tests::{Engine, Feature, Rng};
 use txn::{Change, CommitSet, Expect};
 
 const DEVICE_PAGES: u64 = 4096;
@@ -92,7 +92,7 @@ pub(super) struct ToyDomain {
 
 impl Engine for Toy {
     type Domain = ToyDomain;
-    const REVERTS: bool = false;
+    const FEATURES: &[Feature] = &[Feature::Tables, Feature::Sacks, Feature::Large, Feature::Swaps];
 
     fn format(&self, device: &mut dyn Device, _rng: &mut Rng) -> Result<(), Error> {
         write_superblock(device, Incarnation(0), 0)?;
@@ -122,7 +122,7 @@ impl Engine for Toy {
         domain.horizon = Horizon { incarnation, persistent: EpochId::base(incarnation) };
         domain.epoch = EpochId::base(incarnation).next();
         let cuts = vec![cut];
-        Ok((domain, Opened { incarnation, cuts }))
+        Ok((domain, Opened { incarnation, cuts, searched: 0 }))
     }
 
     fn device_pages(&self) -> u64 {
