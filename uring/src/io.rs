@@ -66,6 +66,11 @@ pub enum Op<P> {
         /// The bytes of the buffer that may be filled.
         range: Range<usize>,
     },
+    /// Wait until a receive would find bytes, or that the peer is done; it takes no buffer meanwhile.
+    Heed {
+        /// The connection.
+        socket: Socket,
+    },
     /// Send bytes; fewer than asked may go.
     Send {
         /// The connection.
@@ -108,7 +113,7 @@ pub struct Completion<P> {
 /// What was done.
 #[derive(Debug)]
 pub enum Outcome {
-    /// All that was asked: a whole transfer, a sync, a cancel that found its operation.
+    /// All that was asked: a whole transfer, a sync, bytes to be received, a cancel that found its operation.
     Done,
     /// So many bytes were received or sent.
     Moved(usize),
@@ -199,7 +204,7 @@ impl<P: Memory> Op<P> {
                 assert!(range.end <= bytes, "bytes {range:?} are not all in a buffer of {bytes}");
                 assert!(bytes <= TRANSFER_BYTES_MAX, "a buffer of {bytes} bytes is over the limit");
             }
-            Self::Sync { .. } | Self::Accept { .. } | Self::Watch { .. } | Self::Cancel { .. } => {}
+            Self::Sync { .. } | Self::Heed { .. } | Self::Accept { .. } | Self::Watch { .. } | Self::Cancel { .. } => {}
         }
     }
 }

@@ -29,6 +29,7 @@ use workers::{FileWork, Task, Workers};
 /// An operation on a socket or doorbell.
 enum SocketWork<P> {
     Receive { socket: Socket, buffer: Box<[P]>, range: Range<usize> },
+    Heed { socket: Socket },
     Send { socket: Socket, buffer: Box<[P]>, range: Range<usize> },
     Accept { listener: Listener },
     Watch { doorbell: Doorbell },
@@ -212,6 +213,7 @@ impl<P: Memory> Io<P> for Posix<P> {
             Op::Write { file, offset, buffer } => self.write(user, file, offset, buffer),
             Op::Sync { file } => self.give(user, FileWork::Sync { file }),
             Op::Receive { socket, buffer, range } => self.wait_for(user, SocketWork::Receive { socket, buffer, range }),
+            Op::Heed { socket } => self.wait_for(user, SocketWork::Heed { socket }),
             Op::Send { socket, buffer, range } => self.wait_for(user, SocketWork::Send { socket, buffer, range }),
             Op::Accept { listener } => self.wait_for(user, SocketWork::Accept { listener }),
             Op::Watch { doorbell } => self.wait_for(user, SocketWork::Watch { doorbell }),
@@ -258,7 +260,7 @@ impl<P: Memory> Io<P> for Posix<P> {
 impl<P: Memory> SocketWork<P> {
     fn kind(&self) -> Kind {
         match self {
-            Self::Receive { .. } => Kind::Receive,
+            Self::Receive { .. } | Self::Heed { .. } => Kind::Receive,
             Self::Send { .. } => Kind::Send,
             Self::Accept { .. } => Kind::Accept,
             Self::Watch { .. } => Kind::Watch,
@@ -267,7 +269,7 @@ impl<P: Memory> SocketWork<P> {
 
     fn watched(&self) -> (BorrowedFd<'_>, PollFlags) {
         match self {
-            Self::Receive { socket, .. } => (socket.as_fd(), PollFlags::IN),
+            Self::Receive { socket, .. } | Self::Heed { socket } => (socket.as_fd(), PollFlags::IN),
             Self::Send { socket, .. } => (socket.as_fd(), PollFlags::OUT),
             Self::Accept { listener } => (listener.as_fd(), PollFlags::IN),
             Self::Watch { doorbell } => (doorbell.as_fd(), PollFlags::IN),
@@ -282,6 +284,8 @@ impl<P: Memory> SocketWork<P> {
                 let (moved, _) = rustix::net::recv(socket, bytes, RecvFlags::DONTWAIT)?;
                 Ok(Some(Outcome::Moved(moved)))
             }
+            // It is served when its descriptor is ready, which is all it waits for.
+            Self::Heed { .. } => Ok(Some(Outcome::Done)),
             Self::Send { socket, buffer, range } => {
                 let bytes = &buffer.as_bytes()[range.clone()];
                 let moved = rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
@@ -298,7 +302,7 @@ impl<P: Memory> SocketWork<P> {
     fn into_buffer(self) -> Option<Box<[P]>> {
         match self {
             Self::Receive { buffer, .. } | Self::Send { buffer, .. } => Some(buffer),
-            Self::Accept { .. } | Self::Watch { .. } => None,
+            Self::Heed { .. } | Self::Accept { .. } | Self::Watch { .. } => None,
         }
     }
 }

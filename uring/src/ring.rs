@@ -32,6 +32,7 @@ enum Work<P> {
     Write { file: File, offset: u64, loan: Loan<P> },
     Sync { file: File },
     Receive { socket: Socket, loan: Loan<P>, range: Range<usize> },
+    Heed { socket: Socket },
     Send { socket: Socket, loan: Loan<P>, range: Range<usize> },
     Accept { listener: Listener },
     Watch { doorbell: Doorbell },
@@ -248,6 +249,10 @@ impl<P: Memory, K: Kernel> Engine<P, K> {
                 Err(errno) => return self.settle(ticket, Err(IoError::Os { errno: errno.raw_os_error() })),
             }
         }
+        // Nor is there anything to do for who only waits: any answer of the watch says that a receive would not wait.
+        if let (true, Verdict::Again, Work::Heed { .. }, true) = (watched, verdict, &flight.work, result >= 0) {
+            return self.settle(ticket, Ok(Outcome::Done));
+        }
         match verdict {
             Verdict::Done(count) => {
                 let outcome = flight.work.outcome(count);
@@ -258,7 +263,7 @@ impl<P: Memory, K: Kernel> Engine<P, K> {
                 self.settle(ticket, Err(IoError::Cancelled));
             }
             Verdict::Again | Verdict::AwaitReady => {
-                flight.await_ready = verdict == Verdict::AwaitReady || matches!(flight.work, Work::Watch { .. });
+                flight.await_ready = verdict == Verdict::AwaitReady || flight.work.only_watches();
                 self.waiting -= usize::from(flight.work.may_wait());
                 self.issued -= 1;
                 let ticket = self.slots.renew(ticket);
@@ -327,7 +332,7 @@ impl<P: Memory, K: Kernel> Io<P> for Engine<P, K> {
             self.spans.insert(file.id(), *offset, bytes);
         }
         let cancels = if let Work::Cancel { target } = &work { Some(*target) } else { None };
-        let await_ready = matches!(work, Work::Watch { .. });
+        let await_ready = work.only_watches();
         let (stage, tries) = (Stage::Queued, Tries::default());
         let flight = Flight { user, first: 0, work, stage, await_ready, cancelled: false, tries };
         let ticket = self.slots.insert(flight);
@@ -435,6 +440,7 @@ impl<P: Memory> Work<P> {
             Op::Write { file, offset, buffer } => Self::Write { file, offset, loan: Loan::new(buffer) },
             Op::Sync { file } => Self::Sync { file },
             Op::Receive { socket, buffer, range } => Self::Receive { socket, loan: Loan::new(buffer), range },
+            Op::Heed { socket } => Self::Heed { socket },
             Op::Send { socket, buffer, range } => Self::Send { socket, loan: Loan::new(buffer), range },
             Op::Accept { listener } => Self::Accept { listener },
             Op::Watch { doorbell } => Self::Watch { doorbell },
@@ -447,7 +453,7 @@ impl<P: Memory> Work<P> {
             Self::Read { .. } => Kind::Read,
             Self::Write { .. } => Kind::Write,
             Self::Sync { .. } => Kind::Sync,
-            Self::Receive { .. } => Kind::Receive,
+            Self::Receive { .. } | Self::Heed { .. } => Kind::Receive,
             Self::Send { .. } => Kind::Send,
             Self::Accept { .. } => Kind::Accept,
             Self::Watch { .. } => Kind::Watch,
@@ -457,14 +463,19 @@ impl<P: Memory> Work<P> {
 
     /// Whether it may wait for ever for somebody else.
     fn may_wait(&self) -> bool {
-        matches!(self, Self::Receive { .. } | Self::Accept { .. } | Self::Watch { .. })
+        matches!(self, Self::Receive { .. } | Self::Heed { .. } | Self::Accept { .. } | Self::Watch { .. })
+    }
+
+    /// Whether its descriptor is watched, and nothing else done with it.
+    fn only_watches(&self) -> bool {
+        matches!(self, Self::Heed { .. } | Self::Watch { .. })
     }
 
     fn asked(&self) -> usize {
         match self {
             Self::Read { loan, .. } | Self::Write { loan, .. } => loan.bytes(),
             Self::Receive { range, .. } | Self::Send { range, .. } => range.len(),
-            Self::Sync { .. } | Self::Accept { .. } | Self::Watch { .. } | Self::Cancel { .. } => 0,
+            Self::Sync { .. } | Self::Heed { .. } | Self::Accept { .. } | Self::Watch { .. } | Self::Cancel { .. } => 0,
         }
     }
 
@@ -487,7 +498,7 @@ impl<P: Memory> Work<P> {
                 Order::Send { fd: socket.as_fd().as_raw_fd(), target: loan.target(range.clone()) }
             }
             Self::Accept { listener } => Order::Accept { fd: listener.as_fd().as_raw_fd() },
-            Self::Watch { .. } => self.readiness(),
+            Self::Heed { .. } | Self::Watch { .. } => self.readiness(),
             Self::Cancel { .. } => unreachable!("a cancel's order names another ticket"),
         }
     }
@@ -495,7 +506,9 @@ impl<P: Memory> Work<P> {
     /// The order that waits until the work can be done without waiting.
     fn readiness(&self) -> Order {
         match self {
-            Self::Receive { socket, .. } => Order::Ready { fd: socket.as_fd().as_raw_fd(), to_send: false },
+            Self::Receive { socket, .. } | Self::Heed { socket } => {
+                Order::Ready { fd: socket.as_fd().as_raw_fd(), to_send: false }
+            }
             Self::Send { socket, .. } => Order::Ready { fd: socket.as_fd().as_raw_fd(), to_send: true },
             Self::Accept { listener } => Order::Ready { fd: listener.as_fd().as_raw_fd(), to_send: false },
             Self::Watch { doorbell } => Order::Ready { fd: doorbell.as_fd().as_raw_fd(), to_send: false },
@@ -517,7 +530,7 @@ impl<P: Memory> Work<P> {
                 let fd = unsafe { OwnedFd::from_raw_fd(fd) };
                 Outcome::Accepted(Socket::from_accepted(fd))
             }
-            Self::Watch { .. } => unreachable!("a doorbell is heard, not counted"),
+            Self::Heed { .. } | Self::Watch { .. } => unreachable!("what is only watched has no count"),
         }
     }
 
@@ -527,7 +540,9 @@ impl<P: Memory> Work<P> {
             | Self::Write { loan, .. }
             | Self::Receive { loan, .. }
             | Self::Send { loan, .. } => Some(loan),
-            Self::Sync { .. } | Self::Accept { .. } | Self::Watch { .. } | Self::Cancel { .. } => None,
+            Self::Sync { .. } | Self::Heed { .. } | Self::Accept { .. } | Self::Watch { .. } | Self::Cancel { .. } => {
+                None
+            }
         }
     }
 }

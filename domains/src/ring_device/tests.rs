@@ -150,7 +150,12 @@ impl Backwards {
                 Op::Read { buffer, .. } => (Some(buffer), Ok(Outcome::Done)),
                 Op::Write { buffer, .. } => (Some(buffer), if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
                 Op::Sync { .. } => (None, if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
-                Op::Receive { .. } | Op::Send { .. } | Op::Accept { .. } | Op::Watch { .. } | Op::Cancel { .. } => {
+                Op::Receive { .. }
+                | Op::Heed { .. }
+                | Op::Send { .. }
+                | Op::Accept { .. }
+                | Op::Watch { .. }
+                | Op::Cancel { .. } => {
                     unreachable!("the device asks for nothing of sockets")
                 }
             };

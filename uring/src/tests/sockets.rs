@@ -197,3 +197,38 @@ fn a_path_of_107_bytes_is_the_longest() {
     let nobody = connect(&dir.path().join("nobody")).unwrap_err();
     assert!(nobody.to_string().contains("cannot connect to"), "{nobody}");
 }
+
+#[test]
+fn a_watched_socket_tells_of_bytes_and_of_the_end_and_leaves_them_there() {
+    on_both(|io, _| {
+        let (one, two) = Socket::pair().unwrap();
+        let id = io.submit(Op::Heed { socket: one.clone() }, 1);
+        let mut done = Vec::new();
+        io.wait(Some(Duration::from_millis(5)), &mut done);
+        assert!(done.is_empty(), "nothing has come: {done:?}");
+        io.submit(Op::Cancel { id }, 2);
+        for completion in take(io, 2) {
+            let cancelled = matches!(completion.result, Err(IoError::Cancelled));
+            assert!(completion.buffer.is_none() && cancelled == (completion.user == 1), "{completion:?}");
+        }
+        io.submit(Op::Heed { socket: one.clone() }, 1);
+        io.poll(&mut Vec::new());
+        let (sent, _) = run_beside(io, Op::Send { socket: two.clone(), buffer: pages(7, 1), range: 0..3 });
+        assert!(matches!(sent, Outcome::Moved(3)));
+        // Told again as long as the bytes are there.
+        assert!(matches!(run_well(io, Op::Heed { socket: one.clone() }).0, Outcome::Done));
+        let (received, buffer) = run_well(io, Op::Receive { socket: one.clone(), buffer: pages(0, 1), range: 0..4096 });
+        assert!(matches!(received, Outcome::Moved(3)) && buffer.unwrap()[0].0[2] == 7);
+        drop(two);
+        assert!(matches!(run_well(io, Op::Heed { socket: one }).0, Outcome::Done), "the end is something to be told");
+    });
+}
+
+/// Does one operation, and takes with it the end of the watch numbered 1.
+fn run_beside(io: &mut super::Backend, op: Op<super::TestPage>) -> (Outcome, Option<Box<[super::TestPage]>>) {
+    io.submit(op, 77);
+    let (watch, other): (Vec<_>, Vec<_>) = take(io, 2).into_iter().partition(|completion| completion.user == 1);
+    assert!(matches!(watch[0].result, Ok(Outcome::Done)), "{watch:?}");
+    let completion = other.into_iter().next().unwrap();
+    (completion.result.unwrap(), completion.buffer)
+}
