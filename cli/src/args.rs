@@ -167,6 +167,19 @@ pub(crate) struct Serve {
     /// Size of the segments in which a new store takes room, as in 64M.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) segment: Option<u64>,
+    /// Memory for all connections together, as in 512M: what has come in and is not answered, open transactions, replies not yet
+    /// sent. Beyond it connections wait their turn, and are refused with LS0520 after 30 seconds.
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = size)]
+    pub(crate) memory: u64,
+    /// The part of that memory that one user may take; half of it by default.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory_per_user: Option<u64>,
+    /// The most connections at a time.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub(crate) connections: u32,
+    /// The most connections of one user at a time; half of all by default.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
+    pub(crate) connections_per_user: Option<u32>,
     /// Permissions of the socket, octal.
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
     pub(crate) mode: u32,

@@ -14,7 +14,7 @@ use lostore::open::SOCKET_FILE;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::time::Instant;
-use uds_server::{Ready, ServeConfig};
+use uds_server::{Limits, Ready, ServeConfig};
 
 /// Bytes of a page, as sizes on the command line are counted.
 const PAGE: u64 = 4096;
@@ -37,6 +37,7 @@ pub(crate) fn serve(target: &Target, args: &Serve, output: &mut Output) -> Resul
         LevelArg::Committed => Level::Committed,
         LevelArg::Persistent => Level::Persistent,
     };
+    config.limits = limits(args)?;
     let engine = engine(args)?;
     let began = Instant::now();
     // Whoever reads stdout may have gone; then the socket tells that the server is ready.
@@ -52,6 +53,31 @@ pub(crate) fn serve(target: &Target, args: &Serve, output: &mut Output) -> Resul
     })?;
     talk("stopped: everything committed is persistent");
     Ok(())
+}
+
+/// The bounds of connections.
+fn limits(args: &Serve) -> Result<Limits, Failure> {
+    let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let connections = args.connections as usize;
+    let limits = Limits {
+        connections_max: connections,
+        connections_user_max: args.connections_per_user.map_or(connections.div_ceil(2), |of_user| of_user as usize),
+        memory_bytes: bytes(args.memory),
+        memory_user_bytes: bytes(args.memory_per_user.unwrap_or(args.memory / 2)),
+        ..Limits::default()
+    };
+    let parts = [
+        ("--memory", limits.memory_bytes, limits.connections_max),
+        ("--memory-per-user", limits.memory_user_bytes, limits.connections_user_max),
+    ];
+    for (option, bytes, connections) in parts {
+        let least = Limits::memory_bytes_min(connections);
+        if bytes < least {
+            let what = format!("{option} is {bytes} bytes, and {connections} connections need at least {least}");
+            return Err(Failure::usage(&what, "give more memory, or allow fewer connections with --connections"));
+        }
+    }
+    Ok(limits)
 }
 
 /// The engine's settings.

@@ -7,7 +7,7 @@ use crate::failure::{Exit, Failure, USAGE};
 use crate::output::{Format, Output, bytes_text, count_text};
 use crate::reach::{options, reach};
 use crate::tables::document as table_document;
-use lostore::{EXPLANATIONS, Explanation, Status, TableStatus};
+use lostore::{Connections, EXPLANATIONS, Explanation, Status, TableStatus};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -66,8 +66,18 @@ fn document(domain: &str, status: &Status) -> Value {
         "hot_keys": status.hot_keys,
         "contention_waits": status.contention_waits,
         "lease_ends": status.lease_ends,
+        "connections": connections(status),
         "tables": tables,
     })
+}
+
+/// How the server's connections stand; null where no server is asked.
+fn connections(status: &Status) -> Value {
+    let Connections { count, bytes_max, bytes, waiting, refused } = status.connections;
+    if bytes_max == 0 {
+        return Value::Null;
+    }
+    json!({ "count": count, "memory_max": bytes_max, "memory": bytes, "waiting": waiting, "refused": refused })
 }
 
 /// Memory of the index for each pair, when there is one; of few pairs the figure says nothing.
@@ -107,6 +117,17 @@ fn text(domain: &str, status: &Status, output: &mut Output) -> Result<(), Failur
         count_text(status.device_flushes)
     ))?;
     output.line(&format!("memory    {} of cached records", bytes_text(status.cache_bytes)))?;
+    let Connections { count, bytes_max, bytes, waiting, refused } = status.connections;
+    if bytes_max > 0 {
+        output.line(&format!(
+            "clients   {} connected; {} of {} memory held, {} wait for some, {} requests refused for want of it",
+            count_text(count),
+            bytes_text(bytes),
+            bytes_text(bytes_max),
+            count_text(waiting),
+            count_text(refused)
+        ))?;
+    }
     if status.revertible_writes > 0 {
         let (writes, bytes) = (count_text(status.revertible_writes), bytes_text(status.kept_bytes));
         output.line(&format!("revertible {writes} writes, which keep {bytes} of earlier records"))?;

@@ -21,7 +21,7 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind, Failure};
 pub use schema::TableSpec;
 pub use seam::{
-    Answer, Capabilities, Chain, ChainEnd, Committed, Cursor, Direction, Domain, Driven, Followed, Horizon, Level, Op,
-    OpId, Pair, PairRef, Persistence, Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
+    Answer, Capabilities, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Domain, Driven, Followed,
+    Horizon, Level, Op, OpId, Pair, PairRef, Persistence, Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };
 pub use translate::field_out;

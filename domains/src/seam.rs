@@ -8,8 +8,11 @@
 //! * what a domain cannot promise ([`Capabilities`]) it refuses with [`ErrorKind::Unsupported`](crate::ErrorKind), never ignores;
 //! * a commit is one indivisible turn: every compare holds and every update is applied, or nothing is.
 
+mod connections;
+
 use crate::error::Error;
 use crate::schema::TableSpec;
+pub use connections::Connections;
 use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
 use smallvec::SmallVec;
 use std::task::Poll;
@@ -437,6 +440,8 @@ pub struct Status {
     pub contention_waits: u64,
     /// Of the turns, those that ended by the clock, without a change of the key.
     pub lease_ends: u64,
+    /// The connections of the server that the domain is behind; all zero where there is none.
+    pub connections: Connections,
 }
 
 /// What a domain answers.

@@ -6,8 +6,8 @@
 use crate::error::{ErrorKind, Failure};
 use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{
-    Answer, Chain, ChainEnd, Committed, Cursor, Direction, Followed, Horizon, Level, Op, Pair, Persistence, Status,
-    Stored, TableInfo, TableStatus, Versions,
+    Answer, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Followed, Horizon, Level, Op, Pair,
+    Persistence, Status, Stored, TableInfo, TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 use txn::{Change, Expect, PutOptions, RangeCompare};
@@ -283,6 +283,13 @@ fn status_in(status: &wire::Status<'_>) -> Status {
         hot_keys: figure(id::HOT_KEYS),
         contention_waits: figure(id::CONTENTION_WAITS),
         lease_ends: figure(id::LEASE_ENDS),
+        connections: Connections {
+            count: figure(id::CONNECTIONS),
+            bytes_max: figure(id::CONNECTION_BYTES_MAX),
+            bytes: figure(id::CONNECTION_BYTES),
+            waiting: figure(id::CONNECTIONS_WAITING),
+            refused: figure(id::MEMORY_REFUSALS),
+        },
     }
 }
 

@@ -188,11 +188,16 @@ pub const EXPLANATIONS: &[Explanation] = &[
     says(515, "the connection stood still for too long and was ended", "connect again, and finish what is begun"),
     says(516, "the commits of one batch have more than 65,536 parts together", "send them in several batches"),
     says(517, "the server serves its owner and root only", "run the client as the server's user"),
-    says(518, "the server has as many connections as it may", "close one first"),
+    says(518, "the server, or this user of it, has as many connections as it may", "close one first"),
     says(
         519,
         "a request has the correlation id of one that is not answered yet",
         "give each request a number of its own",
+    ),
+    says(
+        520,
+        "the server's memory for all connections, or for this user's, is taken",
+        "try again later, in smaller pieces, or raise the daemon's --memory; `lostore status` shows who waits",
     ),
     says(
         530,

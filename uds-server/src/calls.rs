@@ -81,6 +81,8 @@ pub(crate) struct Calls {
     ids: BTreeSet<u64>,
     ops: usize,
     bytes: usize,
+    /// Bytes of outcomes whose replies are not written.
+    gathered: usize,
 }
 
 impl Calls {
@@ -94,8 +96,20 @@ impl Calls {
         self.bytes
     }
 
+    /// Bytes of outcomes that wait for others of their batch, or for their turn.
+    pub(crate) fn gathered(&self) -> usize {
+        self.gathered
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.free.len() == self.places.len()
+    }
+
+    /// Gives back the memory of places that nobody has.
+    pub(crate) fn rest(&mut self) {
+        if self.is_empty() {
+            (self.places, self.free) = (Vec::new(), Vec::new());
+        }
     }
 
     /// Begins a call of so many operations.
@@ -143,6 +157,7 @@ impl Calls {
 
     /// Notes an outcome; `true` when it was the call's last.
     pub(crate) fn answer(&mut self, (at, op): (u32, u32), outcome: Element) -> bool {
+        self.gathered += outcome.len();
         let call = self.call_mut(at);
         let place = &mut call.ops[op as usize];
         assert!(matches!(place, Place::Waiting(_)), "operation {op} of call {at} is answered once");
@@ -176,6 +191,7 @@ impl Calls {
         }
         self.ops -= call.len();
         self.bytes -= call.bytes;
+        self.gathered -= call.gathered;
         call
     }
 

@@ -306,6 +306,11 @@ fn status_out(status: &Status) -> Option<wire::Status<'_>> {
         (id::HOT_KEYS, status.hot_keys),
         (id::CONTENTION_WAITS, status.contention_waits),
         (id::LEASE_ENDS, status.lease_ends),
+        (id::CONNECTIONS, status.connections.count),
+        (id::CONNECTION_BYTES_MAX, status.connections.bytes_max),
+        (id::CONNECTION_BYTES, status.connections.bytes),
+        (id::CONNECTIONS_WAITING, status.connections.waiting),
+        (id::MEMORY_REFUSALS, status.connections.refused),
     ];
     Some(wire::Status {
         horizon: horizon_out(status.horizon),

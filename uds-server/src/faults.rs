@@ -56,7 +56,13 @@ fn describe(code: u16) -> (u8, &'static str) {
         codes::ACCESS_DENIED => {
             (fault_kind::ENVIRONMENT, "this server serves its owner and root only; run the client as the server's user")
         }
-        codes::CONNECTIONS_FULL => (fault_kind::FULL, "the server has as many connections as it may; close one first"),
+        codes::CONNECTIONS_FULL => {
+            (fault_kind::FULL, "the server, or this user of it, has as many connections as it may; close one first")
+        }
+        codes::MEMORY_FULL => (
+            fault_kind::FULL,
+            "the server's memory for connections is taken by others' requests and replies; nothing was done; try again later",
+        ),
         other => unreachable!("{other} is no code of the protocol's own"),
     }
 }

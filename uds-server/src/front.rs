@@ -1,11 +1,13 @@
 //! The sockets of a shard: accepts, receives, sends, and carries operations between the sessions and the domain.
 //!
-//! Contract: at most one receive and one send of a connection are in flight; a receive only while its session wants bytes. A
+//! Contract: at most one receive and one send of a connection are in flight; a receive only while its session wants bytes, and of one
+//! that has been quiet for a second it takes no buffer until bytes are there. A
 //! connection's place is free again when its socket operations are home. Peers other than the owner and root are told so and
 //! not served. When asked to stop, it takes no connection, finishes what was begun, and cuts what does not read its replies.
 //!
 //! It waits for nothing, and knows neither verbs nor transactions.
 
+use crate::budget::NoPlace;
 use crate::limits::{RECEIVE_BYTES, SEND_BYTES_MAX};
 use crate::session::{Facts, after};
 use crate::sessions::{Connection, Round, Sessions};
@@ -14,6 +16,7 @@ use lostore::port::RingPort;
 use lostore::shard::{Desk, Front, FrontOp, Life, Wish};
 use segments::{PAGE_BYTES, Page};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use uring::{Doorbell, IoError, Listener, OpId, Outcome, Socket};
 use wire::codes;
 use zerocopy::IntoBytes;
@@ -26,16 +29,23 @@ enum Purpose {
     Receive = 3,
     Send = 4,
     Cancel = 5,
+    /// Bytes have come where a quiet connection is.
+    Heed = 6,
 }
 
 const PURPOSE_SHIFT: u32 = 32;
+/// A connection to which nothing has come for so long is quiet: long against the pauses of one that is at work.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// One connection's socket and what is in flight on it.
 #[derive(Debug)]
 struct Line {
     connection: Connection,
     socket: Socket,
-    receiving: bool,
+    /// What waits for bytes: a receive, or the watch of a quiet connection.
+    receiving: Option<OpId>,
+    /// Since when nothing has come; `None` when nothing has for long, so that no buffer waits.
+    heard: Option<Tick>,
     /// The bytes under way: which part of the buffer is not sent yet.
     sending: bool,
     /// Pages of the next receive: few while little comes.
@@ -61,6 +71,8 @@ pub struct SocketFront {
     accepting: Option<OpId>,
     /// Why no accept is in flight: descriptors ran out; try again then.
     accept_due: Option<Tick>,
+    /// When connections have been quiet for long enough.
+    quiet_due: Option<Tick>,
     termination: Option<Doorbell>,
     uids_allowed: Vec<u32>,
     sessions: Sessions,
@@ -69,6 +81,8 @@ pub struct SocketFront {
     touched: BTreeSet<u32>,
     horizon: Horizon,
     due: Option<Tick>,
+    /// When the first of those that wait for memory has waited long enough.
+    patience: Option<Tick>,
     stopping: Stopping,
     asked: Vec<(u64, Op)>,
 }
@@ -81,6 +95,7 @@ impl SocketFront {
             listener: Some(listener),
             accepting: None,
             accept_due: None,
+            quiet_due: None,
             termination,
             uids_allowed,
             sessions: Sessions::new(facts),
@@ -88,6 +103,7 @@ impl SocketFront {
             touched: BTreeSet::new(),
             horizon: Horizon::default(),
             due: None,
+            patience: None,
             stopping: Stopping::No,
             asked: Vec::new(),
         }
@@ -121,7 +137,7 @@ impl SocketFront {
             Err(error) => {
                 // Out of descriptors or memory, most likely: whoever is connected is served, newcomers wait in the backlog.
                 tracing::warn!(%error, "cannot take a connection; trying again in 100 ms");
-                self.accept_due = Some(after(desk.now, std::time::Duration::from_millis(100)));
+                self.accept_due = Some(after(desk.now, Duration::from_millis(100)));
                 return;
             }
         }
@@ -129,26 +145,30 @@ impl SocketFront {
     }
 
     fn admit(&mut self, socket: Socket, desk: &mut Desk<'_, RingPort>) {
-        let allowed = socket.peer().is_ok_and(|peer| self.uids_allowed.contains(&peer.uid));
+        let peer = socket.peer();
+        let allowed = peer.as_ref().is_ok_and(|peer| self.uids_allowed.contains(&peer.uid));
         let limits = &self.sessions.facts().limits;
         if self.sessions.len() > limits.connections_max + limits.connections_max / 8 {
             // Even those that are only told so take a place; beyond an eighth more of them nothing is said.
             socket.shut_down();
             return;
         }
-        let full = self.sessions.len() >= limits.connections_max;
-        let connection = self.sessions.open(desk.now);
+        let (connection, place) = match &peer {
+            Ok(peer) if self.uids_allowed.contains(&peer.uid) => self.sessions.open(peer.uid, desk.now),
+            Ok(_) | Err(_) => (self.sessions.open_place(desk.now), Ok(())),
+        };
         let at = connection.place as usize;
         if self.lines.len() <= at {
             self.lines.resize_with(at + 1, || None);
         }
-        let line = Line { connection, socket, receiving: false, sending: false, receive_pages: 1, cut: false };
+        let line =
+            Line { connection, socket, receiving: None, heard: None, sending: false, receive_pages: 1, cut: false };
         self.lines[at] = Some(line);
         self.touched.insert(connection.place);
-        let refusal = match (allowed, full) {
+        let refusal = match (allowed, place) {
             (false, _) => Some(codes::ACCESS_DENIED),
-            (true, true) => Some(codes::CONNECTIONS_FULL),
-            (true, false) => None,
+            (true, Err(NoPlace)) => Some(codes::CONNECTIONS_FULL),
+            (true, Ok(())) => None,
         };
         if let Some(code) = refusal {
             tracing::warn!(code, "a connection was refused");
@@ -158,8 +178,11 @@ impl SocketFront {
 
     fn received(&mut self, at: u32, completion: uring::Completion<Page>, desk: &mut Desk<'_, RingPort>) {
         let line = self.line(at);
-        line.receiving = false;
+        line.receiving = None;
+        line.heard = Some(desk.now);
         let connection = line.connection;
+        self.sessions.repay(connection);
+        let line = self.line(at);
         let buffer = completion.buffer.expect("a receive brings its buffer home");
         match completion.result {
             Ok(Outcome::Moved(bytes)) if bytes > 0 => {
@@ -173,7 +196,48 @@ impl SocketFront {
                     session.end_of_input(desk.horizon());
                 }
             }
+            Err(IoError::Cancelled) => self.rest(at),
             Err(_) => self.cut(at),
+        }
+    }
+
+    /// Bytes have come where a quiet connection is.
+    fn stirred(&mut self, at: u32, result: &Result<Outcome, IoError>, desk: &Desk<'_, RingPort>) {
+        let line = self.line(at);
+        line.receiving = None;
+        line.heard = Some(desk.now);
+        if result.is_err() {
+            self.cut(at);
+        }
+    }
+
+    /// A connection has been quiet: it keeps no memory for what may come.
+    fn rest(&mut self, at: u32) {
+        let line = self.line(at);
+        line.heard = None;
+        line.receive_pages = 1;
+        let connection = line.connection;
+        if let Some(session) = self.sessions.get_mut(connection) {
+            session.rest();
+        }
+    }
+
+    /// Takes back the buffers of connections that have been quiet for long enough. One that bytes come to just then keeps them.
+    fn quieten(&mut self, desk: &mut Desk<'_, RingPort>) {
+        if self.quiet_due.is_none_or(|due| due.nanos > desk.now.nanos) {
+            return;
+        }
+        self.quiet_due = None;
+        for line in self.lines.iter_mut().flatten() {
+            let (Some(id), Some(heard)) = (line.receiving, line.heard) else { continue };
+            let due = after(heard, QUIET);
+            if due.nanos > desk.now.nanos {
+                self.quiet_due = Some(self.quiet_due.map_or(due, |earlier| earlier.min(due)));
+            } else {
+                desk.port.submit_io(uring::Op::Cancel { id }, number(Purpose::Cancel, 0));
+                // Asked once; if it comes too late the receive tells when it was heard.
+                line.heard = None;
+            }
         }
     }
 
@@ -214,7 +278,7 @@ impl SocketFront {
             line.socket.shut_down();
         }
         if line.cut {
-            if !line.receiving && !line.sending {
+            if line.receiving.is_none() && !line.sending {
                 self.sessions.close(line.connection);
                 self.lines[at as usize] = None;
             }
@@ -227,12 +291,21 @@ impl SocketFront {
             desk.port.submit_io(op, number(Purpose::Send, at));
             line.sending = true;
         }
-        if !line.receiving && session.wants_bytes() {
+        if line.receiving.is_none() && session.wants_bytes() {
+            let Some(heard) = line.heard else {
+                let op = uring::Op::Heed { socket: line.socket.clone() };
+                line.receiving = Some(desk.port.submit_io(op, number(Purpose::Heed, at)));
+                return;
+            };
+            self.quiet_due.get_or_insert(after(heard, QUIET));
+            // A page is set aside for every connection; more only where there is memory for it.
+            if !self.sessions.lend(line.connection, (line.receive_pages - 1) * PAGE_BYTES) {
+                line.receive_pages = 1;
+            }
             let buffer = vec![Page([0; PAGE_BYTES]); line.receive_pages].into_boxed_slice();
             let range = 0..buffer.len() * PAGE_BYTES;
             let op = uring::Op::Receive { socket: line.socket.clone(), buffer, range };
-            desk.port.submit_io(op, number(Purpose::Receive, at));
-            line.receiving = true;
+            line.receiving = Some(desk.port.submit_io(op, number(Purpose::Receive, at)));
         }
     }
 
@@ -261,6 +334,22 @@ impl SocketFront {
                 let client = self.sessions.get_mut(connection).map_or("", |session| session.client());
                 tracing::warn!(client, "a connection did not read its replies and was cut");
                 self.cut(connection.place);
+            }
+        }
+    }
+
+    /// Does for each connection what can be done now; what one gives back may be what another waits for.
+    fn settle(&mut self, desk: &mut Desk<'_, RingPort>) {
+        self.patience = self.sessions.expire(desk.now);
+        loop {
+            if let Some(connection) = self.sessions.woken() {
+                let due = self.round(desk, |sessions, round| sessions.turn(connection, round));
+                self.due = [self.due, due].into_iter().flatten().min();
+                self.touched.insert(connection.place);
+            } else if let Some(at) = self.touched.pop_first() {
+                self.pump(at, desk);
+            } else {
+                return;
             }
         }
     }
@@ -305,6 +394,10 @@ impl Front<RingPort> for SocketFront {
                 self.touched.insert(at);
                 self.sent(at, io, desk);
             }
+            Purpose::Heed => {
+                self.touched.insert(at);
+                self.stirred(at, &io.result, desk);
+            }
             Purpose::Cancel => {}
         }
     }
@@ -320,10 +413,9 @@ impl Front<RingPort> for SocketFront {
             self.accept(desk);
         }
         self.turn_sessions(desk);
+        self.quieten(desk);
         let done = self.is_done(desk.now);
-        while let Some(at) = self.touched.pop_first() {
-            self.pump(at, desk);
-        }
+        self.settle(desk);
         let (life, end) = match self.stopping {
             Stopping::No => (Life::Serving, None),
             // The shard tells us to stop before the next turn, which is due at once.
@@ -331,7 +423,7 @@ impl Front<RingPort> for SocketFront {
             Stopping::Until(_) if done || self.sessions.len() == 0 => (Life::Done, None),
             Stopping::Until(end) => (Life::Closing, Some(end).filter(|end| end.nanos > desk.now.nanos)),
         };
-        Wish { due: [self.due, self.accept_due, end].into_iter().flatten().min(), life }
+        Wish { due: [self.due, self.patience, self.quiet_due, self.accept_due, end].into_iter().flatten().min(), life }
     }
 
     fn stop(&mut self, desk: &mut Desk<'_, RingPort>) {
@@ -354,7 +446,7 @@ fn number(purpose: Purpose, at: u32) -> u64 {
 }
 
 fn split(number: u64) -> (Purpose, u32) {
-    let all = [Purpose::Accept, Purpose::Terminate, Purpose::Receive, Purpose::Send, Purpose::Cancel];
+    let all = [Purpose::Accept, Purpose::Terminate, Purpose::Receive, Purpose::Send, Purpose::Cancel, Purpose::Heed];
     let purpose = all.into_iter().find(|purpose| *purpose as u64 == number >> PURPOSE_SHIFT);
     let at = u32::try_from(number & u64::from(u32::MAX)).expect("32 bits");
     (purpose.unwrap_or_else(|| unreachable!("{number:#x} is no number of the front's")), at)

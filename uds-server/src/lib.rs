@@ -4,13 +4,14 @@
 //! to nobody. What a peer sends can cost that peer its connection and nobody else anything.
 //!
 //! Inside out: a session is one connection without a socket (`session`), with its requests (`calls`) and transactions
-//! (`transactions`); `sessions` is all of them; [`SocketFront`] puts them on a shard's ring. Only the front knows sockets, only
+//! (`transactions`); `sessions` is all of them, with the memory that they share (`budget`); [`SocketFront`] puts them on a shard's ring. Only the front knows sockets, only
 //! the caller of the shard knows a clock.
 
 pub mod front;
 pub mod limits;
 pub mod serve;
 
+mod budget;
 mod calls;
 mod convert;
 mod faults;

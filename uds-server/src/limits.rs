@@ -30,9 +30,38 @@ pub struct Limits {
     pub stall_patience: Duration,
     /// How long connections may take to receive their last replies when the server stops.
     pub drain_patience: Duration,
-    /// Connections at a time.
+    /// Connections at a time, and of them those of one user.
     pub connections_max: usize,
+    /// Connections of one user at a time.
+    pub connections_user_max: usize,
+    /// Memory of all connections together: what came in and is not answered, transactions, replies not yet sent.
+    pub memory_bytes: usize,
+    /// Memory of one user's connections together.
+    pub memory_user_bytes: usize,
+    /// How long a request may wait for memory until it is refused.
+    pub memory_patience: Duration,
 }
+
+/// Memory of all connections by default: three requests of the largest size at once (138 MiB each, half of it for one user), and
+/// 64 MiB set aside so that small ones are always served.
+pub const MEMORY_BYTES: usize = 1 << 30;
+/// Memory of a connection, for requests and again for replies, that is set aside: requests of up to 7 KiB and replies of up to 10 KiB
+/// never wait for others.
+pub const SHARE_BYTES_MAX: usize = 32 << 10;
+/// The least that is set aside: a page to receive in, and a request of 3 KiB.
+pub const SHARE_BYTES_MIN: usize = 16 << 10;
+/// Memory of a connection that is set aside beside its shares: a page to receive in, and the page that came before.
+pub const HEARD_BYTES: usize = 8 << 10;
+/// The shares are at most this part of the memory.
+const SHARES_PART: usize = 4;
+/// Memory that an operation in flight takes beside its bytes.
+pub const OP_BYTES: usize = 256;
+/// Memory that is kept for the reply to an operation, before it is known.
+pub const OP_REPLY_BYTES: usize = 512;
+/// A frame beyond the connection's share must come at this pace, in bytes a second, so that nobody holds memory by sending slowly.
+pub const PACE_BYTES: u64 = 1 << 20;
+/// A reader must take so many bytes, or all there are, within the patience: less is not reading.
+pub const READ_BYTES_MIN: usize = 64 << 10;
 
 /// Bytes received at a time. Two of them may come after a session has asked for no more: the one that made it, and the one that
 /// was under way.
@@ -50,8 +79,8 @@ pub const NOTICES_MAX: usize = 64;
 pub const BATCH_RESERVE_BYTES: usize = 4 << 20;
 
 impl Default for Limits {
-    /// A connection that uses all it may takes 65 MiB for a frame coming in, 65 MiB for the one begun before it, 144 MiB in
-    /// transactions and 262 MiB in replies: 0.5 GiB, all of it only by sending and not reading as much. One that is idle takes
+    /// A connection that uses all it may takes 138 MiB for a frame coming in, 73 MiB for the one begun before it, 152 MiB in
+    /// transactions and 264 MiB in replies; all connections together take what [`Limits::memory_bytes`] says. One that is idle takes
     /// less than 4 KiB. Only the owner and root may connect, so these limits guard against mistakes rather than enemies.
     fn default() -> Self {
         Self {
@@ -68,7 +97,54 @@ impl Default for Limits {
             stall_patience: Duration::from_secs(30),
             drain_patience: Duration::from_secs(3),
             connections_max: 1024,
+            connections_user_max: 512,
+            memory_bytes: MEMORY_BYTES,
+            memory_user_bytes: MEMORY_BYTES / 2,
+            memory_patience: Duration::from_secs(30),
         }
+    }
+}
+
+impl Limits {
+    /// What is set aside of each connection's memory, for requests and again for replies.
+    #[must_use]
+    pub fn share_bytes(&self) -> usize {
+        let of = |bytes: usize, connections: usize| bytes / SHARES_PART / 2 / connections.max(1);
+        let least =
+            of(self.memory_bytes, self.connections_max).min(of(self.memory_user_bytes, self.connections_user_max));
+        least.clamp(SHARE_BYTES_MIN, SHARE_BYTES_MAX)
+    }
+
+    /// The least memory that so many connections need.
+    #[must_use]
+    pub const fn memory_bytes_min(connections: usize) -> usize {
+        SHARES_PART * 2 * connections * SHARE_BYTES_MIN
+    }
+
+    /// What is left of the memory for requests and replies beyond the shares.
+    #[must_use]
+    pub fn pool_bytes(&self) -> usize {
+        self.memory_bytes.saturating_sub(self.connections_max * (2 * self.share_bytes() + HEARD_BYTES))
+    }
+
+    /// The same, for the connections of one user.
+    #[must_use]
+    pub fn pool_user_bytes(&self) -> usize {
+        self.memory_user_bytes.saturating_sub(self.connections_user_max * (2 * self.share_bytes() + HEARD_BYTES))
+    }
+
+    /// The same, with frames no larger than the memory has room for: a request that could never be had is refused at once, by its
+    /// size.
+    #[must_use]
+    pub fn fitted(mut self) -> Self {
+        let pool = self.pool_bytes().min(self.pool_user_bytes());
+        // Three eighths of the pool are there for requests whatever the replies take, and five eighths may be for replies.
+        let request = crate::budget::request_of(pool / 8 * 3);
+        let reply = (pool / 8 * 5).saturating_sub(SEND_BYTES_MAX) / 2;
+        let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.request_frame_bytes_max = self.request_frame_bytes_max.min(number(request));
+        self.reply_frame_bytes_max = self.reply_frame_bytes_max.min(number(reply));
+        self
     }
 }
 

@@ -3,6 +3,7 @@
 //! Contract: a byte that begins no text means the native protocol; a first line that names a version of HTTP means HTTP; all other
 //! text is RESP. Until that is known nothing is answered but the end of patience.
 
+use crate::budget::Held;
 use crate::calls::Ticket;
 use crate::limits::Limits;
 use crate::resp;
@@ -178,6 +179,34 @@ impl Peer {
             Self::Resp(session) => session.is_stuck(limits, now),
             Self::Http(farewell) => after(farewell.since, limits.stall_patience).nanos <= now.nanos,
             Self::Silent(_) => false,
+        }
+    }
+
+    /// Memory that the connection takes.
+    pub(crate) fn held(&self) -> Held {
+        match self {
+            Self::Native(session) => session.held(),
+            Self::Resp(session) => session.held(),
+            Self::Silent(silent) => [silent.heard.capacity(), 0],
+            Self::Http(_) => [0; 2],
+        }
+    }
+
+    /// Whether the connection waits for memory.
+    pub(crate) fn waits_for_memory(&self) -> bool {
+        match self {
+            Self::Native(session) => session.waits_for_memory(),
+            Self::Resp(session) => session.waits_for_memory(),
+            Self::Silent(_) | Self::Http(_) => false,
+        }
+    }
+
+    /// Nothing happens for a while: memory that is kept for what may come is given back.
+    pub(crate) fn rest(&mut self) {
+        match self {
+            Self::Native(session) => session.rest(),
+            Self::Resp(session) => session.rest(),
+            Self::Silent(_) | Self::Http(_) => {}
         }
     }
 

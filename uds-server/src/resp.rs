@@ -13,14 +13,17 @@
 //!
 //! It reads no clock and no socket: time comes as a [`Tick`], bytes as slices.
 
+use crate::budget::{Held, Kind, reply_bytes};
 use crate::calls::Ticket;
 use crate::faults;
-use crate::limits::Limits;
+use crate::limits::{Limits, READ_BYTES_MIN};
 use crate::session::{Facts, World, after};
+use crate::transactions::memory_of;
 use begin::PutReply;
 use connection::Connection;
-use domains::{Answer, Error, Tick};
+use domains::{Answer, Error, Op, Tick};
 use fault::Fault;
+use intake::Intake;
 use parser::{Parser, Request};
 use script::Script;
 use slots::{Class, Machine, Slots};
@@ -36,6 +39,7 @@ mod fault;
 pub mod fuzz;
 pub mod glob;
 mod inline;
+mod intake;
 mod iterate;
 mod keys;
 mod number;
@@ -73,6 +77,8 @@ pub(crate) struct Session {
     /// The server stops: commands are answered with an error.
     stopping: bool,
     parser: Parser,
+    /// What the first command has of the memory.
+    intake: Intake,
     out: Writer,
     slots: Slots,
     connection: Connection,
@@ -81,6 +87,8 @@ pub(crate) struct Session {
     received_at: Tick,
     /// Since when replies wait and the socket has taken nothing.
     unsent_since: Option<Tick>,
+    /// Bytes taken by the socket since then.
+    drained: usize,
     title: String,
 }
 
@@ -90,12 +98,14 @@ impl Session {
             life: Life::Open,
             stopping: false,
             parser: Parser::new(facts.limits.request_frame_bytes_max as usize),
+            intake: Intake::default(),
             out: Writer::default(),
             slots: Slots::new(),
             connection: Connection::new(id, facts.redis_level, now),
             stalled: false,
             received_at: now,
             unsent_since: None,
+            drained: 0,
             title: String::new(),
         }
     }
@@ -112,7 +122,7 @@ impl Session {
 
     /// The peer will send no more. What it has sent is carried out and answered, in case it still reads.
     pub(crate) fn end_of_input(&mut self) {
-        if self.life == Life::Open && self.stalled {
+        if self.life == Life::Open && (self.stalled || self.waits_for_memory()) {
             self.life = Life::Closing;
         } else {
             self.end();
@@ -148,7 +158,8 @@ impl Session {
                 }
             },
             Machine::Task { task, reply } => {
-                self.step(sequence, (task, reply), world, |task, context, reply| {
+                let after = matches!(result, Ok(Answer::Committed(_)));
+                self.step_after(sequence, (task, reply), after, world, |task, context, reply| {
                     task.answered(number, result, context, reply)
                 });
             }
@@ -168,6 +179,9 @@ impl Session {
                 if too_much && waiting > 0 {
                     return self.refuse(sequence, &Fault::SlowReader, world);
                 }
+                if !self.has_reply(value.map_or(0, <[u8]>::len), world) {
+                    return self.refuse(sequence, &Fault::Memory, world);
+                }
                 self.settle(sequence, |out| out.bulk_or_null(value));
             }
             Ok(other) => unreachable!("a key was looked up, and the answer is {other:?}"),
@@ -186,10 +200,24 @@ impl Session {
     fn step(
         &mut self,
         sequence: u32,
-        (mut task, mut reply): (Task, Writer),
+        task: (Task, Writer),
         world: &mut World<'_>,
-        call: impl FnOnce(&mut Task, &mut Context<'_>, &mut Writer) -> Stepped,
+        call: impl FnOnce(&mut Task, &mut Context<'_, '_>, &mut Writer) -> Stepped,
     ) {
+        self.step_after(sequence, task, false, world, call);
+    }
+
+    /// The same, perhaps after a commit, which cannot be refused any more. Before, a task that takes more memory than there is ends
+    /// with that, and what it asked in this step is not asked.
+    fn step_after(
+        &mut self,
+        sequence: u32,
+        (mut task, mut reply): (Task, Writer),
+        after_commit: bool,
+        world: &mut World<'_>,
+        call: impl FnOnce(&mut Task, &mut Context<'_, '_>, &mut Writer) -> Stepped,
+    ) {
+        let asked_before = world.asked.len();
         let mut context = Context {
             connection: &mut self.connection,
             shared: world.shared,
@@ -197,14 +225,58 @@ impl Session {
             now: world.now,
             horizon: world.horizon,
             sequence,
+            memory: &mut world.memory,
+            had: 0,
             look: &mut *world.look,
             asked: world.asked,
         };
-        match call(&mut task, &mut context, &mut reply) {
+        let mut stepped = call(&mut task, &mut context, &mut reply);
+        let (had, before) = (context.had, self.slots.grown(sequence));
+        let asked: usize = world.asked[asked_before..].iter().map(|(_, op)| set_bytes(op)).sum();
+        let grown = [task.bytes() + asked, reply_bytes(reply.len())];
+        let has = world.memory.raise(Kind::Request, grown[0].saturating_sub(before[0] + had))
+            && world.memory.raise(Kind::Reply, grown[1].saturating_sub(before[1]));
+        if has || after_commit {
+            self.slots.set_grown(sequence, grown);
+        } else if stepped.is_ok() {
+            world.asked.truncate(asked_before);
+            stepped = Err(Fault::Memory);
+        }
+        match stepped {
             Ok(Step::Wait) => self.slots.put_back(sequence, Machine::Task { task, reply }),
             Ok(Step::Done) => self.slots.settle(sequence, reply),
             Err(fault) => self.refuse(sequence, &fault, world),
         }
+    }
+
+    /// Whether there is memory for a reply of so many bytes.
+    fn has_reply(&self, bytes: usize, world: &mut World<'_>) -> bool {
+        let waiting = self.out.len() + self.slots.gathered();
+        world.memory.raise(Kind::Reply, reply_bytes(waiting + bytes) - reply_bytes(waiting))
+    }
+
+    /// Whether the first command waits for memory.
+    pub(crate) fn waits_for_memory(&self) -> bool {
+        self.intake.waits.is_some()
+    }
+
+    /// Memory that the connection takes.
+    pub(crate) fn held(&self) -> Held {
+        self.held_beside(&self.parser)
+    }
+
+    fn held_beside(&self, parser: &Parser) -> Held {
+        let [requests, replies] = self.slots.held();
+        let command = parser.capacity().max(self.intake.paid);
+        let unsent = self.out.len() + self.slots.gathered();
+        [requests + command + self.connection.held(), replies + reply_bytes(unsent)]
+    }
+
+    /// Nothing happens for a while: memory that is kept for what may come is given back.
+    pub(crate) fn rest(&mut self) {
+        self.parser.rest();
+        self.out.rest();
+        self.slots.rest();
     }
 
     /// Writes a command's reply: at its place, or at once when it is the first.
@@ -242,14 +314,17 @@ impl Session {
         self.proceed(world);
         let limits = &world.facts.limits;
         // Inside a command: between commands a connection may be idle for ever, and a stalled one waits for us.
-        let inside = self.life == Life::Open && !self.parser.is_empty() && !self.stalled;
-        let reading = inside.then(|| after(self.received_at, limits.stall_patience));
+        let waits = self.stalled || self.waits_for_memory();
+        let inside = self.life == Life::Open && !self.parser.is_empty() && !waits;
+        let reading =
+            [Some(after(self.received_at, limits.stall_patience)), self.intake.due].into_iter().flatten().min();
+        let reading = reading.filter(|_| inside);
         if reading.is_some_and(|due| due.nanos <= world.now.nanos) {
             self.refuse_connection(wire::codes::TIMED_OUT);
             return None;
         }
         if self.unsent_since.is_none() && !self.out.is_empty() {
-            self.unsent_since = Some(world.now);
+            (self.unsent_since, self.drained) = (Some(world.now), 0);
         }
         let sending = self.unsent_since.map(|since| after(since, limits.stall_patience));
         [reading, sending, self.slots.due()].into_iter().flatten().min()
@@ -262,12 +337,12 @@ impl Session {
 
     /// Whether bytes should be received.
     pub(crate) fn wants_bytes(&self) -> bool {
-        self.life == Life::Open && !self.stalled
+        self.life == Life::Open && !self.stalled && !self.waits_for_memory()
     }
 
     /// Whether the connection can be closed: all is answered and sent.
     pub(crate) fn is_over(&self) -> bool {
-        let ends = self.life == Life::Ending || self.stopping && !self.stalled;
+        let ends = self.life == Life::Ending || self.stopping && !self.stalled && !self.waits_for_memory();
         ends && self.slots.is_empty() && self.out.is_empty()
     }
 
@@ -280,11 +355,17 @@ impl Session {
     /// The socket has taken so many bytes.
     pub(crate) fn consume(&mut self, bytes: usize) {
         self.out.consume(bytes);
+        self.drained += bytes;
     }
 
     /// The socket has taken bytes: the peer reads, and there may be room to go on.
     pub(crate) fn sent(&mut self, world: &mut World<'_>) {
-        self.unsent_since = (!self.out.is_empty()).then_some(world.now);
+        // A reader that takes a byte now and then is none.
+        if self.out.is_empty() {
+            self.unsent_since = None;
+        } else if self.drained >= READ_BYTES_MIN {
+            (self.unsent_since, self.drained) = (Some(world.now), 0);
+        }
         self.proceed(world);
     }
 
@@ -298,49 +379,18 @@ impl Session {
         &self.title
     }
 
-    /// Begins what waits in the parser, as far as there is room.
-    fn proceed(&mut self, world: &mut World<'_>) {
-        // The parser is out of the session while its commands are looked at.
-        let mut parser = std::mem::replace(&mut self.parser, Parser::new(0));
-        while self.life != Life::Ending {
-            match parser.poll() {
-                Ok(false) => {
-                    self.stalled = false;
-                    if self.life == Life::Closing {
-                        self.end();
-                    }
-                    break;
-                }
-                Err(error) => {
-                    let sequence = self.slots.begin(Class::Any, (0, 0));
-                    self.settle(sequence, |out| out.error(&format!("ERR Protocol error: {error}")));
-                    self.end();
-                }
-                Ok(true) => {
-                    self.stalled = !self.has_room(&world.facts.limits) || !self.begin(parser.command(), world);
-                    if self.stalled {
-                        break;
-                    }
-                    parser.advance();
-                }
-            }
-        }
-        if self.life != Life::Ending {
-            self.parser = parser;
-        }
-    }
-
-    fn has_room(&self, limits: &Limits) -> bool {
-        let waiting = self.out.len() + self.slots.gathered();
-        waiting + self.slots.expected() <= limits.unsent_bytes_max && self.slots.has_room(limits)
-    }
-
     fn end(&mut self) {
         self.life = Life::Ending;
         self.stalled = false;
+        self.intake = Intake::default();
         self.connection.discard();
         self.parser = Parser::new(0);
     }
+}
+
+/// Memory of what is committed: the set, and the values that it was made of.
+fn set_bytes(op: &Op) -> usize {
+    if let Op::Commit { set, .. } = op { 2 * memory_of(set) } else { 0 }
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ pub struct ServeConfig {
     pub uids: Vec<u32>,
     /// How to reach the kernel.
     pub io: IoKind,
-    /// Bounds of each connection.
+    /// Bounds of each connection, and of all of them.
     pub limits: Limits,
     /// When updates of a text connection are answered, until it chooses.
     pub redis_level: Level,

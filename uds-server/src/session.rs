@@ -4,6 +4,8 @@
 //! * a request is answered exactly once, and its operations are begun in the order in which they came;
 //! * nothing is begun while the connection has used up its credits, or does not read; then [`Session::wants_bytes`] is
 //!   `false` and stays so until an answer or a send makes room;
+//! * memory for a frame is had before the frame is received, or the frame is not received (`intake`); what is held is said at any
+//!   time ([`Session::held`]), and was granted before;
 //! * what a peer sends is data: whatever it is, the session answers, or ends, and the domain sees whole requests only;
 //! * a connection that ends leaves no transaction open, and what was begun for it is answered to nobody.
 //!
@@ -11,22 +13,25 @@
 //!
 //! It reads no clock and no socket: time comes as a [`Tick`], bytes as slices.
 
+use crate::budget::{Account, Held, Kind, reply_bytes};
 use crate::calls::{Calls, Purpose, Ticket};
 use crate::convert::{horizon_out, outcome};
 use crate::faults::fault;
-use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX};
+use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX, OP_BYTES, OP_REPLY_BYTES, READ_BYTES_MIN};
 use crate::resp::shared::Shared;
 use crate::transactions::Transactions;
 use domains::{Answer, Capabilities, Error, Horizon, Level, PairRef, Persistence, Seen, Tick};
+use intake::Intake;
 use segments::cuts::Cuts;
 use segments::{EpochId, TableId};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use wire::codes;
-use wire::{Element, FrameError, FrameReader, FrameWriter, Outcome};
+use wire::{Element, FrameReader, FrameWriter, Outcome};
 
 mod begin;
 mod hello;
+mod intake;
 
 /// What a server tells its clients about itself.
 #[derive(Clone, Debug)]
@@ -53,6 +58,8 @@ pub(crate) struct World<'a> {
     pub(crate) horizon: Horizon,
     /// What the text connections have in common.
     pub(crate) shared: &'a mut Shared,
+    /// The connection's part of all memory.
+    pub(crate) memory: Account<'a>,
     /// What memory alone can show at once, as it is before anything that is asked in this call.
     pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(Ticket, domains::Op)>,
@@ -77,7 +84,13 @@ pub(crate) struct Session {
     stopping: bool,
     in_order: bool,
     reader: FrameReader,
+    /// How the first frame stands.
+    intake: Intake,
+    /// Bytes to come of a frame that was refused.
+    skipped: u64,
     writer: FrameWriter,
+    /// Bytes taken by the socket since [`Self::unsent_since`].
+    drained: usize,
     calls: Calls,
     /// Calls in the order of their requests, where replies must come in that order.
     order: VecDeque<u32>,
@@ -94,6 +107,14 @@ pub(crate) struct Session {
     limits: (usize, usize),
 }
 
+/// A status with what the domain does not know: how the connections stand.
+fn with_figures(result: &Result<Answer, Error>, world: &World<'_>) -> Option<Result<Answer, Error>> {
+    let Ok(Answer::Status(status)) = result else { return None };
+    let mut status = status.clone();
+    status.connections = world.memory.figures();
+    Some(Ok(Answer::Status(status)))
+}
+
 /// The moment so long after another.
 pub(crate) fn after(tick: Tick, wait: Duration) -> Tick {
     let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
@@ -108,6 +129,9 @@ impl Session {
             stopping: false,
             in_order: false,
             reader: FrameReader::new(wire::limits::HELLO_FRAME_BYTES_MAX),
+            intake: Intake::Unasked,
+            skipped: 0,
+            drained: 0,
             writer: FrameWriter::new(facts.limits.reply_frame_bytes_max),
             calls: Calls::default(),
             order: VecDeque::new(),
@@ -127,14 +151,15 @@ impl Session {
             return;
         }
         self.received_at = world.now;
-        self.reader.push(bytes);
+        let skipped = bytes.len().min(usize::try_from(self.skipped).unwrap_or(usize::MAX));
+        self.skipped -= skipped as u64;
+        self.reader.push(&bytes[skipped..]);
         self.proceed(world);
     }
 
     /// The peer will send no more. What it had begun is answered, in case it still reads; and it is told of a frame without an end.
     pub(crate) fn end_of_input(&mut self, horizon: Horizon) {
-        let inside = self.life != Life::Ending && !self.reader.is_empty() && self.stalled.is_none();
-        if inside {
+        if self.life != Life::Ending && self.is_inside() {
             self.fail(0, codes::MALFORMED, horizon);
         } else {
             self.end();
@@ -163,14 +188,48 @@ impl Session {
             self.await_notice(committed.epoch);
         }
         let mut text = String::new();
-        let outcome = outcome(result, &mut text);
-        self.settle(place, purpose, outcome, world.horizon);
+        let served = with_figures(result, world);
+        let outcome = outcome(served.as_ref().unwrap_or(result), &mut text);
+        self.settle(place, purpose, outcome, world);
         self.proceed(world);
+    }
+
+    /// Whether bytes of a frame are to come.
+    fn is_inside(&self) -> bool {
+        self.skipped > 0 || !self.reader.is_empty() && self.stalled.is_none() && !self.waits_for_memory()
+    }
+
+    /// Whether the first frame waits for memory.
+    pub(crate) fn waits_for_memory(&self) -> bool {
+        matches!(self.intake, Intake::Waiting { .. })
+    }
+
+    /// Memory that the connection takes.
+    pub(crate) fn held(&self) -> Held {
+        self.held_beside(&self.reader)
+    }
+
+    fn held_beside(&self, reader: &FrameReader) -> Held {
+        let frame = reader.capacity().max(self.intake.bytes());
+        let ops = self.calls.ops();
+        let requests = frame + self.calls.bytes() + ops * OP_BYTES + self.transactions.held();
+        let replies = reply_bytes(self.writer.len() + self.calls.gathered()) + ops * OP_REPLY_BYTES;
+        [requests, replies]
+    }
+
+    /// Nothing happens for a while: memory that is kept for what may come is given back.
+    pub(crate) fn rest(&mut self) {
+        self.reader.rest();
+        self.writer.rest();
+        self.calls.rest();
     }
 
     /// What time and the domain's progress have brought: notices, ends of patience. Says when to call again, by the clock alone.
     pub(crate) fn turn(&mut self, world: &mut World<'_>) -> Option<Tick> {
         self.notice(world.horizon);
+        if self.waits_for_memory() {
+            self.proceed(world);
+        }
         let limits = &world.facts.limits;
         let expiry = self.transactions.expire(limits, world.now);
         let greeting = match self.life {
@@ -178,8 +237,8 @@ impl Session {
             Life::Open | Life::Ending => None,
         };
         // Inside a frame: between frames a connection may be idle for ever, and a stalled one waits for us.
-        let inside = self.life == Life::Open && !self.reader.is_empty() && self.stalled.is_none();
-        let reading = inside.then(|| after(self.received_at, limits.stall_patience));
+        let inside = self.life == Life::Open && self.is_inside();
+        let reading = inside.then(|| self.intake.due(after(self.received_at, limits.stall_patience)));
         for due in [greeting, reading].into_iter().flatten() {
             if due.nanos <= world.now.nanos {
                 self.fail(0, codes::TIMED_OUT, world.horizon);
@@ -187,7 +246,7 @@ impl Session {
             }
         }
         if self.unsent_since.is_none() && !self.writer.is_empty() {
-            self.unsent_since = Some(world.now);
+            (self.unsent_since, self.drained) = (Some(world.now), 0);
         }
         let sending = self.unsent_since.map(|since| after(since, limits.stall_patience));
         [expiry, greeting, reading, sending].into_iter().flatten().min()
@@ -200,12 +259,12 @@ impl Session {
 
     /// Whether bytes should be received.
     pub(crate) fn wants_bytes(&self) -> bool {
-        self.life != Life::Ending && self.stalled.is_none()
+        self.life != Life::Ending && self.stalled.is_none() && !self.waits_for_memory()
     }
 
     /// Whether the connection can be closed: all is answered and sent.
     pub(crate) fn is_over(&self) -> bool {
-        let ends = self.life == Life::Ending || (self.stopping && self.stalled.is_none());
+        let ends = self.life == Life::Ending || (self.stopping && self.stalled.is_none() && !self.waits_for_memory());
         ends && self.calls.is_empty() && self.writer.is_empty()
     }
 
@@ -218,11 +277,17 @@ impl Session {
     /// The socket has taken so many bytes.
     pub(crate) fn consume(&mut self, bytes: usize) {
         self.writer.consume(bytes);
+        self.drained += bytes;
     }
 
     /// The socket has taken bytes: the peer reads, and there may be room to go on.
     pub(crate) fn sent(&mut self, world: &mut World<'_>) {
-        self.unsent_since = (!self.writer.is_empty()).then_some(world.now);
+        // A reader that takes a byte now and then is none.
+        if self.writer.is_empty() {
+            self.unsent_since = None;
+        } else if self.drained >= READ_BYTES_MIN {
+            (self.unsent_since, self.drained) = (Some(world.now), 0);
+        }
         self.proceed(world);
     }
 
@@ -231,45 +296,8 @@ impl Session {
         &self.client
     }
 
-    /// Begins what waits in the reader, as far as there is room.
-    fn proceed(&mut self, world: &mut World<'_>) {
-        let limits = &world.facts.limits;
-        // The reader is out of the session while its frames are looked at.
-        let mut reader = std::mem::replace(&mut self.reader, FrameReader::new(0));
-        while self.life != Life::Ending {
-            if !self.has_room(limits) {
-                self.stalled = Some(self.stalled.unwrap_or(1));
-                break;
-            }
-            self.stalled = None;
-            match reader.frame() {
-                Ok(None) => break,
-                Err(FrameError::Mark { .. }) => self.fail(0, codes::NOT_A_FRAME, world.horizon),
-                Err(FrameError::TooLarge { id, .. }) => self.fail(id, codes::FRAME_TOO_LARGE, world.horizon),
-                Ok(Some(frame)) => {
-                    if !self.begin_frame(&frame, world) {
-                        break;
-                    }
-                    reader.advance();
-                    if self.life == Life::Open {
-                        reader.set_frame_bytes_max(limits.request_frame_bytes_max);
-                    }
-                }
-            }
-        }
-        self.reader = if self.life == Life::Ending { FrameReader::new(0) } else { reader };
-    }
-
-    /// Whether the next request, of as many operations as it was found to have, may begin.
-    fn has_room(&self, limits: &Limits) -> bool {
-        let need = self.stalled.unwrap_or(1);
-        self.writer.len() <= limits.unsent_bytes_max
-            && self.calls.bytes() <= limits.request_bytes_max
-            && (self.calls.is_empty() || self.calls.ops() + need <= limits.ops_in_flight_max)
-    }
-
     /// Notes an operation's outcome and replies when its call is complete.
-    fn settle(&mut self, place: (u32, u32), purpose: Purpose, outcome: Outcome<'_>, horizon: Horizon) {
+    fn settle(&mut self, place: (u32, u32), purpose: Purpose, outcome: Outcome<'_>, world: &mut World<'_>) {
         let call = self.calls.call(place.0);
         let mut element = if call.cancelled { Element::default() } else { Element::outcome(outcome) };
         // A batch's reply is one frame, and a client that does not read must not fill our memory with what it can ask for again.
@@ -279,12 +307,18 @@ impl Session {
         } else if purpose.reads && self.writer.len() + element.len() > self.limits.1 && !self.writer.is_empty() {
             element = Element::outcome(fault(codes::SLOW_READER));
         }
-        self.settle_element(place, element, horizon);
+        self.settle_element(place, purpose.reads, element, world);
     }
 
-    fn settle_element(&mut self, place: (u32, u32), outcome: Element, horizon: Horizon) {
+    /// The same of an outcome that is encoded. A read is refused where there is no memory for what it brings.
+    fn settle_element(&mut self, place: (u32, u32), reads: bool, mut outcome: Element, world: &mut World<'_>) {
+        let waiting = self.writer.len() + self.calls.gathered();
+        let more = reply_bytes(waiting + outcome.len()) - reply_bytes(waiting);
+        if more > OP_REPLY_BYTES && !world.memory.raise(Kind::Reply, more) && reads {
+            outcome = Element::outcome(fault(codes::MEMORY_FULL));
+        }
         if self.calls.answer(place, outcome) {
-            self.reply_to(place.0, horizon);
+            self.reply_to(place.0, world.horizon);
         }
     }
 
@@ -347,6 +381,7 @@ impl Session {
     fn end(&mut self) {
         self.life = Life::Ending;
         self.stalled = None;
+        (self.intake, self.skipped) = (Intake::Unasked, 0);
         self.transactions.abort_all();
         self.notices.clear();
         self.reader = FrameReader::new(0);

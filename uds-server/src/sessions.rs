@@ -3,7 +3,9 @@
 //! Contract: an operation's number names one operation in flight; its answer goes to the connection that asked, or to nobody
 //! when that connection has ended. A place is taken again under a new generation, so an answer never reaches a successor.
 
+use crate::budget::{Account, Budget, Kind, NoPlace};
 use crate::calls::Ticket;
+use crate::limits::Limits;
 use crate::peer::Peer;
 use crate::resp::shared::Shared;
 use crate::session::{Facts, Look, World};
@@ -28,6 +30,8 @@ pub(crate) struct Round<'a> {
 struct Place {
     generation: u32,
     session: Option<Peer>,
+    /// Bytes of the buffer that is lent to receive in.
+    lent: usize,
 }
 
 /// Where an answer goes.
@@ -49,17 +53,24 @@ pub(crate) struct Sessions {
     routes_free: Vec<u32>,
     asked: Vec<(Ticket, Op)>,
     shared: Shared,
+    budget: Budget,
     /// How many there were.
     opened: u64,
 }
 
 impl Sessions {
-    pub(crate) fn new(facts: Facts) -> Self {
+    /// Those of a server with these facts, whose limits are [`Limits::fitted`] to its memory here.
+    pub(crate) fn new(mut facts: Facts) -> Self {
+        facts.limits = facts.limits.fitted();
         let limits = &facts.limits;
+        let enough = |bytes, connections| bytes >= Limits::memory_bytes_min(connections);
+        assert!(enough(limits.memory_bytes, limits.connections_max), "all connections have a share of the memory");
+        assert!(enough(limits.memory_user_bytes, limits.connections_user_max), "so have all of one user");
         assert!(limits.ops_in_flight_max >= 1, "a connection needs at least one credit");
         assert!(limits.unsent_bytes_max <= limits.unsent_bytes_hard, "nothing new is begun before reads are refused");
         let (places, free, routes, routes_free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { facts, places, free, routes, routes_free, asked: Vec::new(), shared: Shared::default(), opened: 0 }
+        let (budget, shared) = (Budget::new(limits), Shared::default());
+        Self { facts, places, free, routes, routes_free, asked: Vec::new(), shared, budget, opened: 0 }
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -77,10 +88,22 @@ impl Sessions {
         self.routes.len() - self.routes_free.len()
     }
 
-    /// A connection was made.
-    pub(crate) fn open(&mut self, now: Tick) -> Connection {
+    /// How the memory of all connections stands.
+    #[cfg(test)]
+    pub(crate) fn figures(&self) -> domains::Connections {
+        self.budget.figures()
+    }
+
+    /// A connection was made by this user; whether it may be served. One that may not is to be told so.
+    pub(crate) fn open(&mut self, user: u32, now: Tick) -> (Connection, Result<(), NoPlace>) {
+        let connection = self.open_place(now);
+        (connection, self.budget.open(connection.place, user))
+    }
+
+    /// A connection was made that is not to be served, but told why.
+    pub(crate) fn open_place(&mut self, now: Tick) -> Connection {
         let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, session: None });
+            self.places.push(Place { generation: 0, session: None, lent: 0 });
             u32::try_from(self.places.len() - 1).expect("the limit on connections is far lower")
         });
         self.opened += 1;
@@ -89,7 +112,7 @@ impl Sessions {
         let at = &mut self.places[place as usize];
         assert!(at.session.is_none(), "place {place} was free");
         at.generation = at.generation.wrapping_add(1);
-        at.session = Some(session);
+        (at.session, at.lent) = (Some(session), 0);
         Connection { place, generation: at.generation }
     }
 
@@ -102,6 +125,37 @@ impl Sessions {
             self.shared.ended(id);
         }
         self.free.push(connection.place);
+        self.budget.close(connection.place);
+    }
+
+    /// Lends the connection a buffer to receive in, of so many bytes more than the page that it has in any case, if there is memory.
+    pub(crate) fn lend(&mut self, connection: Connection, bytes: usize) -> bool {
+        assert_eq!(self.places[connection.place as usize].lent, 0, "one receive at a time");
+        let lent = self.budget.raise(connection.place, Kind::Request, bytes);
+        if lent {
+            self.places[connection.place as usize].lent = bytes;
+        }
+        lent
+    }
+
+    /// The buffer is back. What came in it is the session's, which says so when it has it.
+    pub(crate) fn repay(&mut self, connection: Connection) {
+        self.places[connection.place as usize].lent = 0;
+    }
+
+    /// Refuses memory to those who have waited too long; says when the next one will have.
+    pub(crate) fn expire(&mut self, now: Tick) -> Option<Tick> {
+        self.budget.expire(now)
+    }
+
+    /// A connection whose wait for memory has ended, and that must be called.
+    pub(crate) fn woken(&mut self) -> Option<Connection> {
+        loop {
+            let place = self.budget.woken()?;
+            if let Some(connection) = self.at(place) {
+                return Some(connection);
+            }
+        }
     }
 
     /// The connection, unless it is gone.
@@ -175,8 +229,11 @@ impl Sessions {
         let (now, horizon) = (round.now, round.horizon);
         let (facts, shared, asked) = (&self.facts, &mut self.shared, &mut self.asked);
         let look = &mut *round.look;
-        let mut world = World { facts, now, horizon, shared, look, asked };
+        let memory = Account::new(&mut self.budget, connection.place);
+        let mut world = World { facts, now, horizon, shared, memory, look, asked };
         let result = call(session, &mut world);
+        let [requests, replies] = session.held();
+        world.memory.settle([requests + place.lent, replies], session.waits_for_memory());
         let mut asked = std::mem::take(&mut self.asked);
         for (ticket, op) in asked.drain(..) {
             let renames = matches!(op, Op::RenameTable { .. } | Op::DestroyTable { .. });

@@ -4,7 +4,7 @@
 //! nothing on another connection. A transaction that nobody names for its idle time is dropped; so are all with the connection.
 //! Dropping one touches nothing shared: that is what abort is.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, PART_BYTES};
 use domains::Tick;
 use txn::CommitSet;
 
@@ -25,6 +25,11 @@ struct Place {
 struct Open {
     set: CommitSet,
     used: Tick,
+}
+
+/// Memory that a commit set takes.
+pub(crate) fn memory_of(set: &CommitSet) -> usize {
+    set.bytes() + (set.len() + set.ranges().len()) * PART_BYTES
 }
 
 impl Transactions {
@@ -66,6 +71,14 @@ impl Transactions {
     /// Bytes of keys and values in all of them.
     pub(crate) fn bytes(&self) -> usize {
         self.places.iter().filter_map(|place| place.open.as_ref()).map(|open| open.set.bytes()).sum()
+    }
+
+    /// Memory of all of them.
+    pub(crate) fn held(&self) -> usize {
+        if self.len() == 0 {
+            return 0;
+        }
+        self.places.iter().filter_map(|place| place.open.as_ref()).map(|open| memory_of(&open.set)).sum()
     }
 
     /// Drops all of them.

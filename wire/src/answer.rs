@@ -190,6 +190,16 @@ pub mod counter {
     pub const CONTENTION_WAITS: u16 = 16;
     /// Of the turns, those that ended by the clock.
     pub const LEASE_ENDS: u16 = 17;
+    /// Connections at present.
+    pub const CONNECTIONS: u16 = 18;
+    /// Memory that all connections together may take.
+    pub const CONNECTION_BYTES_MAX: u16 = 19;
+    /// Of it, what they hold.
+    pub const CONNECTION_BYTES: u16 = 20;
+    /// Connections that wait for memory.
+    pub const CONNECTIONS_WAITING: u16 = 21;
+    /// Requests that were refused for want of memory.
+    pub const MEMORY_REFUSALS: u16 = 22;
 }
 
 /// How a domain is.

@@ -59,6 +59,8 @@ pub const ACCESS_DENIED: u16 = 517;
 pub const CONNECTIONS_FULL: u16 = 518;
 /// The correlation id is that of a request without an answer, so no answer could be told from the other; the connection ends.
 pub const DUPLICATE_ID: u16 = 519;
+/// The server's memory for all connections, or for this user's, is taken; the request waited for it, or is one that does not wait.
+pub const MEMORY_FULL: u16 = 520;
 /// Something that Redis does, or that is promised, and is not served; the text says what to use instead.
 pub const UNSERVED: u16 = 530;
 /// The cursor of an iteration is not known.

@@ -26,8 +26,9 @@ pub const FIELDS_MAX: usize = 1024;
 pub const TABLES_MAX: usize = 65_536;
 /// Most counters in one status.
 pub const COUNTERS_MAX: usize = 1024;
-/// Bytes a reader or writer keeps between frames; what a large frame needed beyond that is given back.
-pub const BUFFER_BYTES_KEPT: usize = 64 << 10;
+/// Bytes a reader or writer keeps between frames; what a large frame needed beyond that is given back. Half of what a server sets
+/// aside for a connection.
+pub const BUFFER_BYTES_KEPT: usize = 16 << 10;
 /// Elements reserved for a list before any has been decoded: a count is a claim until its elements have come.
 pub const LIST_RESERVE_MAX: usize = 64;
 /// Pointer fields that a chain names one by one.

@@ -2,7 +2,7 @@
 //!
 //! Contract: bytes are pushed as they come; [`FrameReader::frame`] shows the first whole frame, [`FrameReader::advance`] drops it.
 //! A header that announces more than the limit is refused before anything is allocated for it; the buffer grows with the
-//! bytes that have really come, and never past one frame of the largest size and one push. After an error the stream is lost.
+//! bytes that have really come, and never past the frame that was announced and one push. After an error the stream is lost.
 
 use crate::error::FrameError;
 use crate::header::{Header, MARK};
@@ -62,12 +62,17 @@ impl FrameReader {
         }
         let needed = self.buffer.len() + bytes.len();
         if needed > self.buffer.capacity() {
-            // Doubling, but not past what one whole frame needs: its bytes have to come before room for them is taken.
-            let most = self.frame_bytes_max as usize + HEADER_BYTES;
-            let target = (self.buffer.capacity() * 2).min(most).max(needed);
+            // Doubling, but not past what the first frame needs: its bytes have to come before room for them is taken.
+            let target = (self.buffer.capacity() * 2).min(self.announced()).max(needed);
             self.buffer.reserve_exact(target - self.buffer.len());
         }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Bytes that the first frame will have, as far as its header has come and is one.
+    fn announced(&self) -> usize {
+        let header = self.header().ok().flatten();
+        header.map_or(0, |header| HEADER_BYTES + header.body_bytes as usize + header.tail_bytes as usize)
     }
 
     /// Bytes that have come and were not dropped.
@@ -86,6 +91,35 @@ impl FrameReader {
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.buffer.capacity()
+    }
+
+    /// Gives back the memory that is kept for frames to come, when nothing waits.
+    pub fn rest(&mut self) {
+        if self.is_empty() {
+            (self.buffer, self.start) = (Vec::new(), 0);
+        }
+    }
+
+    /// Drops the first frame, of which not all may have come; says how many of its bytes are still to come and are not to be pushed.
+    ///
+    /// # Panics
+    /// When its header has not come.
+    pub fn abandon(&mut self) -> u64 {
+        let header = self.header().ok().flatten().expect("only a frame that was announced is abandoned");
+        let bytes = HEADER_BYTES as u64 + header.content_bytes();
+        let here = usize::try_from(bytes).map_or(self.len(), |bytes| bytes.min(self.len()));
+        self.skip(here);
+        bytes - here as u64
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.start += bytes;
+        assert!(self.start <= self.buffer.len(), "a frame ends where its bytes end");
+        if self.start == self.buffer.len() {
+            self.start = 0;
+            self.buffer.clear();
+            self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        }
     }
 
     /// The header of the first frame, as soon as it has come.
@@ -128,12 +162,7 @@ impl FrameReader {
     pub fn advance(&mut self) {
         let frame =
             self.frame().expect("only a frame that was seen is dropped").expect("only a whole frame is dropped");
-        self.start += HEADER_BYTES + frame.body.len() + frame.tail.len();
-        assert!(self.start <= self.buffer.len(), "a frame ends where its bytes end");
-        if self.start == self.buffer.len() {
-            self.start = 0;
-            self.buffer.clear();
-            self.buffer.shrink_to(BUFFER_BYTES_KEPT);
-        }
+        let bytes = HEADER_BYTES + frame.body.len() + frame.tail.len();
+        self.skip(bytes);
     }
 }

@@ -107,6 +107,13 @@ impl FrameWriter {
         self.len() == 0
     }
 
+    /// Gives back the memory that is kept for frames to come, when nothing waits.
+    pub fn rest(&mut self) {
+        if self.is_empty() {
+            (self.buffer, self.sent) = (Vec::new(), 0);
+        }
+    }
+
     /// All that is to be sent, for a send that owns its buffer.
     #[must_use]
     pub fn take(&mut self) -> Vec<u8> {

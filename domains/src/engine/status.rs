@@ -1,7 +1,7 @@
 //! The figures of an engine, gathered when they are asked for.
 
 use super::core::Core;
-use crate::seam::{Status, TableStatus};
+use crate::seam::{Connections, Status, TableStatus};
 
 /// How the engine is.
 pub(crate) fn of(core: &Core) -> Status {
@@ -36,5 +36,6 @@ pub(crate) fn of(core: &Core) -> Status {
         hot_keys: core.contention.hot_keys() as u64,
         contention_waits: core.contention.waits,
         lease_ends: core.contention.lease_ends,
+        connections: Connections::default(),
     }
 }

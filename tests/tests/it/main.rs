@@ -15,6 +15,7 @@ mod daemon;
 mod flipped;
 mod histories;
 mod metadata;
+mod misbehave;
 mod process;
 mod races;
 mod readme;

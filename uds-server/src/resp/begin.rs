@@ -10,7 +10,9 @@ use super::slots::{Class, Machine};
 use super::task::Task;
 use super::writer::Writer;
 use super::{Life, Session};
+use crate::budget::{Kind, reply_bytes};
 use crate::session::World;
+use crate::transactions::memory_of;
 use domains::{Answer, Error, Op, Seen};
 use segments::TableId;
 use txn::limits::{SET_BYTES_MAX, SET_PARTS_MAX};
@@ -36,7 +38,7 @@ impl Session {
         };
         if self.connection.multi.is_some() && !ends_or_looks_at_multi(spec) {
             // The reply to `MULTI` was written, so nothing but earlier replies is waited for.
-            let queued = self.put_off(spec, args);
+            let queued = self.put_off(spec, args, world);
             match queued {
                 Ok(()) => self.say(|out| out.simple("QUEUED")),
                 Err(fault) => self.say_fault(&fault, world),
@@ -47,6 +49,7 @@ impl Session {
             Does::Say(say) => {
                 let mut reply = Writer::new(self.connection.dialect);
                 match say(&call, &mut reply) {
+                    Ok(()) if !self.has_reply(reply.len(), world) => self.say_fault(&Fault::Memory, world),
                     Ok(()) => self.say(|out| out.append(&reply)),
                     Err(fault) => self.say_fault(&fault, world),
                 }
@@ -54,8 +57,11 @@ impl Session {
             }
             Does::Read(..) | Does::Write(..) => self.begin_on_keys(spec, &call, world),
             Does::Connection(change) => self.begin_on_connection(change, &call, world),
-            Does::Task(make) => self.begin_task(spec, |session| make(&mut session.connection, &call), world),
-            Does::Exec => self.begin_task(spec, |session| session.exec(), world),
+            Does::Task(make) => {
+                let bytes = args.bytes();
+                self.begin_task((spec, bytes), |session| make(&mut session.connection, &call), world)
+            }
+            Does::Exec => self.begin_task((spec, 0), |session| session.exec(), world),
         };
         if begun {
             world.shared.counters.commands += 1;
@@ -83,13 +89,13 @@ impl Session {
         self.settle(sequence, write);
     }
 
-    fn say_fault(&mut self, fault: &Fault, world: &mut World<'_>) {
+    pub(super) fn say_fault(&mut self, fault: &Fault, world: &mut World<'_>) {
         world.shared.counters.errors += 1;
         self.say(|out| fault.write(out));
     }
 
     /// Keeps a command for `EXEC`.
-    fn put_off(&mut self, spec: &'static Spec, args: Args<'_>) -> Result<(), Fault> {
+    fn put_off(&mut self, spec: &'static Spec, args: Args<'_>, world: &mut World<'_>) -> Result<(), Fault> {
         let multi = self.connection.multi.as_mut().expect("it was looked at just now");
         let bytes = args.bytes() + args.len() * 8 + COMMAND_BYTES;
         let fault = match spec.does {
@@ -98,6 +104,7 @@ impl Session {
             }
             _ if multi.commands.len() >= SET_PARTS_MAX => Some(txn::SetError::TooManyParts.into()),
             _ if multi.bytes + bytes > SET_BYTES_MAX => Some(txn::SetError::TooManyBytes.into()),
+            _ if !world.memory.raise(Kind::Request, 2 * bytes) => Some(Fault::Memory),
             Does::Read(..) | Does::Write(..) | Does::Say(_) => None,
         };
         if let Some(fault) = fault {
@@ -143,7 +150,7 @@ impl Session {
 
     fn begin_task(
         &mut self,
-        spec: &'static Spec,
+        (spec, bytes): (&'static Spec, usize),
         make: impl FnOnce(&mut Self) -> Result<Task, Fault>,
         world: &mut World<'_>,
     ) -> bool {
@@ -151,7 +158,7 @@ impl Session {
             return false;
         }
         match make(self) {
-            Ok(task) => self.start(Class::Alone, task, COMMAND_BYTES, world),
+            Ok(task) => self.start(Class::Alone, task, COMMAND_BYTES + bytes, world),
             Err(fault) => self.say_fault(&fault, world),
         }
         assert!(!spec.writes(), "{} is carried out on a view", spec.name);
@@ -174,7 +181,7 @@ impl Session {
         match (spec.does, known) {
             (Does::Read(_, Fast::Get), Some(table)) => self.begin_get(call, table, world),
             (Does::Write(_, Fast::Put(put)), Some(table)) => match put(call, table) {
-                Ok(Some(blind)) => self.begin_put(blind, call, world),
+                Ok(Some(blind)) => self.begin_put(blind, world),
                 Ok(None) => self.begin_script(spec, call, world),
                 Err(fault) => {
                     self.say_fault(&fault, world);
@@ -205,10 +212,16 @@ impl Session {
             return false;
         }
         let before = self.out.len();
-        let (out, counters) = (&mut self.out, &mut world.shared.counters);
+        let (out, counters, memory) = (&mut self.out, &mut world.shared.counters, &mut world.memory);
         let shown = (world.look)(table, key, &mut |pair| {
             counters.looked(pair.is_some());
-            out.bulk_or_null(pair.map(|pair| pair.value));
+            let bytes = pair.map_or(0, |pair| pair.value.len());
+            if memory.raise(Kind::Reply, reply_bytes(before + bytes) - reply_bytes(before)) {
+                out.bulk_or_null(pair.map(|pair| pair.value));
+            } else {
+                counters.errors += 1;
+                Fault::Memory.write(out);
+            }
         });
         if self.out.len() > before {
             self.slots.expect_bytes(self.out.len() - before);
@@ -216,12 +229,18 @@ impl Session {
         shown == Ok(Seen::Ready)
     }
 
-    fn begin_put(&mut self, blind: Blind, call: &Call<'_>, world: &mut World<'_>) -> bool {
+    fn begin_put(&mut self, blind: Blind, world: &mut World<'_>) -> bool {
         if !self.slots.admits(Class::Write) {
             return false;
         }
         let Blind { set, outcome } = blind;
-        let sequence = self.slots.begin(Class::Write, (1, COMMAND_BYTES + call.args.bytes()));
+        let bytes = memory_of(&set);
+        // Where the parts are so small that the command has not paid for them.
+        if !world.memory.raise(Kind::Request, bytes.saturating_sub(self.intake.paid / 2)) {
+            self.say_fault(&Fault::Memory, world);
+            return true;
+        }
+        let sequence = self.slots.begin(Class::Write, (1, COMMAND_BYTES + bytes));
         let level = self.connection.level;
         world.asked.push((Some((sequence, ONLY)), Op::Commit { set, level }));
         if level == domains::Level::Persistent {

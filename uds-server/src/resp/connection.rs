@@ -19,6 +19,13 @@ pub(crate) struct Watched {
     pub(crate) seen: Option<Version>,
 }
 
+impl Watched {
+    /// Memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.key.len() + size_of::<Self>()
+    }
+}
+
 /// Commands between `MULTI` and `EXEC`.
 #[derive(Debug, Default)]
 pub(crate) struct Multi {
@@ -92,6 +99,12 @@ impl Connection {
     pub(crate) fn select(&mut self, database: u8) {
         self.keyspace = database_table(database);
         self.database = Some(database);
+    }
+
+    /// Memory of what it keeps for commands to come. What is put off counts twice: `EXEC` makes a set of it.
+    pub(crate) fn held(&self) -> usize {
+        let queued = self.multi.as_ref().map_or(0, |multi| 2 * multi.bytes);
+        queued + self.watched.iter().map(Watched::bytes).sum::<usize>()
     }
 
     /// Drops the transaction and what it depends on; `false` when there was none.

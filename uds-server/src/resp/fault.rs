@@ -97,6 +97,11 @@ pub(crate) enum Fault {
     /// The client does not read.
     #[error("ERR LS0512 earlier replies have not been read; read them, then ask again")]
     SlowReader,
+    /// The server's memory is taken.
+    #[error(
+        "OOM LS0520 the server's memory for connections is taken by others' requests and replies; nothing was done; try again later"
+    )]
+    Memory,
     /// The server ends.
     #[error("ERR LS0514 the server is stopping; nothing was done; connect again later")]
     Stopping,

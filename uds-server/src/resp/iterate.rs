@@ -10,6 +10,7 @@ use super::glob;
 use super::number;
 use super::task::{Context, Found, OPENING, Opening, Step, Stepped, Task, Work};
 use super::writer::Writer;
+use crate::budget::reply_bytes;
 use crate::limits::NEXT_BYTES_MAX;
 use domains::{Answer, Cursor, Direction, Error, Op, Pair, Tick};
 use segments::TableId;
@@ -51,7 +52,7 @@ impl Walk {
         Box::new(Self { opening, table: None, pattern, nothing, aim, now: Tick::default() })
     }
 
-    fn opened(&mut self, found: Found, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn opened(&mut self, found: Found, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         let Found::Table(table) = found else {
             self.nothing = true;
             return self.came(&[], false, context, reply);
@@ -68,7 +69,7 @@ impl Walk {
         Ok(Step::Wait)
     }
 
-    fn ask(&self, from: Cursor, context: &mut Context<'_>) {
+    fn ask(&self, from: Cursor, context: &mut Context<'_, '_>) {
         let table = self.table.expect("a walk begins when its table is known");
         let pairs_max = match &self.aim {
             Aim::Scan { count, .. } => *count,
@@ -84,7 +85,7 @@ impl Walk {
     }
 
     /// A batch has come.
-    fn came(&mut self, pairs: &[Pair], more: bool, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn came(&mut self, pairs: &[Pair], more: bool, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         let wanted: Vec<&Pair> = pairs.iter().filter(|pair| self.wants(&pair.key)).collect();
         let past = pairs.last().filter(|_| more).map(|pair| pair.key.clone());
         match &mut self.aim {
@@ -129,7 +130,7 @@ impl Walk {
 }
 
 impl Work for Walk {
-    fn start(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         match self.opening.begin(context) {
             Some(found) => self.opened(found, context, reply),
@@ -141,7 +142,7 @@ impl Work for Walk {
         &mut self,
         number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped {
         if number == OPENING {
@@ -162,7 +163,7 @@ impl Work for Walk {
         }
     }
 
-    fn turn(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         match self.opening.turn(context) {
             Some(found) => self.opened(found, context, reply),
@@ -172,6 +173,13 @@ impl Work for Walk {
 
     fn due(&self) -> Option<Tick> {
         self.opening.due(self.now)
+    }
+
+    fn bytes(&self) -> usize {
+        match &self.aim {
+            Aim::All { keys, .. } => reply_bytes(keys.len()),
+            Aim::Scan { .. } | Aim::Any { .. } => 0,
+        }
     }
 }
 

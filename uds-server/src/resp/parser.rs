@@ -2,7 +2,7 @@
 //!
 //! Contract: bytes are pushed as they come; [`Parser::poll`] says whether a whole command stands first, [`Parser::command`] shows
 //! it without a copy, [`Parser::advance`] drops it. Nothing is allocated for what was only announced: memory grows with the
-//! bytes that have come, and never past one command of the largest size and one push. What has been looked at is not looked at
+//! bytes that have come, and never past the command that was announced and one push. What has been looked at is not looked at
 //! again, however the stream is cut. After an error the stream is lost.
 //!
 //! What it does not do: commands hold strings only; an array inside an array is an error.
@@ -19,6 +19,8 @@ pub const INLINE_BYTES_MAX: usize = 64 << 10;
 const LENGTH_BYTES_MAX: usize = 20;
 /// What an idle connection keeps of its buffer.
 const BUFFER_BYTES_KEPT: usize = 4 << 10;
+/// A string of so many bytes is large.
+const LARGE_STRING_BYTES: usize = 16 << 10;
 /// How many arguments an idle connection keeps room for.
 const ARGS_KEPT: usize = 64;
 
@@ -216,8 +218,8 @@ impl Parser {
         }
         let needed = self.buffer.len() + bytes.len();
         if needed > self.buffer.capacity() {
-            // Doubling, but not past what one whole command needs: its bytes have to come before room for them is taken.
-            let target = (self.buffer.capacity() * 2).min(self.bytes_max).max(needed);
+            // Doubling, but not past what the first command needs: its bytes have to come before room for them is taken.
+            let target = (self.buffer.capacity() * 2).min(self.announced()).max(needed);
             self.buffer.reserve_exact(target - self.buffer.len());
         }
         self.buffer.extend_from_slice(bytes);
@@ -227,6 +229,27 @@ impl Parser {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.buffer.len() == self.start
+    }
+
+    /// Bytes that the first command will have at least, as far as it has said. Where more strings follow a large one they are taken to
+    /// be as large, so that memory for a command is asked for once and not string by string.
+    #[must_use]
+    pub fn announced(&self) -> usize {
+        match self.state {
+            State::Start => 0,
+            State::Line { seen } => seen,
+            State::Header { left, at } => at + 5 * left,
+            State::Content { left, at, bytes } if bytes < LARGE_STRING_BYTES => at + bytes + 5 * left,
+            State::Content { left, at, bytes } => (at + (bytes + 2) * left).min(self.bytes_max),
+            State::Whole { end } => end,
+        }
+    }
+
+    /// Gives back the memory that is kept for commands to come, when nothing waits.
+    pub fn rest(&mut self) {
+        if self.is_empty() && self.state == State::Start {
+            *self = Self::new(self.bytes_max);
+        }
     }
 
     /// Memory taken.

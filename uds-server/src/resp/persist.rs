@@ -31,7 +31,7 @@ struct Force {
 }
 
 impl Work for Force {
-    fn start(&mut self, context: &mut Context<'_>, _reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, _reply: &mut Writer) -> Stepped {
         if self.patience_ms > 0 {
             self.end = Some(after(context.now, Duration::from_millis(self.patience_ms)));
         }
@@ -43,7 +43,7 @@ impl Work for Force {
         &mut self,
         _number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped {
         let horizon = match result {
@@ -60,7 +60,7 @@ impl Work for Force {
         Ok(Step::Done)
     }
 
-    fn turn(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         if self.end.is_some_and(|end| end.nanos <= context.now.nanos) {
             copies(0, reply);
             return Ok(Step::Done);
@@ -113,7 +113,7 @@ pub(crate) fn flush(_connection: &mut Connection, _call: &Call<'_>) -> Result<Ta
 struct LastSave;
 
 impl Work for LastSave {
-    fn start(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         let saved = context.shared.saved_s.max(context.shared.began_s);
         reply.integer(i64::try_from(saved).unwrap_or(i64::MAX));
         Ok(Step::Done)
@@ -123,7 +123,7 @@ impl Work for LastSave {
         &mut self,
         _number: u32,
         result: &Result<Answer, Error>,
-        _context: &mut Context<'_>,
+        _context: &mut Context<'_, '_>,
         _reply: &mut Writer,
     ) -> Stepped {
         unreachable!("nothing was asked, and the answer is {result:?}")
@@ -145,7 +145,7 @@ struct Empty {
 }
 
 impl Empty {
-    fn go_on(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn go_on(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         let Some(names) = &self.names else {
             context.ask(0, Op::ListTables);
             return Ok(Step::Wait);
@@ -164,7 +164,7 @@ impl Empty {
 }
 
 impl Work for Empty {
-    fn start(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         self.go_on(context, reply)
     }
@@ -173,7 +173,7 @@ impl Work for Empty {
         &mut self,
         _number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped {
         if let Ok(Answer::Tables(tables)) = result {
@@ -192,7 +192,7 @@ impl Work for Empty {
         }
     }
 
-    fn turn(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         if self.parked { self.go_on(context, reply) } else { Ok(Step::Wait) }
     }

@@ -10,6 +10,7 @@ use super::parser::Request;
 use super::task::{Context, Found, OPENING, Opening, Step, Stepped, Work};
 use super::view::View;
 use super::writer::Writer;
+use crate::budget::Kind;
 use domains::{Answer, Error, Level, Op, Seen, Tick};
 use segments::TableId;
 use std::collections::BTreeSet;
@@ -103,7 +104,7 @@ impl Script {
     }
 
     /// Finds the tables from the one at `at` on, and goes on to the reading.
-    fn open(&mut self, at: usize, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn open(&mut self, at: usize, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         for at in at..self.tables.len() {
             let name = &self.tables[at].0;
             let create = at == 0 && self.writes() && super::connection::database_of(name).is_some();
@@ -134,7 +135,7 @@ impl Script {
     }
 
     /// Asks for everything that the commands look at.
-    fn load(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn load(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.view = View::default();
         let mut keys = BTreeSet::new();
         for (spec, request) in &self.commands {
@@ -152,7 +153,7 @@ impl Script {
         if keys.is_empty() {
             return self.run(context, reply);
         }
-        if self.look(&keys, context) {
+        if self.look(&keys, context)? {
             return self.run(context, reply);
         }
         self.view = View::default();
@@ -162,30 +163,47 @@ impl Script {
     }
 
     /// Takes what memory shows, if it shows all. A script that has all of it commits within the same turn, so nobody can be faster.
-    fn look(&mut self, keys: &[Box<[u8]>], context: &mut Context<'_>) -> bool {
+    fn look(&mut self, keys: &[Box<[u8]>], context: &mut Context<'_, '_>) -> Result<bool, Fault> {
         let table = self.tables[0].1.expect("only a table that is there is read");
         for key in keys {
             let view = &mut self.view;
-            let shown = (context.look)(table, key, &mut |pair| view.see(key, pair));
+            let (memory, had) = (&mut *context.memory, &mut context.had);
+            let mut full = false;
+            let shown = (context.look)(table, key, &mut |pair| {
+                let bytes = pair.map_or(0, |pair| pair.value.len());
+                full = !memory.raise(Kind::Request, bytes);
+                if !full {
+                    *had += bytes;
+                    view.see(key, pair);
+                }
+            });
+            if full {
+                return Err(Fault::Memory);
+            }
             // A failed look is asked as an operation, whose answer says why.
             if shown != Ok(Seen::Ready) || view.bytes() > VALUES_BYTES_MAX {
-                return false;
+                return Ok(false);
             }
         }
         keys.iter().for_each(|key| context.shared.counters.looked(self.view.get(key).is_some()));
-        true
+        Ok(true)
     }
 
     /// Asks for as many of the keys that are not read yet as one operation looks up: their reads are in flight together, and they
     /// are seen at one moment.
-    fn ask_lookup(&mut self, context: &mut Context<'_>) {
+    fn ask_lookup(&mut self, context: &mut Context<'_, '_>) {
         let State::Loading { keys, read } = &self.state else { unreachable!("keys are asked for in {:?}", self.state) };
         let table = self.tables[0].1.expect("only a table that is there is read");
         let keys = keys[*read..].iter().take(LOOKUPS_MAX).map(|key| key.to_vec()).collect();
         context.ask(LOOKUP, Op::LookupMany { table, keys });
     }
 
-    fn looked_up(&mut self, result: &Result<Answer, Error>, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn looked_up(
+        &mut self,
+        result: &Result<Answer, Error>,
+        context: &mut Context<'_, '_>,
+        reply: &mut Writer,
+    ) -> Stepped {
         let State::Loading { keys, read } = &mut self.state else {
             unreachable!("keys were looked up in {:?}", self.state)
         };
@@ -196,6 +214,7 @@ impl Script {
         };
         for (key, pair) in keys[*read..].iter().zip(pairs) {
             context.shared.counters.looked(pair.is_some());
+            context.take_memory(pair.as_ref().map_or(0, |pair| pair.value.len()))?;
             self.view.load(key, pair.as_ref());
         }
         *read += pairs.len();
@@ -211,7 +230,7 @@ impl Script {
     }
 
     /// Runs the commands and commits what they changed.
-    fn run(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn run(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         reply.clear();
         if self.exec {
@@ -260,7 +279,7 @@ impl Script {
     }
 
     /// An operation has failed: the script is run again where that may help.
-    fn failed(&mut self, error: &Error, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn failed(&mut self, error: &Error, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         if let Error::TableGone { table } = error {
             context.shared.forget_table(*table);
         } else if let Error::CompareFailed { failures } = error {
@@ -308,7 +327,7 @@ fn looks(spec: &Spec, request: &Request, now_ms: u64) -> bool {
 }
 
 impl Work for Script {
-    fn start(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.open(0, context, reply)
     }
 
@@ -316,7 +335,7 @@ impl Work for Script {
         &mut self,
         number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped {
         match number {
@@ -343,7 +362,7 @@ impl Work for Script {
         }
     }
 
-    fn turn(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         let State::Opening { opening, at } = &mut self.state else { return Ok(Step::Wait) };
         let at = *at;
@@ -361,6 +380,13 @@ impl Work for Script {
             State::Opening { opening, .. } => opening.due(self.now),
             State::Loading { .. } | State::Committing => None,
         }
+    }
+
+    fn bytes(&self) -> usize {
+        let commands =
+            if self.exec { self.commands.iter().map(|(_, request)| request.args().bytes()).sum() } else { 0 };
+        let watched: usize = self.watched.iter().map(Watched::bytes).sum();
+        self.view.bytes() + commands + watched
     }
 
     fn credits(&self) -> usize {

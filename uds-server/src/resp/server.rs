@@ -187,7 +187,7 @@ enum Figures {
 }
 
 impl Work for Figures {
-    fn start(&mut self, context: &mut Context<'_>, _reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, _reply: &mut Writer) -> Stepped {
         context.ask(0, Op::Status);
         Ok(Step::Wait)
     }
@@ -196,7 +196,7 @@ impl Work for Figures {
         &mut self,
         _number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped {
         let status = match result {
@@ -225,7 +225,7 @@ pub(crate) fn size_task(_connection: &mut Connection, _call: &Call<'_>) -> Resul
     Ok(Box::new(Figures::Size))
 }
 
-fn info(wanted: &[String], status: &Status, context: &Context<'_>) -> String {
+fn info(wanted: &[String], status: &Status, context: &Context<'_, '_>) -> String {
     let all = wanted.is_empty() || wanted.iter().any(|word| ["all", "default", "everything"].contains(&word.as_str()));
     let mut text = String::new();
     for (name, section) in sections(status, context) {
@@ -242,7 +242,7 @@ fn info(wanted: &[String], status: &Status, context: &Context<'_>) -> String {
 
 type Section = Vec<(String, String)>;
 
-fn sections(status: &Status, context: &Context<'_>) -> [(&'static str, Section); 8] {
+fn sections(status: &Status, context: &Context<'_, '_>) -> [(&'static str, Section); 8] {
     let shared = &context.shared;
     let line = |key: &str, value: &dyn ToString| (key.to_owned(), value.to_string());
     let index_bytes: u64 = status.tables.iter().map(|table| table.index_bytes).sum();
@@ -261,13 +261,21 @@ fn sections(status: &Status, context: &Context<'_>) -> [(&'static str, Section);
         line("uptime_in_seconds", &uptime),
         line("uptime_in_days", &(uptime / 86_400)),
     ];
-    let clients = vec![line("connected_clients", &shared.clients), line("blocked_clients", &0)];
+    let connections = context.memory.figures();
+    let clients = vec![
+        line("connected_clients", &shared.clients),
+        line("blocked_clients", &0),
+        line("clients_waiting_for_memory", &connections.waiting),
+    ];
     let memory = vec![
         line("used_memory", &memory),
         line("used_memory_human", &format!("{:.2}M", human(memory))),
         line("used_memory_index", &index_bytes),
         line("used_memory_cache", &status.cache_bytes),
         line("maxmemory", &0),
+        line("connections_memory", &connections.bytes),
+        line("connections_memory_max", &connections.bytes_max),
+        line("connections_memory_refusals", &connections.refused),
     ];
     let persistence = vec![
         line("loading", &0),
@@ -305,7 +313,7 @@ fn sections(status: &Status, context: &Context<'_>) -> [(&'static str, Section);
 }
 
 /// What Redis has no words for.
-fn lostore(status: &Status, context: &Context<'_>) -> Section {
+fn lostore(status: &Status, context: &Context<'_, '_>) -> Section {
     let line = |key: &str, value: &dyn ToString| (key.to_owned(), value.to_string());
     vec![
         line("epoch_open", &status.epoch_open),

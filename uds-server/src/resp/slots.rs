@@ -8,7 +8,8 @@
 use super::command::Outcome;
 use super::task::Task;
 use super::writer::Writer;
-use crate::limits::Limits;
+use crate::budget::Held;
+use crate::limits::{Limits, OP_REPLY_BYTES};
 use domains::Tick;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
@@ -54,6 +55,8 @@ struct Slot {
     state: State,
     credits: usize,
     bytes: usize,
+    /// Memory that its machine has taken since.
+    grown: Held,
 }
 
 /// The commands in flight.
@@ -66,6 +69,7 @@ pub(crate) struct Slots {
     running: usize,
     credits: usize,
     bytes: usize,
+    grown: Held,
     /// Bytes of replies whose turn has not come.
     gathered: usize,
     /// Bytes of a lookup's reply, going by those before it.
@@ -81,6 +85,7 @@ impl Slots {
             running: 0,
             credits: 0,
             bytes: 0,
+            grown: [0; 2],
             gathered: 0,
             reply_bytes: REPLY_BYTES_FIRST,
         }
@@ -93,6 +98,32 @@ impl Slots {
     /// Bytes of replies whose turn has not come.
     pub(crate) fn gathered(&self) -> usize {
         self.gathered
+    }
+
+    /// Memory that commands in flight take, beside the replies whose turn has not come.
+    pub(crate) fn held(&self) -> Held {
+        [self.bytes + self.grown[0], self.grown[1] + self.slots.len() * OP_REPLY_BYTES]
+    }
+
+    /// What a command's machine has taken since it began.
+    pub(crate) fn grown(&self, sequence: u32) -> Held {
+        self.slots.get(sequence.wrapping_sub(self.first) as usize).map_or([0; 2], |slot| slot.grown)
+    }
+
+    /// Notes what a command's machine has taken since it began.
+    pub(crate) fn set_grown(&mut self, sequence: u32, grown: Held) {
+        let slot = self.slot(sequence).expect("a command stays while its machine is looked at");
+        let before = std::mem::replace(&mut slot.grown, grown);
+        for kind in 0..2 {
+            self.grown[kind] = self.grown[kind] - before[kind] + grown[kind];
+        }
+    }
+
+    /// Gives back the memory of places that nobody has.
+    pub(crate) fn rest(&mut self) {
+        if self.slots.is_empty() {
+            self.slots = VecDeque::new();
+        }
     }
 
     /// Bytes that the lookups in flight will probably bring.
@@ -123,7 +154,7 @@ impl Slots {
         self.running += 1;
         self.credits += credits;
         self.bytes += bytes;
-        self.slots.push_back(Slot { state: State::Taken, credits, bytes });
+        self.slots.push_back(Slot { state: State::Taken, credits, bytes, grown: [0; 2] });
         let position = u32::try_from(self.slots.len() - 1).expect("credits bound the commands in flight");
         self.first.wrapping_add(position)
     }
@@ -157,6 +188,7 @@ impl Slots {
 
     /// The first command's reply has been written by the caller.
     pub(crate) fn pop_first(&mut self) {
+        self.set_grown(self.first, [0; 2]);
         let slot = self.slots.pop_front().expect("there is a first command");
         if matches!(slot.state, State::Taken) {
             self.running -= 1;
@@ -168,6 +200,7 @@ impl Slots {
 
     /// A command's reply is whole.
     pub(crate) fn settle(&mut self, sequence: u32, reply: Writer) {
+        self.set_grown(sequence, [0; 2]);
         self.gathered += reply.len();
         self.expect_bytes(reply.len());
         let slot = self.slot(sequence).expect("a command stays until its reply is sent");

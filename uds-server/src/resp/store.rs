@@ -56,7 +56,7 @@ impl OnTables {
     }
 
     /// Finds the tables that are not found yet, then asks.
-    fn go_on(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn go_on(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         while self.tables.len() < self.names.len() {
             let name = &self.names[self.tables.len()];
             let mut opening = match &self.ask {
@@ -86,7 +86,7 @@ impl OnTables {
         Ok(())
     }
 
-    fn ask(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn ask(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         let table = self.tables[0];
         let op = match self.ask.clone() {
             Ask::Get { key, .. } => Op::Lookup { table, key },
@@ -161,7 +161,7 @@ fn write_version(version: Version, reply: &mut Writer) {
 }
 
 impl Work for OnTables {
-    fn start(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         self.go_on(context, reply)
     }
@@ -170,7 +170,7 @@ impl Work for OnTables {
         &mut self,
         number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped {
         if number == OPENING {
@@ -197,7 +197,7 @@ impl Work for OnTables {
         }
     }
 
-    fn turn(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         let Some(found) = self.opening.as_mut().and_then(|opening| opening.turn(context)) else {
             return Ok(Step::Wait);

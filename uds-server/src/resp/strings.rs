@@ -14,7 +14,7 @@ use segments::limits::VALUE_BYTES_MAX;
 use txn::{CommitSet, PutOptions};
 
 /// Commits, under this number, and asks for persistence at once where the connection waits for it.
-pub(crate) fn commit(number: u32, set: CommitSet, level: Level, context: &mut Context<'_>) {
+pub(crate) fn commit(number: u32, set: CommitSet, level: Level, context: &mut Context<'_, '_>) {
     context.ask(number, Op::Commit { set, level });
     if level == Level::Persistent {
         context.ask_aside(Op::Force);

@@ -18,7 +18,7 @@ struct OnCatalog {
 }
 
 impl Work for OnCatalog {
-    fn start(&mut self, context: &mut Context<'_>, _reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, _reply: &mut Writer) -> Stepped {
         context.ask(0, self.op.take().expect("a task begins once"));
         Ok(Step::Wait)
     }
@@ -27,7 +27,7 @@ impl Work for OnCatalog {
         &mut self,
         _number: u32,
         result: &Result<Answer, Error>,
-        _context: &mut Context<'_>,
+        _context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped {
         match result {

@@ -7,6 +7,7 @@ use super::connection::Connection;
 use super::fault::Fault;
 use super::shared::{Keyspace, Shared};
 use super::writer::Writer;
+use crate::budget::{Account, Kind};
 use crate::calls::Ticket;
 use crate::limits::Limits;
 use crate::session::Look;
@@ -27,21 +28,34 @@ pub(crate) enum Step {
 }
 
 /// What a task is told, and where it puts what it asks.
-pub(crate) struct Context<'a> {
+pub(crate) struct Context<'a, 'b> {
     pub(crate) connection: &'a mut Connection,
     pub(crate) shared: &'a mut Shared,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Tick,
     pub(crate) horizon: Horizon,
     pub(crate) sequence: u32,
+    /// The connection's part of all memory.
+    pub(crate) memory: &'a mut Account<'b>,
+    /// What was had of it in this call.
+    pub(crate) had: usize,
     pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(Ticket, Op)>,
 }
 
-impl Context<'_> {
+impl Context<'_, '_> {
     /// Asks the domain.
     pub(crate) fn ask(&mut self, number: u32, op: Op) {
         self.asked.push((Some((self.sequence, number)), op));
+    }
+
+    /// Memory for what is about to be read.
+    pub(crate) fn take_memory(&mut self, bytes: usize) -> Result<(), Fault> {
+        if !self.memory.raise(Kind::Request, bytes) {
+            return Err(Fault::Memory);
+        }
+        self.had += bytes;
+        Ok(())
     }
 
     /// Asks the domain for something whose answer nobody waits for.
@@ -56,25 +70,30 @@ pub(crate) type Stepped = Result<Step, Fault>;
 /// A command that asks the domain.
 pub(crate) trait Work: Debug {
     /// Begins.
-    fn start(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped;
+    fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped;
 
     /// Takes an answer.
     fn answered(
         &mut self,
         number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped;
 
     /// Time has passed, or other connections have moved on.
-    fn turn(&mut self, _context: &mut Context<'_>, _reply: &mut Writer) -> Stepped {
+    fn turn(&mut self, _context: &mut Context<'_, '_>, _reply: &mut Writer) -> Stepped {
         Ok(Step::Wait)
     }
 
     /// When it wants to be told that time has passed.
     fn due(&self) -> Option<Tick> {
         None
+    }
+
+    /// Memory that it takes beside the command's own bytes, its reply, and what it has asked.
+    fn bytes(&self) -> usize {
+        0
     }
 
     /// Operations that it has in flight at most.
@@ -121,7 +140,7 @@ impl Opening {
     }
 
     /// What is known already; else it asks.
-    pub(crate) fn begin(&mut self, context: &mut Context<'_>) -> Option<Found> {
+    pub(crate) fn begin(&mut self, context: &mut Context<'_, '_>) -> Option<Found> {
         self.parked = false;
         match context.shared.keyspace(&self.name) {
             Keyspace::At(table) => return Some(Found::Table(table)),
@@ -131,12 +150,12 @@ impl Opening {
         None
     }
 
-    fn open(&self, context: &mut Context<'_>) {
+    fn open(&self, context: &mut Context<'_, '_>) {
         context.ask(OPENING, Op::OpenTable { name: self.name.to_string(), spec: None });
     }
 
     /// Looks again when it had to wait for another connection.
-    pub(crate) fn turn(&mut self, context: &mut Context<'_>) -> Option<Found> {
+    pub(crate) fn turn(&mut self, context: &mut Context<'_, '_>) -> Option<Found> {
         if self.parked { self.begin(context) } else { None }
     }
 
@@ -148,7 +167,7 @@ impl Opening {
     pub(crate) fn answered(
         &mut self,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
     ) -> Result<Option<Found>, Fault> {
         match result {
             Ok(Answer::Table(info)) if info.spec.kind == TableKind::Sack && !self.sacks => Err(Fault::Unserved {

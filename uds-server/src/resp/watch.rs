@@ -26,7 +26,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn opened(&mut self, found: Found, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn opened(&mut self, found: Found, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         match found {
             Found::Nothing => Ok(self.finish(context, reply)),
             Found::Table(table) => {
@@ -41,7 +41,7 @@ impl Watch {
         }
     }
 
-    fn finish(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Step {
+    fn finish(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Step {
         let keyspace = &self.opening.name;
         for (key, seen) in self.keys.drain(..).zip(self.seen.drain(..)) {
             let same = |watch: &Watched| watch.keyspace == *keyspace && watch.key == key;
@@ -56,7 +56,7 @@ impl Watch {
 }
 
 impl Work for Watch {
-    fn start(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         match self.opening.begin(context) {
             Some(found) => self.opened(found, context, reply),
@@ -68,7 +68,7 @@ impl Work for Watch {
         &mut self,
         number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_>,
+        context: &mut Context<'_, '_>,
         reply: &mut Writer,
     ) -> Stepped {
         if number == OPENING {
@@ -100,7 +100,7 @@ impl Work for Watch {
         }
     }
 
-    fn turn(&mut self, context: &mut Context<'_>, reply: &mut Writer) -> Stepped {
+    fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
         match self.opening.turn(context) {
             Some(found) => self.opened(found, context, reply),
@@ -110,6 +110,10 @@ impl Work for Watch {
 
     fn due(&self) -> Option<Tick> {
         self.opening.due(self.now)
+    }
+
+    fn bytes(&self) -> usize {
+        self.keys.iter().map(|key| key.len() + size_of::<Watched>()).sum()
     }
 }
 

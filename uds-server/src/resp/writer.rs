@@ -83,6 +83,13 @@ impl Writer {
         self.buffer.extend_from_slice(other.bytes());
     }
 
+    /// Gives back the memory that is kept for replies to come, when nothing waits.
+    pub fn rest(&mut self) {
+        if self.is_empty() {
+            (self.buffer, self.sent) = (Vec::new(), 0);
+        }
+    }
+
     /// Drops everything that is not sent.
     pub fn clear(&mut self) {
         self.buffer.clear();

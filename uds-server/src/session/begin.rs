@@ -2,23 +2,27 @@
 //!
 //! The dispatcher reads as the list of verbs; what a verb does is below it, one function each.
 
+use super::intake::Room;
 use super::{Life, Session, World, after};
 use crate::calls::Purpose;
 use crate::convert::{add_parts, domain_op, level, outcome};
 use crate::faults::fault;
 use crate::limits::{Limits, PART_BYTES};
+use crate::transactions::memory_of;
 use domains::Error;
 use segments::TableId;
 use std::time::Duration;
 use txn::{Change, CommitSet, SetError};
 use wire::codes;
-use wire::{Answer, Bytes, CommitOptions, DecodeError, Encoded, Frame, Kind, Op, Outcome, Part, Value, Version};
+use wire::{
+    Answer, Bytes, CommitOptions, DecodeError, Encoded, Frame, FrameReader, Kind, Op, Outcome, Part, Value, Version,
+};
 
 type Place = (u32, u32);
 
 impl Session {
     /// Begins the first frame; `false` when there is no room for it yet.
-    pub(super) fn begin_frame(&mut self, frame: &Frame<'_>, world: &mut World<'_>) -> bool {
+    pub(super) fn begin_frame(&mut self, frame: &Frame<'_>, reader: &FrameReader, world: &mut World<'_>) -> bool {
         if matches!(self.life, Life::Greeting(_)) {
             self.greet(frame, world);
             return true;
@@ -40,7 +44,7 @@ impl Session {
             return true;
         }
         match frame.batch() {
-            Ok(elements) => self.begin_batch(frame, &elements, world),
+            Ok(elements) => self.begin_batch(frame, &elements, reader, world),
             Err(_) => {
                 self.reply_at_once(header.id, fault(codes::MALFORMED), world.horizon);
                 true
@@ -82,17 +86,27 @@ impl Session {
         at
     }
 
-    fn begin_batch(&mut self, frame: &Frame<'_>, elements: &[Encoded<'_>], world: &mut World<'_>) -> bool {
+    fn begin_batch(
+        &mut self,
+        frame: &Frame<'_>,
+        elements: &[Encoded<'_>],
+        reader: &FrameReader,
+        world: &mut World<'_>,
+    ) -> bool {
         if elements.is_empty() {
             let at = self.begin_call(frame, true, 0);
             self.reply_to(at, world.horizon);
             return true;
         }
         self.stalled = Some(elements.len());
-        if !self.has_room(&world.facts.limits) {
-            return false;
+        match self.room(reader, world) {
+            Room::Now => self.stalled = None,
+            Room::Later => return false,
+            Room::Never => {
+                self.turn_away(&frame.header, world);
+                return true;
+            }
         }
-        self.stalled = None;
         let at = self.begin_call(frame, true, elements.len());
         let mut parts = 0;
         for (op, element) in (0..).zip(elements) {
@@ -111,9 +125,13 @@ impl Session {
             }
         };
         if let Op::Commit { parts: added, .. } | Op::TxnAdd { parts: added, .. } = &op {
+            let before = *parts;
             *parts += added.len();
             if *parts > wire::limits::PARTS_MAX {
                 return self.refuse(place, codes::TOO_MANY_PARTS, world);
+            }
+            if !self.pay_parts(before, added.len(), world) {
+                return self.refuse(place, codes::MEMORY_FULL, world);
             }
             self.calls.add_bytes(place.0, added.len() * PART_BYTES);
         }
@@ -124,7 +142,10 @@ impl Session {
             Op::TxnAdd { txn, parts } => self.txn_add(place, txn, &parts, world),
             Op::TxnLookup { txn, table, key } => self.txn_lookup(place, txn, (table, key), world),
             Op::TxnCommit { txn, options } => match self.transactions.take(txn) {
-                Some(set) => self.commit(place, set, options, world),
+                Some(set) => {
+                    self.calls.add_bytes(place.0, memory_of(&set));
+                    self.commit(place, set, options, world);
+                }
                 None => self.refuse(place, codes::NO_SUCH_TRANSACTION, world),
             },
             Op::TxnAbort { txn } => match self.transactions.take(txn) {
@@ -159,18 +180,18 @@ impl Session {
     }
 
     /// Answers without the domain.
-    fn say(&mut self, place: Place, answer: Answer<'_>, world: &World<'_>) {
-        self.settle(place, Purpose::default(), Outcome::Ok(answer), world.horizon);
+    fn say(&mut self, place: Place, answer: Answer<'_>, world: &mut World<'_>) {
+        self.settle(place, Purpose::default(), Outcome::Ok(answer), world);
     }
 
-    fn refuse(&mut self, place: Place, code: u16, world: &World<'_>) {
-        self.settle(place, Purpose::default(), fault(code), world.horizon);
+    pub(super) fn refuse(&mut self, place: Place, code: u16, world: &mut World<'_>) {
+        self.settle(place, Purpose::default(), fault(code), world);
     }
 
-    fn fault_of(&mut self, place: Place, error: Error, world: &World<'_>) {
+    fn fault_of(&mut self, place: Place, error: Error, world: &mut World<'_>) {
         let mut text = String::new();
         let result = Err(error);
-        self.settle(place, Purpose::default(), outcome(&result, &mut text), world.horizon);
+        self.settle(place, Purpose::default(), outcome(&result, &mut text), world);
     }
 
     fn commit_whole(&mut self, place: Place, parts: &[Part<'_>], options: CommitOptions, world: &mut World<'_>) {
@@ -190,14 +211,14 @@ impl Session {
         }
     }
 
-    fn txn_open(&mut self, place: Place, world: &World<'_>) {
+    fn txn_open(&mut self, place: Place, world: &mut World<'_>) {
         match self.transactions.open(&world.facts.limits, world.now) {
             Some(txn) => self.say(place, Answer::Opened { txn }, world),
             None => self.refuse(place, codes::TRANSACTIONS_FULL, world),
         }
     }
 
-    fn txn_add(&mut self, place: Place, txn: u64, parts: &[Part<'_>], world: &World<'_>) {
+    fn txn_add(&mut self, place: Place, txn: u64, parts: &[Part<'_>], world: &mut World<'_>) {
         let full = !self.fits_transactions(parts, &world.facts.limits);
         let Some(set) = self.transactions.set(txn, world.now) else {
             return self.refuse(place, codes::NO_SUCH_TRANSACTION, world);
@@ -255,10 +276,10 @@ impl Session {
         };
         // The value lies in the set, which lies in this session: it is encoded before the session is used again.
         let element = wire::Element::outcome(Outcome::Ok(outcome));
-        self.settle_element(place, element, world.horizon);
+        self.settle_element(place, true, element, world);
     }
 
-    fn cancel(&mut self, place: Place, id: u64, world: &World<'_>) {
+    fn cancel(&mut self, place: Place, id: u64, world: &mut World<'_>) {
         let found = self.calls.cancel(id);
         if let Some(at) = found {
             // Where replies come in order, so does this one; what stands behind it need not wait for the domain any more.

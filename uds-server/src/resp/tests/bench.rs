@@ -43,7 +43,9 @@ impl Bench {
 
     /// One more connection; returns its number.
     pub(super) fn connect(&mut self) -> usize {
-        self.connections.push(self.sessions.open(self.now));
+        let (connection, place) = self.sessions.open(1000, self.now);
+        assert!(place.is_ok(), "the test has few connections");
+        self.connections.push(connection);
         self.connections.len() - 1
     }
 
@@ -65,7 +67,15 @@ impl Bench {
             self.domain.submit(OpId(id), op, self.now);
         }
         self.answers();
+        self.wake();
         result
+    }
+
+    /// Calls those whose wait for memory has ended.
+    fn wake(&mut self) {
+        while let Some(connection) = self.sessions.woken() {
+            self.round(|sessions, round| sessions.turn(connection, round));
+        }
     }
 
     fn answers(&mut self) {
@@ -89,6 +99,8 @@ impl Bench {
 
     pub(super) fn pass(&mut self, millis: u64) {
         self.now = after(self.now, Duration::from_millis(millis));
+        self.sessions.expire(self.now);
+        self.wake();
         for connection in self.sessions.all() {
             self.round(|sessions, round| sessions.turn(connection, round));
         }

@@ -93,3 +93,90 @@ fn a_server_that_stops_answers_what_was_begun() {
     assert!(replies.starts_with("$1|1|-ERR LS0514 "), "{replies}");
     assert!(bench.ends(0));
 }
+
+/// A memory of 32 MiB for 256 connections, half of it for one user: commands of up to 1 MiB, 6.6 MiB of requests at a time.
+fn small() -> Limits {
+    Limits {
+        connections_max: 256,
+        connections_user_max: 128,
+        memory_bytes: 32 << 20,
+        memory_user_bytes: 16 << 20,
+        ..Limits::default()
+    }
+}
+
+fn set(key: &str, bytes: usize) -> Vec<u8> {
+    let value = "v".repeat(bytes);
+    format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${bytes}\r\n{value}\r\n", key.len()).into_bytes()
+}
+
+#[test]
+fn commands_wait_for_memory_in_their_order_and_small_ones_do_not() {
+    let mut bench = Bench::with(small());
+    let [second, third, other] = [bench.connect(), bench.connect(), bench.connect()];
+    let command = set("k", 900 << 10);
+    let pieces: Vec<&[u8]> = command.chunks(64 << 10).collect();
+    for connection in [0, second, third] {
+        assert_eq!(bench.send(connection, pieces[0]), "");
+    }
+    assert_eq!([bench.wants(0), bench.wants(second), bench.wants(third)], [true, false, false]);
+    assert_eq!(bench.say_as(other, "SET small 1"), "+OK|");
+    let info = bench.say_as(other, "INFO");
+    assert!(info.contains("clients_waiting_for_memory:2|"), "{info}");
+    for (connection, next) in [(0, second), (second, third)] {
+        let replies: String = pieces[1..].iter().map(|piece| bench.send(connection, piece)).collect();
+        assert_eq!(replies, "+OK|");
+        assert!(bench.wants(next));
+    }
+    // The last one stops in the middle, and one behind it has waited long enough.
+    assert_eq!(bench.send(0, pieces[0]), "");
+    assert!(!bench.wants(0));
+    bench.pass(15_000);
+    bench.send(third, &pieces[1][..1000]);
+    bench.pass(15_000);
+    assert!(bench.read(0).starts_with("-OOM LS0520 "));
+    assert!(bench.ends(0), "where the command would end is not known");
+}
+
+#[test]
+fn what_commands_read_queue_and_commit_is_counted() {
+    let mut bench = Bench::with(small());
+    let other = bench.connect();
+    let held = |bench: &Bench| {
+        let figures = bench.sessions.figures();
+        assert!(figures.bytes <= figures.bytes_max, "{figures:?}");
+        figures.bytes
+    };
+    for key in ["a", "b", "c", "d"] {
+        assert_eq!(bench.send(0, &set(key, 1 << 20)), "+OK|");
+    }
+    let before = held(&bench);
+    // What is read and what is made of it is more than its command.
+    assert!(bench.say("MGET a b c d a b c d a b c d").starts_with("-ERR LS0511 "), "more than a reply may ever have");
+    assert_eq!(bench.say("MGET a").len(), (1 << 20) + 13);
+    assert_eq!(bench.say("APPEND a x"), format!(":{}|", (1 << 20) + 1));
+    // What is put off counts, until it is refused; then the transaction is.
+    assert_eq!(bench.say("MULTI"), "+OK|");
+    let mut queued = 0;
+    let refused = loop {
+        match bench.send(0, &set("m", 500_000)) {
+            reply if reply == "+QUEUED|" => queued += 1,
+            reply => break reply,
+        }
+        assert!(held(&bench) > before + queued * 900_000);
+    };
+    assert!(refused.starts_with("-OOM LS0520 ") && queued >= 3, "{queued}: {refused}");
+    assert_eq!(bench.say_as(other, "SET small 1"), "+OK|");
+    assert!(bench.say("EXEC").starts_with("-EXECABORT "));
+    assert!(held(&bench) <= before + (16 << 10), "what an idle connection keeps");
+    // Reads that nobody takes.
+    bench.hold = true;
+    bench.send(0, "GET b\r\n".repeat(10).as_bytes());
+    bench.hold = false;
+    bench.release();
+    held(&bench);
+    let replies = bench.read(0);
+    assert_eq!(replies.matches("$1048576|").count() + replies.matches("-OOM LS0520 ").count(), 10, "each is answered");
+    assert_eq!(bench.say_as(other, "STRLEN b"), ":1048576|");
+    assert!(held(&bench) <= before + (16 << 10), "what an idle connection keeps");
+}

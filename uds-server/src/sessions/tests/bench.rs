@@ -171,7 +171,15 @@ impl Bench {
             self.domain.submit(OpId(id), op, self.now);
         }
         self.answers();
+        self.wake();
         result
+    }
+
+    /// Calls those whose wait for memory has ended.
+    fn wake(&mut self) {
+        while let Some(connection) = self.sessions.woken() {
+            self.round(|sessions, round| sessions.turn(connection, round));
+        }
     }
 
     pub(super) fn answers(&mut self) {
@@ -191,13 +199,16 @@ impl Bench {
 
     pub(super) fn pass(&mut self, millis: u64) {
         self.now = crate::session::after(self.now, Duration::from_millis(millis));
+        self.sessions.expire(self.now);
+        self.wake();
         for connection in self.sessions.all() {
             self.round(|sessions, round| sessions.turn(connection, round));
         }
     }
 
     pub(super) fn silent(&mut self) -> Client {
-        let connection = self.sessions.open(self.now);
+        let (connection, place) = self.sessions.open(1000, self.now);
+        assert!(place.is_ok(), "the test has few connections");
         let max = wire::limits::REPLY_FRAME_BYTES_MAX;
         Client { connection, writer: FrameWriter::new(max), reader: FrameReader::new(max) }
     }
