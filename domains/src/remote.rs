@@ -6,16 +6,19 @@
 //!
 //! Invariants: a frame's number is never used twice in a connection; `flying` counts the operations of all frames in flight
 //! and never exceeds the credits. Operations whose answer may take long (a persistent commit, a wait, a force) travel in
-//! frames of their own, since a batch is answered as a whole.
+//! frames of their own, since a batch is answered as a whole. A commit that is larger than a frame travels in several (`staging`).
 
 use crate::error::{Error, ErrorKind};
 use crate::seam::{Answer, Capabilities, Horizon, Level, Op, OpId};
 use crate::translate;
 use segments::{EpochId, Incarnation, TableId};
+use staging::{Role, Staging};
 use std::collections::{BTreeMap, VecDeque};
 use thiserror::Error as ThisError;
 use wire::limits::{HELLO_FRAME_BYTES_MAX, REPLY_FRAME_BYTES_MAX, REQUEST_FRAME_BYTES_MAX};
 use wire::{ConnectionLimits, Cut, Element, Fault, FrameReader, FrameWriter, Hello, Kind, Known, Outcome, WriteError};
+
+mod staging;
 
 /// Bytes after which a batch is closed: a reply to it is then of about the size of a socket's buffer.
 const BATCH_BYTES_MAX: usize = 128 << 10;
@@ -103,6 +106,7 @@ struct Asked {
     id: OpId,
     subject: Subject,
     changes: bool,
+    role: Role,
 }
 
 /// What an error may have to name.
@@ -124,6 +128,8 @@ pub struct Client {
     waiting: VecDeque<(OpId, Op)>,
     waiting_bytes: usize,
     frames: BTreeMap<u64, Vec<Asked>>,
+    /// A commit that is being sent in pieces; what waits is sent after it.
+    staging: Option<Staging>,
     flying: usize,
     frame_last: u64,
     answers: Vec<(OpId, Result<Answer, Refusal>)>,
@@ -154,6 +160,7 @@ impl Client {
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             frames: BTreeMap::new(),
+            staging: None,
             flying: 0,
             frame_last: 1,
             answers: Vec::new(),
@@ -182,6 +189,7 @@ impl Client {
     /// How many operations have no answer yet.
     #[must_use]
     pub fn unanswered(&self) -> usize {
+        // A commit in pieces has one step in flight, which stands for it.
         self.waiting.len() + self.flying
     }
 
@@ -213,10 +221,13 @@ impl Client {
         let Some(greeting) = &self.greeting else { return };
         let limits = greeting.limits;
         let batch_max = BATCH_OPS_MAX.min(limits.batch_ops as usize).max(1);
-        while self.lost.is_none() && !self.waiting.is_empty() {
+        while self.lost.is_none() && self.staging.is_none() && !self.waiting.is_empty() {
             let credits = (limits.ops_in_flight as usize).saturating_sub(self.flying);
             if credits == 0 {
                 return;
+            }
+            if self.stage_ahead(limits.request_frame_bytes as usize) {
+                continue;
             }
             match self.batch_ahead(batch_max.min(credits)) {
                 0 | 1 => self.pack_one(),
@@ -263,11 +274,13 @@ impl Client {
         }
         let Lost { why, .. } = &*self.lost.insert(lost);
         for (_, asked) in std::mem::take(&mut self.frames) {
-            for Asked { id, changes, .. } in asked {
+            for Asked { id, changes, .. } in asked.into_iter().filter(|asked| asked.role == Role::Whole) {
                 let refusal = Refusal::Lost { why: why.clone(), maybe_applied: changes };
                 self.answers.push((id, Err(refusal)));
             }
         }
+        let why = why.clone();
+        self.unstage(&why);
         for (id, _) in std::mem::take(&mut self.waiting) {
             self.answers.push((id, Err(Refusal::Lost { why: why.clone(), maybe_applied: false })));
         }
@@ -304,7 +317,7 @@ impl Client {
         let frame = self.frame_last + 1;
         let written = match translate::op_out(&op) {
             Some(sent) => self.writer.request(frame, 0, sent),
-            None => Err(WriteError::TooLarge { bytes: u64::MAX, limit: REQUEST_FRAME_BYTES_MAX }),
+            None => return self.answers.push((id, Err(Refusal::Domain(translate::too_long(&op))))),
         };
         match written {
             Ok(()) => self.fly(frame, vec![asked(id, &op)]),
@@ -422,6 +435,9 @@ impl Client {
         };
         let asked = asked.clone();
         self.land(id)?;
+        if asked.role == Role::Step {
+            return self.stepped(reply.outcome);
+        }
         self.settle(asked, Ok(reply.outcome))
     }
 
@@ -505,7 +521,7 @@ fn asked(id: OpId, op: &Op) -> Asked {
             | Op::DestroyTable { .. }
             | Op::OpenTable { .. }
     );
-    Asked { id, subject, changes }
+    Asked { id, subject, changes, role: Role::Whole }
 }
 
 /// Whether the answer comes soon, so that others may wait for it in the same batch.

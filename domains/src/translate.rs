@@ -3,14 +3,14 @@
 //! Contract: one to one. What goes out is borrowed from the operation, what comes in is copied out of the frame; a list that the
 //! protocol cannot carry is refused, never shortened.
 
-use crate::error::{ErrorKind, Failure};
+use crate::error::{Error, ErrorKind, Failure};
 use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{
     Answer, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Followed, Horizon, Level, Op, Pair,
     Persistence, Status, Stored, TableInfo, TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
-use txn::{Change, Expect, PutOptions, RangeCompare};
+use txn::{Change, CommitSet, Expect, PutOptions, RangeCompare};
 use wire::codes::fault_kind;
 use wire::{Bytes, List, Value};
 
@@ -47,14 +47,10 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
             records_max: *records_max,
         },
         Op::Commit { set, level } => {
-            let level = match level {
-                Level::Committed => wire::Level::Committed,
-                Level::Persistent => wire::Level::Persistent,
-            };
+            let level = level_out(*level);
             // The notice is what moves the horizon of a client that asks for nothing else.
             let options = wire::CommitOptions { level, force: false, notify: level == wire::Level::Committed };
-            let parts = set.parts().map(|part| part_out(&part)).chain(set.ranges().map(range_out));
-            wire::Op::Commit { parts: List::new(parts.collect())?, options }
+            wire::Op::Commit { parts: List::new(parts_out(set).collect())?, options }
         }
         Op::Reserve { table, count } => wire::Op::Reserve { table: table.0, count: *count },
         Op::Await { epoch } => wire::Op::Await { epoch: epoch.0 },
@@ -68,6 +64,48 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         Op::Status => wire::Op::Status,
         Op::DropCache => wire::Op::DropCache,
     })
+}
+
+/// Why an operation has no form of its own to travel in: a list that is too long, how long it is and how long it may be.
+pub(crate) fn too_long(op: &Op) -> Error {
+    let most = |spec: &TableSpec| spec.key.len().max(spec.record.len());
+    let (what, value, limit) = match op {
+        Op::LookupMany { keys, .. } => ("the number of keys", keys.len(), wire::limits::KEYS_MAX),
+        Op::FollowChain { fields, .. } => {
+            ("the number of fields of a chain", fields.len(), wire::limits::CHAIN_FIELDS_MAX)
+        }
+        Op::CreateTable { spec, .. } => (FIELDS, most(spec), wire::limits::FIELDS_MAX),
+        Op::OpenTable { spec, .. } => (FIELDS, spec.as_ref().map_or(0, most), wire::limits::FIELDS_MAX),
+        Op::Commit { set, .. } => ("the number of parts", parts_out(set).count(), wire::limits::PARTS_MAX),
+        Op::Lookup { .. }
+        | Op::Next { .. }
+        | Op::Follow { .. }
+        | Op::Verify { .. }
+        | Op::Reserve { .. }
+        | Op::Await { .. }
+        | Op::Force
+        | Op::RenameTable { .. }
+        | Op::DestroyTable { .. }
+        | Op::ListTables
+        | Op::Status
+        | Op::DropCache => unreachable!("it has no list: {op:?}"),
+    };
+    Error::Limit { what, value: value as u64, limit: limit as u64 }
+}
+
+/// A list of a table's fields.
+const FIELDS: &str = "the number of fields of a key or record";
+
+pub(crate) fn level_out(level: Level) -> wire::Level {
+    match level {
+        Level::Committed => wire::Level::Committed,
+        Level::Persistent => wire::Level::Persistent,
+    }
+}
+
+/// The parts of a set and its ranges, as they travel.
+pub(crate) fn parts_out(set: &CommitSet) -> impl Iterator<Item = wire::Part<'_>> {
+    set.parts().map(|part| part_out(&part)).chain(set.ranges().map(range_out))
 }
 
 fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {

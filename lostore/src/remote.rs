@@ -210,8 +210,8 @@ impl Line for Socket {
 
     fn receive(&self, talk: &mut Talk) {
         receive(&self.stream, &mut talk.client, &mut talk.buffer);
-        // Answers give credits back.
-        if talk.client.unpacked() > 0 {
+        // Answers give credits back, and a commit in pieces goes on with them.
+        if talk.client.unpacked() > 0 || !talk.client.output().is_empty() {
             self.send(talk);
         }
     }

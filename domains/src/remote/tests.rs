@@ -175,15 +175,141 @@ fn errors_are_rebuilt_and_large_values_come_through_the_tail() {
     assert_eq!((client.unanswered(), got.next()), (0, None));
 }
 
+/// The next frame of the output, an operation of its own, as text; and its number.
+fn next_step(client: &mut Client) -> (u64, String) {
+    let mut reader = FrameReader::new(REQUEST_FRAME_BYTES_MAX);
+    reader.push(client.output());
+    client.sent(client.output().len());
+    let frame = reader.frame().unwrap().expect("a step was sent");
+    assert!(frame.body.len() + frame.tail.len() <= LIMITS.request_frame_bytes as usize);
+    let op = frame.op().unwrap();
+    let text = if let wire::Op::TxnAdd { txn, parts } = &op {
+        format!("add {txn} {}", parts.len())
+    } else if let wire::Op::TxnCommit { txn, options } = &op {
+        format!("commit {txn} {:?} {}", options.level, options.notify)
+    } else {
+        format!("{op:?}")
+    };
+    let id = frame.header.id;
+    reader.advance();
+    assert!(reader.is_empty(), "one step at a time");
+    (id, text)
+}
+
+fn answer(client: &mut Client, id: u64, outcome: Outcome<'_>) {
+    let mut writer = FrameWriter::new(REPLY_FRAME_BYTES_MAX);
+    writer.reply(id, HORIZON, outcome).unwrap();
+    client.receive(writer.bytes()).unwrap();
+}
+
+/// A client that was given a commit of five parts, 300 KiB each, for frames of 1 MiB, and a read behind it; and asked for a transaction.
+fn staging() -> Client {
+    let mut client = greeted();
+    let mut set = CommitSet::new();
+    for key in 0..5 {
+        set.upsert(TableId(1), &[key], &vec![key; 300 << 10], PutOptions::default()).unwrap();
+    }
+    client.submit(OpId(0), Op::Commit { set, level: Level::Persistent }).unwrap();
+    client.submit(OpId(1), lookup(1)).unwrap();
+    client.pack();
+    assert_eq!(next_step(&mut client), (2, "TxnOpen".to_owned()));
+    assert_eq!(client.unanswered(), 2);
+    client
+}
+
+fn full<'a>() -> Outcome<'a> {
+    let failures = wire::List::default();
+    Outcome::Err(Fault { code: 520, kind: 4, applied: false, message: "no memory", failures })
+}
+
 #[test]
-fn a_request_above_the_limit_is_refused_here() {
+fn a_commit_above_the_frame_limit_travels_in_pieces_and_is_one_answer() {
+    let mut client = staging();
+    answer(&mut client, 2, Outcome::Ok(wire::Answer::Opened { txn: 9 }));
+    for (id, parts) in [(3, 3), (4, 2)] {
+        assert_eq!(next_step(&mut client), (id, format!("add 9 {parts}")));
+        client.pack();
+        assert!(client.output().is_empty(), "what stands behind the commit waits");
+        answer(&mut client, id, Outcome::Ok(wire::Answer::Done));
+    }
+    assert_eq!(next_step(&mut client), (5, "commit 9 Persistent false".to_owned()));
+    client.pack();
+    assert_eq!(next_step(&mut client).0, 6, "the read is sent behind the commit, not behind its answer");
+    let versions = wire::List::default();
+    let persistence = wire::Persistence::Persistent;
+    answer(&mut client, 5, Outcome::Ok(wire::Answer::Committed { epoch: 1, versions, persistence }));
+    assert!(matches!(answers(&mut client)[..], [(OpId(0), Ok(Answer::Committed(_)))]));
+    assert_eq!(client.unanswered(), 1);
+}
+
+#[test]
+fn a_refused_piece_aborts_the_commit_and_what_waited_goes_on() {
+    let mut client = staging();
+    answer(&mut client, 2, full());
+    assert!(matches!(answers(&mut client)[..], [(OpId(0), Err(Refusal::Fault { code: 520, applied: false, .. }))]));
+    client.pack();
+    assert_eq!(next_step(&mut client).0, 3, "the read");
+    for end in [Outcome::Ok(wire::Answer::Done), full()] {
+        let mut client = staging();
+        answer(&mut client, 2, Outcome::Ok(wire::Answer::Opened { txn: 9 }));
+        next_step(&mut client);
+        answer(&mut client, 3, full());
+        assert!(matches!(answers(&mut client)[..], [(OpId(0), Err(Refusal::Fault { code: 520, .. }))]));
+        assert_eq!(next_step(&mut client), (4, "TxnAbort { txn: 9 }".to_owned()));
+        answer(&mut client, 4, end);
+        client.pack();
+        assert_eq!(next_step(&mut client).0, 5, "the read");
+        assert_eq!(answers(&mut client), []);
+    }
+}
+
+#[test]
+fn a_commit_in_pieces_that_was_not_sent_has_not_happened() {
+    let fates = |steps: usize| {
+        let mut client = staging();
+        let opened = Outcome::Ok(wire::Answer::Opened { txn: 9 });
+        let outcomes = [opened, Outcome::Ok(wire::Answer::Done), Outcome::Ok(wire::Answer::Done)];
+        for (id, outcome) in (2..).zip(outcomes).take(steps) {
+            answer(&mut client, id, outcome);
+            next_step(&mut client);
+        }
+        client.end("gone");
+        answers(&mut client)
+    };
+    let lost = |maybe_applied| Err(Refusal::Lost { why: "gone".into(), maybe_applied });
+    for steps in 0..3 {
+        assert_eq!(fates(steps), [(OpId(0), lost(false)), (OpId(1), lost(false))], "after {steps} answers");
+    }
+    assert_eq!(fates(3), [(OpId(0), lost(true)), (OpId(1), lost(false))], "the commit was sent");
+}
+
+#[test]
+fn what_fits_no_frame_is_refused_here_with_its_size() {
     let mut client = greeted();
     let mut set = CommitSet::new();
     set.upsert(TableId(1), b"k", &vec![0; 2 << 20], PutOptions::default()).unwrap();
     client.submit(OpId(0), Op::Commit { set, level: Level::Committed }).unwrap();
-    client.submit(OpId(1), lookup(1)).unwrap();
+    let field =
+        |number: usize| crate::schema::Field { name: format!("f{number}"), field_type: crate::schema::FieldType::Bool };
+    let mut spec = crate::schema::TableSpec {
+        type_name: "wide".into(),
+        kind: crate::schema::TableKind::Hash,
+        home: crate::schema::TableHome::Persistent,
+        key: vec![field(0)],
+        record: (0..=wire::limits::FIELDS_MAX).map(field).collect(),
+        pairs_hint: 0,
+    };
+    client.submit(OpId(1), Op::CreateTable { name: "t".into(), spec: spec.clone() }).unwrap();
+    spec.record.pop();
+    client.submit(OpId(2), Op::CreateTable { name: "t".into(), spec }).unwrap();
     client.pack();
-    assert!(matches!(answers(&mut client)[..], [(OpId(0), Err(Refusal::Domain(Error::Limit { .. })))]));
+    let refused = |id, what, value, limit| (id, Err(Refusal::Domain(Error::Limit { what, value, limit })));
+    let (part, fields) = ("the largest part of the commit", "the number of fields of a key or record");
+    let expected = [
+        refused(OpId(0), part, (2 << 20) + 65, 1 << 20),
+        refused(OpId(1), fields, 1025, wire::limits::FIELDS_MAX as u64),
+    ];
+    assert_eq!(answers(&mut client), expected);
     assert_eq!(frames(&mut client), [(2, 1)]);
 }
 

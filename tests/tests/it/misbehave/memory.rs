@@ -2,6 +2,8 @@
 
 use super::{Probe, Watch, until};
 use crate::process::{self, Daemon, text};
+use lostore::schema::{TableHome, TableKind};
+use lostore::{AnyBackend, PutOptions, Store, plain_spec};
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use wire::{FrameWriter, Header, Hello, Kind};
@@ -40,7 +42,7 @@ fn hello() -> Vec<u8> {
 
 /// The largest frame that this daemon takes.
 fn frame_bytes_max(watch: &Watch) -> u32 {
-    let lostore::AnyBackend::Remote(remote) = watch.store.backend() else { panic!("the store is a daemon's") };
+    let AnyBackend::Remote(remote) = watch.store.backend() else { panic!("the store is a daemon's") };
     remote.greeting().limits.request_frame_bytes
 }
 
@@ -146,4 +148,71 @@ fn two_hundred_half_sent_frames_stay_within_the_memory() {
 #[test]
 fn two_hundred_half_sent_commands_stay_within_the_memory() {
     at_once(resp);
+}
+
+/// A store of this process.
+fn inside(dir: &std::path::Path) -> Store<AnyBackend> {
+    let dir = dir.join("inside");
+    std::fs::create_dir(&dir).unwrap();
+    Store::new(AnyBackend::Shared(lostore::Options::default().open(&dir).unwrap().0))
+}
+
+/// A commit larger than a frame goes through the socket as it does inside the process: whole or not at all, with the same answer.
+#[test]
+fn a_commit_above_the_frame_is_committed_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = daemon(&dir.path().join("store"));
+    let watch = Watch::new(&daemon);
+    let frame = frame_bytes_max(&watch) as usize;
+    let inside = inside(dir.path());
+    for store in [inside, daemon.connect()] {
+        let table = store.create_raw("t", plain_spec(TableKind::Ordered, TableHome::Persistent)).unwrap();
+        // As much as fits one frame, a byte more, and many times as much: 64 bytes are more than a part has beside key and value.
+        for (round, bytes) in [(0_u8, frame - 200), (1, frame - 64 + 1), (2, 4 * frame + 1)] {
+            let mut txn = store.txn();
+            let values = [frame / 2, bytes % (frame / 2)];
+            let halves = bytes / (frame / 2);
+            for (number, value) in (0..halves).map(|_| values[0]).chain([values[1]]).enumerate() {
+                let key = [round, u8::try_from(number).unwrap()];
+                txn.raw(&table).insert(&key, &vec![round; value], PutOptions::default()).unwrap();
+            }
+            let ticket = txn.commit().unwrap();
+            ticket.persistent().unwrap();
+            let found: usize = table
+                .iter()
+                .map(|pair| pair.unwrap())
+                .filter(|pair| pair.key[0] == round)
+                .map(|pair| pair.value.len())
+                .sum();
+            assert_eq!(found, bytes);
+            // All or nothing: one that is there already refuses all of them, and says which.
+            let mut again = store.txn();
+            for number in 0..=u8::try_from(halves).unwrap() {
+                let key = [round + 100 * u8::from(number > 0), number];
+                again.raw(&table).insert(&key, &vec![9; frame / 2], PutOptions::default()).unwrap();
+            }
+            assert_eq!(again.commit().map(|_| ()).unwrap_err().code(), 303);
+            assert_eq!(table.get(&[round + 100, 1]).unwrap(), None);
+        }
+    }
+    assert_eq!(watch.connections().refused, 0);
+}
+
+/// As many parts as a commit may have, and one more.
+#[test]
+fn a_commit_has_as_many_parts_over_the_socket_as_inside_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(&dir.path().join("store"));
+    let inside = inside(dir.path());
+    for store in [inside, daemon.connect()] {
+        let table = store.create_raw("t", plain_spec(TableKind::Ordered, TableHome::Volatile)).unwrap();
+        let mut txn = store.txn();
+        for number in 0..65_536_u32 {
+            txn.raw(&table).upsert(&number.to_le_bytes(), b"", PutOptions::default()).unwrap();
+        }
+        let more = txn.raw(&table).upsert(b"one more", b"", PutOptions::default()).unwrap_err();
+        assert_eq!(more.code(), 302, "{more}");
+        txn.commit().unwrap();
+        assert_eq!(table.iter().count(), 65_536);
+    }
 }

@@ -1,0 +1,165 @@
+//! A commit that does not fit one frame: its parts travel one frame after the other into a transaction of the server's, which is then
+//! committed as a whole.
+//!
+//! Contract: all or nothing, as for any commit, and one answer. What was submitted behind it is sent after it, so that the order of
+//! effects is that of the submissions. The commit is sent only when the server has said that it has every part.
+//!
+//! Invariants: one frame of it is in flight at a time; what was answered with an error is aborted, never committed.
+
+use super::{Asked, Client, Lost, Refusal, Subject, asked, lost, op_bytes};
+use crate::error::Error;
+use crate::seam::{Level, Op, OpId};
+use crate::translate;
+use txn::CommitSet;
+use wire::limits::PARTS_MAX;
+use wire::{Answer, CommitOptions, List, Outcome, Part};
+
+/// Bytes of a frame of parts, as far as they can be cut: large enough to cost little, small enough to find memory in the server.
+const PIECE_BYTES: usize = 4 << 20;
+
+/// What a frame in flight is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// An operation: its answer is the operation's.
+    Whole,
+    /// A step towards a commit.
+    Step,
+}
+
+/// How far a commit in pieces is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// The server was asked for a transaction.
+    Opening,
+    /// So many parts are on their way or there.
+    Adding { txn: u64, parts: usize },
+    /// It was refused; the transaction is being given up.
+    Aborting,
+}
+
+/// A commit in pieces.
+#[derive(Debug)]
+pub(super) struct Staging {
+    id: OpId,
+    set: CommitSet,
+    level: Level,
+    stage: Stage,
+}
+
+/// The parts of a set from the one at `first` on, as many as one frame of so many bytes should have.
+fn piece(set: &CommitSet, first: usize, bytes_max: usize) -> Vec<Part<'_>> {
+    let mut bytes = 0;
+    let parts = translate::parts_out(set).skip(first).take(PARTS_MAX);
+    parts
+        .enumerate()
+        .take_while(|(at, part)| {
+            bytes += part_bytes(part);
+            *at == 0 || bytes <= bytes_max
+        })
+        .map(|(_, part)| part)
+        .collect()
+}
+
+/// About how many bytes a part takes; what is not a key or a value is less than the constant.
+fn part_bytes(part: &Part<'_>) -> usize {
+    let value = match part.change {
+        wire::Change::Put { value, .. } | wire::Change::PutRevertible { value, .. } => value.bytes().len(),
+        wire::Change::None | wire::Change::Delete | wire::Change::Revert { .. } | wire::Change::Seal { .. } => 0,
+    };
+    let until = match part.expect {
+        wire::Expect::Range { until } => until.map_or(0, |until| until.0.len()),
+        wire::Expect::Any
+        | wire::Expect::Absent
+        | wire::Expect::Present
+        | wire::Expect::At(_)
+        | wire::Expect::Never => 0,
+    };
+    64 + part.key.0.len() + value + until
+}
+
+impl Client {
+    /// The first operation that waits is a commit too large for a frame: begins to send it in pieces, unless a part of it is too large
+    /// alone.
+    pub(super) fn stage_ahead(&mut self, frame_bytes: usize) -> bool {
+        let Some((_, op @ Op::Commit { set, .. })) = self.waiting.front() else { return false };
+        if op_bytes(op) <= frame_bytes && set.len() + set.ranges().len() <= PARTS_MAX {
+            return false;
+        }
+        let largest = translate::parts_out(set).map(|part| part_bytes(&part)).max().unwrap_or(0);
+        let (id, op) = self.take_waiting();
+        if largest > frame_bytes {
+            let (what, value, limit) = ("the largest part of the commit", largest as u64, frame_bytes as u64);
+            self.answers.push((id, Err(Refusal::Domain(Error::Limit { what, value, limit }))));
+            return true;
+        }
+        let Op::Commit { set, level } = op else { unreachable!("it was looked at just now") };
+        self.staging = Some(Staging { id, set, level, stage: Stage::Opening });
+        self.step(id, wire::Op::TxnOpen);
+        true
+    }
+
+    /// Sends a frame that is a step towards the commit.
+    fn step(&mut self, id: OpId, op: wire::Op<'_>) {
+        let frame = self.frame_last + 1;
+        self.writer.request(frame, 0, op).expect("a step was made to fit its frame");
+        self.fly(frame, vec![Asked { id, subject: Subject::Nothing, changes: false, role: Role::Step }]);
+    }
+
+    /// The server has answered a step.
+    pub(super) fn stepped(&mut self, outcome: Outcome<'_>) -> Result<(), Lost> {
+        let Some(mut staging) = self.staging.take() else { return Err(lost("it answered a step of nothing")) };
+        let (id, stage) = (staging.id, staging.stage);
+        match (stage, outcome.into_result()) {
+            (Stage::Opening, Ok(Answer::Opened { txn })) => self.add_piece(staging, txn, 0),
+            (Stage::Adding { txn, parts }, Ok(Answer::Done)) => self.add_piece(staging, txn, parts),
+            (Stage::Opening, Err(fault)) => self.answers.push((id, Err(super::refusal(Subject::Nothing, &fault)))),
+            (Stage::Adding { txn, .. }, Err(fault)) => {
+                self.answers.push((id, Err(super::refusal(Subject::Nothing, &fault))));
+                // The server may have given it up already, which it says, and which is as well.
+                (staging.set, staging.stage) = (CommitSet::new(), Stage::Aborting);
+                self.staging = Some(staging);
+                self.step(id, wire::Op::TxnAbort { txn });
+            }
+            (Stage::Aborting, Ok(Answer::Done) | Err(_)) => {}
+            (Stage::Opening | Stage::Adding { .. } | Stage::Aborting, Ok(_)) => {
+                self.staging = Some(staging);
+                return Err(lost("it answered with what was not asked"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the parts from this one on, or the commit when all are there.
+    fn add_piece(&mut self, mut staging: Staging, txn: u64, first: usize) {
+        let frame_bytes = self.greeting.as_ref().map_or(0, |greeting| greeting.limits.request_frame_bytes as usize);
+        let parts = piece(&staging.set, first, PIECE_BYTES.min(frame_bytes));
+        if parts.is_empty() {
+            let level = translate::level_out(staging.level);
+            let options = CommitOptions { level, force: false, notify: level == wire::Level::Committed };
+            let frame = self.frame_last + 1;
+            self.writer
+                .request(frame, 0, wire::Op::TxnCommit { txn, options })
+                .expect("a commit by its handle is small");
+            // An empty set of the same level: what is asked of the answer is the same for all commits.
+            let commit = Op::Commit { set: CommitSet::new(), level: staging.level };
+            self.fly(frame, vec![asked(staging.id, &commit)]);
+            return;
+        }
+        let sent = first + parts.len();
+        let frame = self.frame_last + 1;
+        let parts = List::new(parts).expect("a piece has no more parts than a frame");
+        self.writer.request(frame, 0, wire::Op::TxnAdd { txn, parts }).expect("a piece was made to fit its frame");
+        let step = Asked { id: staging.id, subject: Subject::Nothing, changes: false, role: Role::Step };
+        staging.stage = Stage::Adding { txn, parts: sent };
+        self.staging = Some(staging);
+        self.fly(frame, vec![step]);
+    }
+
+    /// The connection has ended: the commit was not sent, so it has not happened.
+    pub(super) fn unstage(&mut self, why: &str) {
+        let Some(Staging { id, stage, .. }) = self.staging.take() else { return };
+        if stage != Stage::Aborting {
+            self.answers.push((id, Err(Refusal::Lost { why: why.to_owned(), maybe_applied: false })));
+        }
+    }
+}
