@@ -3,7 +3,7 @@
 //!
 //! [`frames`] is what a connection may be fed, [`machine`] what a directory or a device may be.
 
-mod frames;
+pub(crate) mod frames;
 mod machine;
 
 use crate::process::Daemon;
@@ -11,8 +11,8 @@ use lostore::schema::{TableHome, TableKind};
 use lostore::{AnyBackend, PutOptions, RawTable, explain, plain_spec};
 
 /// A refusal as somebody sees it: the code, and all the text there is with it.
-struct Refusal {
-    code: u16,
+pub(crate) struct Refusal {
+    pub(crate) code: u16,
     text: String,
 }
 

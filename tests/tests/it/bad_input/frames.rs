@@ -14,14 +14,14 @@ use wire::limits::{HELLO_FRAME_BYTES_MAX, REQUEST_FRAME_BYTES_MAX};
 use wire::{Bytes, Change, CommitOptions, Expect, FrameReader, FrameWriter, Header, Hello, Kind, List, Op, Outcome};
 
 /// A connection on which anything may be sent.
-struct Raw {
-    stream: UnixStream,
+pub(crate) struct Raw {
+    pub(crate) stream: UnixStream,
     reader: FrameReader,
 }
 
 /// What came back for a request.
 #[derive(PartialEq, Eq, Debug)]
-enum Seen {
+pub(crate) enum Seen {
     Welcome,
     Done,
     /// Code and text.
@@ -31,26 +31,26 @@ enum Seen {
 }
 
 impl Raw {
-    fn new(daemon: &Daemon) -> Self {
+    pub(crate) fn new(daemon: &Daemon) -> Self {
         let stream = UnixStream::connect(daemon.socket()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         Self { stream, reader: FrameReader::new(u32::MAX) }
     }
 
     /// One that was greeted.
-    fn greeted(daemon: &Daemon) -> Self {
+    pub(crate) fn greeted(daemon: &Daemon) -> Self {
         let mut raw = Self::new(daemon);
         raw.send(&hello());
         assert_eq!(raw.next(), Seen::Welcome);
         raw
     }
 
-    fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         // The server may refuse and close before everything is written.
         let _ = self.stream.write_all(bytes);
     }
 
-    fn next(&mut self) -> Seen {
+    pub(crate) fn next(&mut self) -> Seen {
         let mut bytes = [0; 4096];
         loop {
             if let Some(frame) = self.reader.frame().unwrap() {
@@ -73,8 +73,20 @@ impl Raw {
         }
     }
 
+    /// Reads whatever comes until the connection ends.
+    pub(crate) fn drain(&mut self) {
+        let mut bytes = [0; 4096];
+        loop {
+            match self.stream.read(&mut bytes) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => return assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}"),
+            }
+        }
+    }
+
     #[track_caller]
-    fn refusal(&mut self) -> Refusal {
+    pub(crate) fn refusal(&mut self) -> Refusal {
         match self.next() {
             Seen::Refused(code, text) => Refusal { code, text },
             other => panic!("a refusal was wanted, not {other:?}"),
@@ -82,7 +94,7 @@ impl Raw {
     }
 }
 
-fn hello() -> Vec<u8> {
+pub(crate) fn hello() -> Vec<u8> {
     let (client_name, client_version) = ("test", "1");
     let hello =
         Hello { version_min: 1, version_max: 1, features: 0, in_order: true, client_name, client_version, known: None };
@@ -91,7 +103,7 @@ fn hello() -> Vec<u8> {
     writer.take()
 }
 
-fn request(id: u64, op: Op<'_>) -> Vec<u8> {
+pub(crate) fn request(id: u64, op: Op<'_>) -> Vec<u8> {
     let mut writer = FrameWriter::new(u32::MAX);
     writer.request(id, 0, op).unwrap();
     writer.take()
@@ -103,7 +115,7 @@ fn frame(kind: u8, body_bytes: u32, body: &[u8]) -> Vec<u8> {
     [&header.encode()[..], body].concat()
 }
 
-fn put(table: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
+pub(crate) fn put(table: u32, key: &[u8], value: &[u8]) -> Vec<u8> {
     let change = Change::Put { value: wire::Value::new(value), expires_ms: None, compressed: false };
     let part = wire::Part { table, key: Bytes(key), expect: Expect::Any, change };
     let options = CommitOptions { level: wire::Level::Persistent, force: false, notify: false };
