@@ -15,6 +15,8 @@ mod budget;
 mod calls;
 mod convert;
 mod faults;
+mod http;
+mod metrics;
 mod peer;
 pub mod resp;
 mod session;

@@ -5,6 +5,7 @@
 
 use crate::budget::Held;
 use crate::calls::Ticket;
+use crate::http;
 use crate::limits::Limits;
 use crate::resp;
 use crate::session::{Session, World, after};
@@ -17,7 +18,7 @@ pub(crate) enum Protocol {
     Native,
     /// `design/redis-differences.md`.
     Resp,
-    /// Not served yet.
+    /// `design/metrics.md`.
     Http,
 }
 
@@ -42,11 +43,6 @@ pub(crate) fn recognise(bytes: &[u8]) -> Option<Protocol> {
     Some(if http { Protocol::Http } else { Protocol::Resp })
 }
 
-/// What is said to one who speaks HTTP.
-const NO_HTTP: &[u8] =
-    b"HTTP/1.1 501 Not Implemented\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 41\r\n\r\n\
-    LS0504 this server does not serve HTTP.\r\n";
-
 /// A connection.
 #[derive(Debug)]
 pub(crate) enum Peer {
@@ -54,8 +50,9 @@ pub(crate) enum Peer {
     Silent(Silent),
     Native(Box<Session>),
     Resp(Box<resp::Session>),
-    /// It is told that nobody serves it.
-    Http(Farewell),
+    Http(Box<http::Session>),
+    /// It ended before it had said enough.
+    Gone,
 }
 
 /// A connection whose protocol is not known.
@@ -64,13 +61,6 @@ pub(crate) struct Silent {
     since: Tick,
     id: u64,
     heard: Vec<u8>,
-}
-
-/// Bytes to be sent before the end.
-#[derive(Debug)]
-pub(crate) struct Farewell {
-    left: &'static [u8],
-    since: Tick,
 }
 
 impl Peer {
@@ -84,7 +74,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.receive(bytes, world),
             Self::Resp(session) => session.receive(bytes, world),
-            Self::Http(_) => {}
+            Self::Http(session) => session.receive(bytes, world),
+            Self::Gone => {}
             Self::Silent(silent) => {
                 silent.heard.extend_from_slice(bytes);
                 if let Some(protocol) = recognise(&silent.heard) {
@@ -104,7 +95,7 @@ impl Peer {
                 world.shared.counters.connections += 1;
                 Self::Resp(Box::new(resp::Session::new(id, world.facts, since)))
             }
-            Protocol::Http => Self::Http(Farewell { left: NO_HTTP, since: world.now }),
+            Protocol::Http => Self::Http(Box::new(http::Session::new(since))),
         };
         self.receive(&heard, world);
     }
@@ -116,7 +107,7 @@ impl Peer {
         }
         match self {
             Self::Native(session) => Some(session),
-            Self::Silent(_) | Self::Resp(_) | Self::Http(_) => None,
+            Self::Silent(_) | Self::Resp(_) | Self::Http(_) | Self::Gone => None,
         }
     }
 
@@ -125,8 +116,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.end_of_input(horizon),
             Self::Resp(session) => session.end_of_input(),
-            Self::Http(_) => {}
-            Self::Silent(silent) => *self = Self::Http(Farewell { left: &[], since: silent.since }),
+            Self::Http(session) => session.end_of_input(),
+            Self::Silent(_) | Self::Gone => *self = Self::Gone,
         }
     }
 
@@ -142,8 +133,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.stop(),
             Self::Resp(session) => session.stop(),
-            Self::Http(_) => {}
-            Self::Silent(silent) => *self = Self::Http(Farewell { left: &[], since: silent.since }),
+            Self::Http(session) => session.stop(),
+            Self::Silent(_) | Self::Gone => *self = Self::Gone,
         }
     }
 
@@ -152,7 +143,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.answered(ticket, result, world),
             Self::Resp(session) => session.answered(ticket, result, world),
-            Self::Http(_) | Self::Silent(_) => unreachable!("who asks nothing is answered nothing"),
+            Self::Http(session) => session.answered(result, world),
+            Self::Gone | Self::Silent(_) => unreachable!("who asks nothing is answered nothing"),
         }
     }
 
@@ -161,7 +153,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.turn(world),
             Self::Resp(session) => session.turn(world),
-            Self::Http(farewell) => Some(after(farewell.since, world.facts.limits.stall_patience)),
+            Self::Http(session) => session.turn(world),
+            Self::Gone => None,
             Self::Silent(silent) => {
                 let due = after(silent.since, world.facts.limits.hello_patience);
                 if due.nanos > world.now.nanos {
@@ -177,8 +170,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.is_stuck(limits, now),
             Self::Resp(session) => session.is_stuck(limits, now),
-            Self::Http(farewell) => after(farewell.since, limits.stall_patience).nanos <= now.nanos,
-            Self::Silent(_) => false,
+            Self::Http(session) => session.is_stuck(limits, now),
+            Self::Gone | Self::Silent(_) => false,
         }
     }
 
@@ -188,7 +181,8 @@ impl Peer {
             Self::Native(session) => session.held(),
             Self::Resp(session) => session.held(),
             Self::Silent(silent) => [silent.heard.capacity(), 0],
-            Self::Http(_) => [0; 2],
+            Self::Http(session) => session.held(),
+            Self::Gone => [0; 2],
         }
     }
 
@@ -197,7 +191,7 @@ impl Peer {
         match self {
             Self::Native(session) => session.waits_for_memory(),
             Self::Resp(session) => session.waits_for_memory(),
-            Self::Silent(_) | Self::Http(_) => false,
+            Self::Silent(_) | Self::Http(_) | Self::Gone => false,
         }
     }
 
@@ -206,7 +200,7 @@ impl Peer {
         match self {
             Self::Native(session) => session.rest(),
             Self::Resp(session) => session.rest(),
-            Self::Silent(_) | Self::Http(_) => {}
+            Self::Silent(_) | Self::Http(_) | Self::Gone => {}
         }
     }
 
@@ -215,7 +209,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.wants_bytes(),
             Self::Resp(session) => session.wants_bytes(),
-            Self::Http(_) => false,
+            Self::Http(session) => session.wants_bytes(),
+            Self::Gone => false,
             Self::Silent(_) => true,
         }
     }
@@ -225,7 +220,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.is_over(),
             Self::Resp(session) => session.is_over(),
-            Self::Http(farewell) => farewell.left.is_empty(),
+            Self::Http(session) => session.is_over(),
+            Self::Gone => true,
             Self::Silent(_) => false,
         }
     }
@@ -235,8 +231,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.output(bytes_max),
             Self::Resp(session) => session.output(bytes_max),
-            Self::Http(farewell) => farewell.left,
-            Self::Silent(_) => &[],
+            Self::Http(session) => session.output(bytes_max),
+            Self::Gone | Self::Silent(_) => &[],
         }
     }
 
@@ -245,8 +241,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.consume(bytes),
             Self::Resp(session) => session.consume(bytes),
-            Self::Http(farewell) => farewell.left = &farewell.left[bytes..],
-            Self::Silent(_) => unreachable!("nothing was sent to who said nothing"),
+            Self::Http(session) => session.consume(bytes),
+            Self::Gone | Self::Silent(_) => unreachable!("nothing was sent to who said nothing"),
         }
     }
 
@@ -255,7 +251,8 @@ impl Peer {
         match self {
             Self::Native(session) => session.sent(world),
             Self::Resp(session) => session.sent(world),
-            Self::Http(_) | Self::Silent(_) => {}
+            Self::Http(session) => session.sent(world),
+            Self::Gone | Self::Silent(_) => {}
         }
     }
 
@@ -263,7 +260,7 @@ impl Peer {
     pub(crate) fn text_id(&self) -> Option<u64> {
         match self {
             Self::Resp(session) => Some(session.id()),
-            Self::Native(_) | Self::Http(_) | Self::Silent(_) => None,
+            Self::Native(_) | Self::Http(_) | Self::Gone | Self::Silent(_) => None,
         }
     }
 
@@ -272,7 +269,7 @@ impl Peer {
         match self {
             Self::Native(session) => session.client(),
             Self::Resp(session) => session.client(),
-            Self::Http(_) | Self::Silent(_) => "",
+            Self::Http(_) | Self::Gone | Self::Silent(_) => "",
         }
     }
 }

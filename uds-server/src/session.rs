@@ -18,6 +18,7 @@ use crate::calls::{Calls, Purpose, Ticket};
 use crate::convert::{horizon_out, outcome};
 use crate::faults::fault;
 use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX, OP_BYTES, OP_REPLY_BYTES, READ_BYTES_MIN};
+use crate::metrics::Metrics;
 use crate::resp::shared::Shared;
 use crate::transactions::Transactions;
 use domains::{Answer, Capabilities, Error, Horizon, Level, PairRef, Persistence, Seen, Tick};
@@ -60,6 +61,8 @@ pub(crate) struct World<'a> {
     pub(crate) shared: &'a mut Shared,
     /// The connection's part of all memory.
     pub(crate) memory: Account<'a>,
+    /// What was counted.
+    pub(crate) metrics: &'a Metrics,
     /// What memory alone can show at once, as it is before anything that is asked in this call.
     pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(Ticket, domains::Op)>,

@@ -6,10 +6,11 @@
 use crate::budget::{Account, Budget, Kind, NoPlace};
 use crate::calls::Ticket;
 use crate::limits::Limits;
+use crate::metrics::{Metrics, Verb, verb};
 use crate::peer::Peer;
 use crate::resp::shared::Shared;
 use crate::session::{Facts, Look, World};
-use domains::{Answer, Error, Horizon, Op, Tick};
+use domains::{Answer, Error, Horizon, Op, PairRef, Seen, Tick};
 
 /// Names a connection: its place, and how often the place was taken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -41,6 +42,9 @@ struct Route {
     ticket: Ticket,
     /// It gives a table another name, or destroys one.
     renames: bool,
+    verb: Verb,
+    /// When it was asked, in nanoseconds.
+    since: u64,
 }
 
 /// The connections of a server.
@@ -54,6 +58,7 @@ pub(crate) struct Sessions {
     asked: Vec<(Ticket, Op)>,
     shared: Shared,
     budget: Budget,
+    metrics: Metrics,
     /// How many there were.
     opened: u64,
 }
@@ -70,7 +75,8 @@ impl Sessions {
         assert!(limits.unsent_bytes_max <= limits.unsent_bytes_hard, "nothing new is begun before reads are refused");
         let (places, free, routes, routes_free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (budget, shared) = (Budget::new(limits), Shared::default());
-        Self { facts, places, free, routes, routes_free, asked: Vec::new(), shared, budget, opened: 0 }
+        let (asked, metrics) = (Vec::new(), Metrics::default());
+        Self { facts, places, free, routes, routes_free, asked, shared, budget, metrics, opened: 0 }
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -206,10 +212,11 @@ impl Sessions {
     ) -> Option<Connection> {
         let at = u32::try_from(op).expect("the domain answers what it was asked");
         let route = self.routes[at as usize].take();
-        let Some(Route { connection, ticket, renames }) = route else {
+        let Some(Route { connection, ticket, renames, verb, since }) = route else {
             unreachable!("operation {op} is answered once")
         };
         self.routes_free.push(at);
+        self.metrics.answered(verb, since, result, round.now);
         if renames {
             self.shared.forget_names();
         }
@@ -228,16 +235,25 @@ impl Sessions {
         let session = place.session.as_mut().filter(|_| place.generation == connection.generation)?;
         let (now, horizon) = (round.now, round.horizon);
         let (facts, shared, asked) = (&self.facts, &mut self.shared, &mut self.asked);
-        let look = &mut *round.look;
+        self.metrics.persistent(horizon, now);
+        let mut at_once = 0;
+        let mut look = |table, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)| {
+            let seen = (round.look)(table, key, see);
+            at_once += u64::from(matches!(seen, Ok(Seen::Ready)));
+            seen
+        };
         let memory = Account::new(&mut self.budget, connection.place);
-        let mut world = World { facts, now, horizon, shared, memory, look, asked };
+        let metrics = &self.metrics;
+        let mut world = World { facts, now, horizon, shared, memory, metrics, look: &mut look, asked };
         let result = call(session, &mut world);
         let [requests, replies] = session.held();
         world.memory.settle([requests + place.lent, replies], session.waits_for_memory());
+        self.metrics.at_once += at_once;
         let mut asked = std::mem::take(&mut self.asked);
         for (ticket, op) in asked.drain(..) {
             let renames = matches!(op, Op::RenameTable { .. } | Op::DestroyTable { .. });
-            round.asked.push((self.route(Route { connection, ticket, renames }), op));
+            let route = Route { connection, ticket, renames, verb: verb(&op), since: now.nanos };
+            round.asked.push((self.route(route), op));
         }
         self.asked = asked;
         Some(result)

@@ -14,6 +14,7 @@ mod crash;
 mod daemon;
 mod flipped;
 mod histories;
+mod http;
 mod metadata;
 mod misbehave;
 mod process;

@@ -26,10 +26,3 @@ fn the_first_bytes_tell_the_protocol() {
     }
     assert_eq!(recognise(&[b'a'; LINE_BYTES_MAX + 1]), Some(Resp));
 }
-
-#[test]
-fn what_is_said_of_http_has_the_length_it_says() {
-    let text = std::str::from_utf8(NO_HTTP).unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains(&format!("Content-Length: {}", body.len())), "{} bytes", body.len());
-}

@@ -1,6 +1,7 @@
 //! Connections against a scripted domain: no socket, no clock, every cut of the stream.
 
 mod bench;
+mod http;
 mod memory;
 
 use crate::limits::Limits;
