@@ -203,6 +203,10 @@ pub(crate) struct Get {
     /// TABLE/KEY, or several of them, of one table.
     #[arg(required = true, value_name = "PAIR")]
     pub(crate) pairs: Vec<String>,
+    /// Print these parts of one record alone, by bytes: 0..100, or 0..100,4096..8192. The end is not in it; without one, as in 100..,
+    /// it goes to the record's end.
+    #[arg(long, value_name = "A..B", value_delimiter = ',', value_parser = range)]
+    pub(crate) range: Vec<std::ops::Range<u64>>,
 }
 
 /// Arguments of `put`.
@@ -431,6 +435,15 @@ fn milliseconds(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| format!("'{digits}' is not a number"))?;
     number.checked_mul(scale).ok_or_else(|| format!("{text} is too long"))
+}
+
+/// Bytes from one place up to another.
+fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let wrong = || format!("'{text}' is no range of bytes; write it like 0..100, or 100.. up to the end");
+    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
+    let from = from.parse().map_err(|_| wrong())?;
+    let to = if to.is_empty() { u64::MAX } else { to.parse().map_err(|_| wrong())? };
+    if from <= to { Ok(from..to) } else { Err(wrong()) }
 }
 
 fn octal(text: &str) -> Result<u32, String> {

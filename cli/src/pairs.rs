@@ -12,7 +12,7 @@ use crate::words;
 use domains::schema::{FieldType, TableKind};
 use domains::{Answer, Op};
 use lostore::{
-    AnyBackend, Backend, EpochId, Expect, Followed, Incarnation, KeySpan, Pair, PutOptions, RawTable, TableId,
+    AnyBackend, Backend, EpochId, Expect, Followed, Incarnation, KeySpan, Pair, PutOptions, Ranges, RawTable, TableId,
     TableInfo, TxnOptions, Version,
 };
 use segments::Ordinal;
@@ -122,20 +122,40 @@ pub(crate) fn txn_options(store: &AnyStore, no_wait: bool) -> TxnOptions {
 
 pub(crate) fn get(target: &Target, args: &Get, output: &mut Output) -> Result<(), Failure> {
     let (name, key) = split(&args.pairs[0])?;
+    if args.pairs.len() > 1 && !args.range.is_empty() {
+        return Err(Failure::usage("--range is about one pair", "name one pair, or leave --range out"));
+    }
     if args.pairs.len() > 1 {
         return get_many(target, name, &args.pairs, output);
     }
     let opened = Opened::open(&reach(target)?, name)?;
     let shape = opened.shape();
     let key = shape.key_from_word(key)?;
-    let Some(pair) = opened.table.get(&key)? else {
-        return Err(Failure::no(format!("{}/{} is not there", name, shape.key_to_word(&key))));
-    };
+    let missing = || Failure::no(format!("{}/{} is not there", name, shape.key_to_word(&key)));
+    if !args.range.is_empty() {
+        let found = opened.table.read_ranges(&key, &args.range)?.ok_or_else(missing)?;
+        return print_parts(&found, output);
+    }
+    let pair = opened.table.get(&key)?.ok_or_else(missing)?;
     match output.format {
         Format::Table => output.line(&shape.record_to_word(&pair.value)),
         Format::Raw => output.bytes(&pair.value),
         Format::Hex => output.line(&words::to_hex(&pair.value)),
         Format::Json | Format::Jsonl => output.document(&document(shape, &pair)),
+    }
+}
+
+/// Prints parts of a record: as words one a line, or as they are, one behind the other.
+fn print_parts(found: &Ranges, output: &mut Output) -> Result<(), Failure> {
+    match output.format {
+        Format::Table => found.parts.iter().try_for_each(|part| output.line(&words::show(part))),
+        Format::Hex => found.parts.iter().try_for_each(|part| output.line(&words::to_hex(part))),
+        Format::Raw => found.parts.iter().try_for_each(|part| output.bytes(part)),
+        Format::Json | Format::Jsonl => output.document(&json!({
+            "version": found.version.to_string(),
+            "total_bytes": found.total_bytes,
+            "parts": found.parts.iter().map(|part| words::show(part)).collect::<Vec<_>>(),
+        })),
     }
 }
 

@@ -132,6 +132,7 @@ fn verbs(dir: &Path) {
     assert_eq!(data(&lostore(dir, &["get", "bytes/hex:00ff"])), "hex:ff00\n");
     assert_eq!(lostore(dir, &["get", "bytes/hex:00ff", "-o", "raw"]).stdout, b"\xff\x00");
     assert_eq!(data(&lostore(dir, &["scan", "bytes", "-o", "hex"])), "hex:00ff\thex:ff00\n");
+    ranges(dir);
     data(&lostore(dir, &["del", "bytes/hex:00ff"]));
     refused(&lostore(dir, &["del", "bytes/hex:00ff"]), 1, "");
     data(&lostore(dir, &["table", "rename", "bytes", "other"]));
@@ -171,6 +172,22 @@ fn chains(dir: &Path) {
     assert_eq!((some.status.code(), text(&some.stdout)), (Some(1), both));
     assert!(text(&some.stderr).contains("users/carol is not there"), "{}", text(&some.stderr));
     refused(&lostore(dir, &["get", "users/bob", "other/bob"]), 2, "LS0601");
+}
+
+/// `get` of parts of a record.
+fn ranges(dir: &Path) {
+    data(&lostore(dir, &["put", "bytes/long", "a long record"]));
+    assert_eq!(data(&lostore(dir, &["get", "bytes/long", "--range", "2..6,7..,0..0"])), "long\nrecord\n\n");
+    assert_eq!(data(&lostore(dir, &["get", "bytes/long", "--range", "2..4,0..1", "-o", "raw"])), "loa");
+    let past = lostore(dir, &["get", "bytes/long", "--range", "99..", "-o", "json"]);
+    let past: serde_json::Value = serde_json::from_str(data(&past)).unwrap();
+    assert_eq!((&past["total_bytes"], &past["parts"]), (&13.into(), &serde_json::json!([""])));
+    refused(&lostore(dir, &["get", "bytes/none", "--range", "0..1"]), 1, "");
+    refused(&lostore(dir, &["get", "bytes/long", "bytes/long", "--range", "0..1"]), 2, "LS0601");
+    for wrong in ["1", "a..b", "5..2", "-1..3"] {
+        assert_eq!(lostore(dir, &["get", "bytes/long", &format!("--range={wrong}")]).status.code(), Some(2));
+    }
+    data(&lostore(dir, &["del", "bytes/long"]));
 }
 
 #[test]

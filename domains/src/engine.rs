@@ -23,6 +23,7 @@ pub(crate) mod kept;
 pub(crate) mod many;
 pub(crate) mod next;
 pub(crate) mod ops;
+pub(crate) mod read_ranges;
 pub(crate) mod records;
 pub(crate) mod rewrite;
 pub(crate) mod status;
@@ -37,7 +38,7 @@ use find::{Known, Located, Want};
 use ops::{Machine, Need, Running, Step};
 use segments::mutants::{Mutant, planted};
 use segments::superblock::Superblock;
-use segments::{Completion, EpochId, Place, Request, TableId, Tag};
+use segments::{Completion, EpochId, PageNo, Place, Request, TableId, Tag};
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Poll;
 use txn::epoch::{Action, FlushTicket};
@@ -46,6 +47,15 @@ pub(crate) use self::core::Core;
 
 /// Most operations in flight: each may hold a page read; 65,536 pages are 256 MiB.
 const OPS_MAX: usize = 65_536;
+
+/// What a read of the device brings.
+#[derive(Debug)]
+enum Fetch {
+    /// These records, which lie in one page together, or one that is longer.
+    Records(Vec<Place>),
+    /// Pages of a longer record, from this one on.
+    Pages(PageNo),
+}
 
 /// Which part of the engine a device request belongs to: the top byte of its tag.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,7 +92,7 @@ pub struct Engine {
     persistent: BTreeMap<EpochId, Vec<u32>>,
     told: EpochId,
     /// Reads that are with the device: whose they are and of what. Records of one page come with one read.
-    reads: BTreeMap<u64, (u32, Vec<Place>)>,
+    reads: BTreeMap<u64, (u32, Fetch)>,
     reads_asked: u64,
     flushes: BTreeMap<u64, FlushTicket>,
     flushes_asked: u64,
@@ -192,17 +202,31 @@ impl Engine {
                 assert!(!places.is_empty(), "an operation that waits for reads names them");
                 for together in by_page(places) {
                     running.reads += 1;
-                    self.reads_asked += 1;
-                    self.core.counters.device_reads += 1;
-                    self.requests.push((tag(TagClass::Read, self.reads_asked), self.core.read_request(together[0])));
-                    self.reads.insert(self.reads_asked, (slot, together));
+                    let request = self.core.read_request(together[0]);
+                    self.read(slot, request, Fetch::Records(together));
                 }
+            }
+            Step::Wait(Need::Pages(runs)) => {
+                for (at, pages) in runs {
+                    let Some(request) = self.core.records.pages_request(at, pages) else { continue };
+                    running.reads += 1;
+                    self.read(slot, request, Fetch::Pages(at));
+                }
+                assert!(running.reads > 0, "the first page of a record is on the device");
             }
             Step::Wait(Need::Turn | Need::Contended(_)) => {}
             Step::Wait(Need::Again) => self.ready.push_back(slot),
             Step::Wait(Need::Persistent(epoch)) => self.persistent.entry(epoch).or_default().push(slot),
         }
         self.running[slot as usize] = Some(running);
+    }
+
+    /// Asks the device for a read.
+    fn read(&mut self, slot: u32, request: Request, fetch: Fetch) {
+        self.reads_asked += 1;
+        self.core.counters.device_reads += 1;
+        self.requests.push((tag(TagClass::Read, self.reads_asked), request));
+        self.reads.insert(self.reads_asked, (slot, fetch));
     }
 
     /// Steps each operation that is ready once; one that wants another step is ready again in the next turn.
@@ -267,12 +291,20 @@ impl Engine {
     }
 
     fn read_came(&mut self, read: u64, completion: Completion, now: Tick) {
-        let (slot, places) = self.reads.remove(&read).expect("a completion belongs to a read");
+        let (slot, fetch) = self.reads.remove(&read).expect("a completion belongs to a read");
         let running = self.running[slot as usize].as_mut().expect("an operation waits for its reads");
         running.reads -= 1;
-        for place in places {
-            let admitted = self.core.admit(place, completion.frames.as_ref(), completion.result);
-            running.machine.came(place, admitted);
+        match fetch {
+            Fetch::Records(places) => {
+                for place in places {
+                    let admitted = self.core.admit(place, completion.frames.as_ref(), completion.result);
+                    running.machine.came(place, admitted);
+                }
+            }
+            Fetch::Pages(at) => {
+                let pages = self.core.records.page_parts(at, completion.frames.as_ref(), completion.result);
+                running.machine.pages_came(pages);
+            }
         }
         if running.reads > 0 {
             return;

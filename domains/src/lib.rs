@@ -10,6 +10,7 @@ pub mod error;
 pub mod index;
 pub mod light;
 pub mod persistent;
+mod ranges;
 pub mod remote;
 pub mod ring_device;
 pub mod schema;
@@ -19,6 +20,7 @@ pub mod volatile;
 
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Failure};
+pub use ranges::{Range, Ranges};
 pub use schema::TableSpec;
 pub use seam::{
     Answer, Capabilities, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Domain, Driven, Followed,

@@ -11,6 +11,7 @@ use crate::engine::many::{self, Budget};
 use crate::engine::ops::{pointer_key, pointer_table};
 use crate::error::{Error, Failure};
 use crate::index::{Address, SackIndex};
+use crate::ranges::{self, Ranges};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
 use crate::seam::{
     Answer, Capabilities, Chain, Committed, Cursor, Direction, Domain, Followed, Horizon, Level, Op, OpId, Pair,
@@ -71,6 +72,11 @@ impl Light {
         match op {
             Op::Lookup { table, key } => Ok(Answer::Pair(self.table(table)?.find(&key, now).cloned())),
             Op::LookupMany { table, keys } => self.lookup_many(table, &keys, now).map(Answer::Many),
+            Op::ReadRanges { table, key, ranges } => {
+                ranges::check(&ranges)?;
+                let pair = self.table(table)?.find(&key, now);
+                pair.map(|pair| Ranges::of(pair.as_ref(), &ranges)).transpose().map(Answer::Ranges)
+            }
             Op::Next { table, from, until, direction, pairs_max, bytes_max } => {
                 self.next(table, &from, until.as_deref(), direction, (pairs_max, bytes_max), now)
             }

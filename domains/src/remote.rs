@@ -501,6 +501,7 @@ fn asked(id: OpId, op: &Op) -> Asked {
     let subject = match op {
         Op::Lookup { table, .. }
         | Op::LookupMany { table, .. }
+        | Op::ReadRanges { table, .. }
         | Op::Next { table, .. }
         | Op::Follow { table, .. }
         | Op::Reserve { table, .. }
@@ -530,6 +531,7 @@ fn is_brisk(op: &Op) -> bool {
         Op::Lookup { .. } | Op::Follow { .. } | Op::Reserve { .. } => true,
         Op::Commit { level, .. } => *level == Level::Committed,
         Op::LookupMany { .. }
+        | Op::ReadRanges { .. }
         | Op::Next { .. }
         | Op::Verify { .. }
         | Op::FollowChain { .. }
@@ -549,6 +551,7 @@ fn is_brisk(op: &Op) -> bool {
 fn op_bytes(op: &Op) -> usize {
     64 + match op {
         Op::Lookup { key, .. } | Op::Follow { key, .. } | Op::Verify { key, .. } => key.len(),
+        Op::ReadRanges { key, ranges, .. } => key.len() + 20 * ranges.len(),
         Op::LookupMany { keys, .. } => keys.iter().map(|key| key.len() + 3).sum(),
         Op::FollowChain { key, fields, .. } => key.len() + 3 * fields.len(),
         Op::Commit { set, .. } => set.bytes() + 64 * (set.len() + set.ranges().len()),

@@ -11,12 +11,17 @@
 mod connections;
 
 use crate::error::Error;
+use crate::ranges::{Range, Ranges};
 use crate::schema::TableSpec;
 pub use connections::Connections;
 use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
 use smallvec::SmallVec;
 use std::task::Poll;
 use txn::{CommitSet, PutOptions};
+
+mod reads;
+
+pub use reads::{Chain, ChainEnd, Stored};
 
 /// The only clock that logic knows: nanoseconds since the executor started (monotone), and the wall clock for expiry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -79,6 +84,16 @@ pub enum Op {
         table: TableId,
         /// The keys, encoded: at least 1, at most 4096. One may come more than once.
         keys: Vec<Vec<u8>>,
+    },
+    /// Reads parts of one record, all of one version: [`Answer::Ranges`]. Of a record that is longer than a page and not in memory
+    /// only the pages that the parts lie in are read.
+    ReadRanges {
+        /// The table.
+        table: TableId,
+        /// The key, encoded.
+        key: Vec<u8>,
+        /// The parts: at most 1024, at most 64 MiB together, which may overlap.
+        ranges: Vec<Range>,
     },
     /// A batch of pairs from a position on: [`Answer::Pairs`]. Ordered tables go in key order; hash tables and sacks in an
     /// order of their own that is complete: a pair that is there throughout is seen exactly once.
@@ -260,67 +275,6 @@ pub enum Followed {
     },
 }
 
-/// A record as it is stored, with the checksum that it has had since it was written.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Stored {
-    /// The pair.
-    pub pair: Pair,
-    /// CRC-32C of the value, as it was computed when the value was written. Whoever gets the value compares.
-    pub value_crc: u32,
-    /// Whether it came from the device just now; a volatile table's record comes from memory.
-    pub from_device: bool,
-}
-
-impl Stored {
-    /// The checksum that the value has here.
-    #[must_use]
-    pub fn crc_here(&self) -> u32 {
-        segments::checksum::checksum(0, &self.pair.value)
-    }
-}
-
-/// Records that lie one behind the other, each named by a pointer of the one before.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Chain {
-    /// The records in their order, with their tables.
-    pub links: Vec<(TableId, Pair)>,
-    /// Why there are no more.
-    pub end: ChainEnd,
-}
-
-/// Why a chain ends. What is said of a pointer is said of the last record's.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ChainEnd {
-    /// The first pair is not there: the chain is empty.
-    Absent,
-    /// The pointer is null.
-    Null,
-    /// The pointer names a pair that is not there.
-    Dangling {
-        /// Its key.
-        key: Vec<u8>,
-    },
-    /// The pointer names a pair whose time is over.
-    Expired {
-        /// Its key.
-        key: Vec<u8>,
-    },
-    /// The pointer names a record that the chain has already.
-    Cycle {
-        /// Its place among the chain's records, from 0.
-        link: u32,
-    },
-    /// The field is no pointer in the last record's table, or it leads to a table that is not there or cannot have its key.
-    WrongType {
-        /// The field's position.
-        field: u16,
-    },
-    /// As many pointers as were asked for have been followed. The next key has not been looked up.
-    Depth,
-    /// As many records or bytes as fit have come. The next key has not been looked up.
-    Count,
-}
-
 /// What became of a commit as far as power failures go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Persistence {
@@ -452,6 +406,8 @@ pub enum Answer {
     /// Of a lookup of many keys: what is there under each, in the order in which they were asked, all at one moment. It is about
     /// the first keys alone, at least one, when all pairs would be more than about 16 MiB.
     Many(Vec<Option<Pair>>),
+    /// Of a read of ranges: the parts, when the pair is there.
+    Ranges(Option<Ranges>),
     /// Of an iteration.
     Pairs {
         /// The batch.

@@ -4,6 +4,7 @@
 //! protocol cannot carry is refused, never shortened.
 
 use crate::error::{Error, ErrorKind, Failure};
+use crate::ranges::Ranges;
 use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{
     Answer, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Followed, Horizon, Level, Op, Pair,
@@ -36,6 +37,10 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         Op::LookupMany { table, keys } => {
             let keys = keys.iter().map(|key| Bytes(key)).collect();
             wire::Op::LookupMany { table: table.0, keys: List::new(keys)? }
+        }
+        Op::ReadRanges { table, key, ranges } => {
+            let ranges = ranges.iter().map(|range| wire::Range { from: range.from, bytes: range.bytes }).collect();
+            wire::Op::ReadRanges { table: table.0, key: Bytes(key), ranges: List::new(ranges)? }
         }
         Op::Follow { table, key, field } => wire::Op::Follow { table: table.0, key: Bytes(key), field: *field },
         Op::Verify { table, key } => wire::Op::Verify { table: table.0, key: Bytes(key) },
@@ -71,6 +76,7 @@ pub(crate) fn too_long(op: &Op) -> Error {
     let most = |spec: &TableSpec| spec.key.len().max(spec.record.len());
     let (what, value, limit) = match op {
         Op::LookupMany { keys, .. } => ("the number of keys", keys.len(), wire::limits::KEYS_MAX),
+        Op::ReadRanges { ranges, .. } => ("the number of ranges", ranges.len(), wire::limits::RANGES_MAX),
         Op::FollowChain { fields, .. } => {
             ("the number of fields of a chain", fields.len(), wire::limits::CHAIN_FIELDS_MAX)
         }
@@ -214,6 +220,13 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
             Box::new(Stored { pair: pair_in(pair), value_crc, from_device })
         })),
         wire::Answer::Many(pairs) => Answer::Many(pairs.into_vec().into_iter().map(|pair| pair.map(pair_in)).collect()),
+        wire::Answer::Ranges(ranges) => Answer::Ranges(ranges.map(|ranges| Ranges {
+            version: version_in(ranges.version),
+            total_bytes: ranges.total_bytes,
+            expires_ms: ranges.expires_ms,
+            compressed: ranges.compressed,
+            parts: ranges.parts.iter().map(|part| part.bytes().to_vec()).collect(),
+        })),
         wire::Answer::Chain { links, end } => {
             let links = links.into_vec().into_iter().map(|link| (TableId(link.table), pair_in(link.pair))).collect();
             Answer::Chain(Chain { links, end: end_in(end) })

@@ -241,7 +241,12 @@ impl<D: Driven, V: Device> Backend for Inline<D, V> {
         let now = core.clock.read();
         let reads = matches!(
             op,
-            Op::Lookup { .. } | Op::LookupMany { .. } | Op::Next { .. } | Op::Follow { .. } | Op::FollowChain { .. }
+            Op::Lookup { .. }
+                | Op::LookupMany { .. }
+                | Op::ReadRanges { .. }
+                | Op::Next { .. }
+                | Op::Follow { .. }
+                | Op::FollowChain { .. }
         );
         let id = self.waiting.borrow_mut().insert(Waiting::Asked);
         core.domain.submit(id, op, now);

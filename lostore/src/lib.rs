@@ -70,7 +70,7 @@ pub use ::txn::{Expect, PutOptions, SetError};
 pub use domains::schema;
 pub use domains::{
     Capabilities, Chain, ChainEnd, Connections, Cursor, Direction, ErrorKind, Failure, Followed, Horizon, Pair,
-    Persistence, Status, Stored, TableInfo, TableStatus,
+    Persistence, Range, Ranges, Status, Stored, TableInfo, TableStatus,
 };
 pub use lostore_derive::TableType;
 pub use segments::{DomainId, EpochId, Incarnation, Ordinal, TableId, Version};

@@ -10,7 +10,7 @@ use ::txn::{Change, CommitSet, Expect, Part, RANGES_FIRST};
 use domains::schema::{TableKind, TableSpec, compat, envelope};
 use domains::{
     Answer, Capabilities, Committed, Cursor, Direction, Failure, Followed, Horizon, Level, Op, Pair, Persistence,
-    Status, TableInfo, Versions,
+    Ranges, Status, TableInfo, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 use std::cell::RefCell;
@@ -157,6 +157,10 @@ impl State {
             Op::LookupMany { table, keys } => {
                 let pairs = self.pairs(table)?;
                 Ok(Answer::Many(keys.iter().map(|key| pairs.get(key).cloned()).collect()))
+            }
+            Op::ReadRanges { table, key, ranges } => {
+                let pair = self.pairs(table)?.get(&key);
+                pair.map(|pair| Ranges::of(pair.as_ref(), &ranges)).transpose().map(Answer::Ranges)
             }
             Op::Next { table, from, until, direction, pairs_max, bytes_max: _ } => {
                 self.next(table, &from, until.as_deref(), direction, pairs_max as usize)
@@ -383,6 +387,7 @@ fn name_of(op: &Op) -> &'static str {
     match op {
         Op::Lookup { .. } => "lookup",
         Op::LookupMany { .. } => "lookup many",
+        Op::ReadRanges { .. } => "read ranges",
         Op::Next { .. } => "next",
         Op::Follow { .. } => "follow",
         Op::Verify { .. } => "verify",

@@ -13,7 +13,7 @@ use crate::ticket::Ticket;
 use crate::token::Token;
 use ::txn::PutOptions;
 use domains::schema::TableSpec;
-use domains::{Answer, Chain, Cursor, Direction, Followed, Op, Pair, Stored, TableInfo};
+use domains::{Answer, Chain, Cursor, Direction, Followed, Op, Pair, Range, Ranges, Stored, TableInfo};
 use segments::TableId;
 use std::fmt;
 use std::sync::Arc;
@@ -114,6 +114,33 @@ impl<B: Backend> RawTable<B> {
     pub fn start_get_many<K: AsRef<[u8]>>(&self, keys: &[K]) -> Pending<B, ManyReply> {
         let op = Op::LookupMany { table: self.id(), keys: keys.iter().map(|key| key.as_ref().to_vec()).collect() };
         Pending::start(&self.store, op, ManyReply { asked: keys.len() })
+    }
+
+    /// Reads parts of one record, all of one version: at most 1,024, at most 64 MiB together. Each is cut where the record ends, and
+    /// the answer says where that is. Of a long record that is not in memory only the pages that the parts lie in are read.
+    ///
+    /// ```
+    /// # use lostore::schema::{TableHome, TableKind};
+    /// # use lostore::{PutOptions, plain_spec};
+    /// let store = lostore::open_memory()?;
+    /// let table = store.create_raw("plain", plain_spec(TableKind::Hash, TableHome::Persistent))?;
+    /// table.upsert(b"key", b"a long record", PutOptions::default())?;
+    /// let found = table.read_ranges(b"key", &[2..6, 7..100, 100..200])?.unwrap();
+    /// assert_eq!((found.total_bytes, found.parts), (13, vec![b"long".to_vec(), b"record".to_vec(), vec![]]));
+    /// # Ok::<(), lostore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::get`], and when the ranges are too many or too much together.
+    pub fn read_ranges(&self, key: &[u8], ranges: &[std::ops::Range<u64>]) -> Result<Option<Ranges>, Error> {
+        self.start_read_ranges(key, ranges).wait()
+    }
+
+    /// The same without waiting.
+    pub fn start_read_ranges(&self, key: &[u8], ranges: &[std::ops::Range<u64>]) -> Pending<B, RangesReply> {
+        let wanted = ranges.iter().cloned().map(Range::from).collect();
+        let op = Op::ReadRanges { table: self.id(), key: key.to_vec(), ranges: wanted };
+        Pending::start(&self.store, op, RangesReply { asked: ranges.len() })
     }
 
     /// Looks a key up and shows the pair in place, without a copy where the backend can.
@@ -273,6 +300,12 @@ pub struct ManyReply {
     asked: usize,
 }
 
+/// The answer of a read of ranges.
+#[derive(Clone, Copy, Debug)]
+pub struct RangesReply {
+    asked: usize,
+}
+
 /// The answer of an iteration's batch: the pairs, and whether there may be more.
 #[derive(Clone, Copy, Debug)]
 pub struct NextReply;
@@ -369,6 +402,16 @@ impl<B: Backend> Reply<B> for ManyReply {
         let wrong = Error::WrongAnswer { asked: "a lookup of many keys" };
         let Answer::Many(pairs) = answer else { return Err(wrong) };
         if (1..=self.asked).contains(&pairs.len()) { Ok(pairs) } else { Err(wrong) }
+    }
+}
+
+impl<B: Backend> Reply<B> for RangesReply {
+    type Output = Option<Ranges>;
+
+    fn read(self, _: &Store<B>, answer: Answer) -> Result<Option<Ranges>, Error> {
+        let wrong = Error::WrongAnswer { asked: "a read of ranges" };
+        let Answer::Ranges(ranges) = answer else { return Err(wrong) };
+        if ranges.as_ref().is_none_or(|ranges| ranges.parts.len() == self.asked) { Ok(ranges) } else { Err(wrong) }
     }
 }
 

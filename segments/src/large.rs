@@ -67,6 +67,24 @@ pub fn page_of(record_bytes: usize, page: usize) -> (PageKind, u16) {
     (if page == 0 { PageKind::LargeHead } else { PageKind::LargeBody }, used)
 }
 
+/// Whether a page with this header is page `page` of the record of `record_bytes` whose first page has the header `first`: for those who
+/// read some pages of a record and not all before them.
+#[must_use]
+pub fn is_page_of(first: &PageHeader, record_bytes: usize, page: usize, header: &PageHeader) -> bool {
+    let (kind, used) = page_of(record_bytes, page);
+    let Ok(pages) = u32::try_from(page) else { return false };
+    let wanted = PageHeader {
+        kind,
+        used,
+        previous: header.previous,
+        horizon: header.horizon,
+        index: first.index.wrapping_add(pages),
+        seq: first.seq.wrapping_add(u64::from(pages)),
+        ..*first
+    };
+    *header == wanted
+}
+
 /// Lays a record's bytes into the payloads of `frames`; headers are left to be [sealed](page::seal).
 ///
 /// # Panics

@@ -51,6 +51,13 @@ impl Place {
         pages_of(u8::try_from(self.0 & 0x3f).expect("six bits"))
     }
 
+    /// How many pages it has at least: one more than the class below has room for.
+    #[must_use]
+    pub fn pages_min(self) -> u32 {
+        let class = u8::try_from(self.0 & 0x3f).expect("six bits");
+        class.checked_sub(1).map_or(1, |below| pages_of(below) + 1)
+    }
+
     /// The packed form, below 2^55.
     #[must_use]
     pub fn to_bits(self) -> u64 {

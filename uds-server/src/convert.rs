@@ -118,6 +118,11 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
         wire::Op::LookupMany { table, keys } => {
             domains::Op::LookupMany { table: TableId(*table), keys: keys.iter().map(|key| key.0.to_vec()).collect() }
         }
+        wire::Op::ReadRanges { table, key, ranges } => domains::Op::ReadRanges {
+            table: TableId(*table),
+            key: key.0.to_vec(),
+            ranges: ranges.iter().map(|range| domains::Range { from: range.from, bytes: range.bytes }).collect(),
+        },
         wire::Op::Follow { table, key, field } => {
             domains::Op::Follow { table: TableId(*table), key: key.0.to_vec(), field: *field }
         }
@@ -227,6 +232,14 @@ fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
         Answer::Many(pairs) => {
             wire::Answer::Many(List::new(pairs.iter().map(|pair| pair.as_ref().map(pair_out)).collect())?)
         }
+        Answer::Ranges(None) => wire::Answer::Ranges(None),
+        Answer::Ranges(Some(ranges)) => wire::Answer::Ranges(Some(wire::Ranges {
+            version: version_out(ranges.version),
+            total_bytes: ranges.total_bytes,
+            expires_ms: ranges.expires_ms,
+            compressed: ranges.compressed,
+            parts: List::new(ranges.parts.iter().map(|part| Value::new(part)).collect())?,
+        })),
         Answer::Pairs { pairs, more } => {
             wire::Answer::Pairs { pairs: List::new(pairs.iter().map(pair_out).collect())?, more: *more }
         }

@@ -45,9 +45,10 @@ impl Histogram {
 pub(crate) struct Verb(usize);
 
 /// The verbs, by name. A commit that is answered when it is persistent is a verb of its own: it takes as long as the device.
-pub(crate) const VERBS: [&str; 18] = [
+pub(crate) const VERBS: [&str; 19] = [
     "lookup",
     "lookup_many",
+    "read_ranges",
     "next",
     "follow",
     "follow_chain",
@@ -71,6 +72,7 @@ pub(crate) fn verb(op: &Op) -> Verb {
     let name = match op {
         Op::Lookup { .. } => "lookup",
         Op::LookupMany { .. } => "lookup_many",
+        Op::ReadRanges { .. } => "read_ranges",
         Op::Next { .. } => "next",
         Op::Follow { .. } => "follow",
         Op::FollowChain { .. } => "follow_chain",

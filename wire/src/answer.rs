@@ -1,6 +1,6 @@
 //! What a server answers and pushes. Variants are appended only.
 
-use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, KEYS_MAX, PAIRS_MAX, PARTS_MAX, TABLES_MAX};
+use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, KEYS_MAX, PAIRS_MAX, PARTS_MAX, RANGES_MAX, TABLES_MAX};
 use crate::op::Version;
 use crate::table::TableInfo;
 use crate::value::{Bytes, List, Value, Valued};
@@ -73,6 +73,22 @@ pub struct Stored<'a> {
     pub value_crc: u32,
     /// Whether it was read from the device for this request.
     pub from_device: bool,
+}
+
+/// Parts of a record.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ranges<'a> {
+    /// The record's version.
+    pub version: Version,
+    /// Bytes of the whole value.
+    pub total_bytes: u64,
+    /// When the pair expires.
+    pub expires_ms: Option<u64>,
+    /// The client's compression flag.
+    pub compressed: bool,
+    /// What lies in each range, in the order of the request.
+    #[serde(borrow)]
+    pub parts: List<Value<'a>, RANGES_MAX>,
 }
 
 /// A record of a chain.
@@ -274,6 +290,8 @@ pub enum Answer<'a> {
     },
     /// Of a lookup of many keys: what is there under each of the first of them.
     Many(#[serde(borrow)] List<Option<Pair<'a>>, KEYS_MAX>),
+    /// Of a read of ranges: the parts, when the pair is there.
+    Ranges(#[serde(borrow)] Option<Ranges<'a>>),
 }
 
 /// A compare that did not hold.
@@ -326,6 +344,7 @@ impl<'a> Valued<'a> for Outcome<'a> {
             Self::Ok(Answer::Many(pairs)) => {
                 pairs.as_mut_slice().iter_mut().flatten().for_each(|pair| see(&mut pair.value))
             }
+            Self::Ok(Answer::Ranges(Some(ranges))) => ranges.parts.as_mut_slice().iter_mut().for_each(see),
             Self::Ok(Answer::Stored(Some(stored))) => see(&mut stored.pair.value),
             Self::Ok(Answer::Chain { links, .. }) => {
                 links.as_mut_slice().iter_mut().for_each(|link| see(&mut link.pair.value))

@@ -24,14 +24,14 @@ pub mod value;
 pub mod writer;
 
 pub use answer::{
-    Answer, ChainEnd, Counter, Failure, Fault, Followed, Horizon, Link, Outcome, Pair, Persistence, Push, Status,
-    Stored, TableStatus,
+    Answer, ChainEnd, Counter, Failure, Fault, Followed, Horizon, Link, Outcome, Pair, Persistence, Push, Ranges,
+    Status, Stored, TableStatus,
 };
 pub use error::{DecodeError, FrameError};
 pub use header::{Header, Kind, MARK};
 pub use hello::{ConnectionLimits, Cut, Hello, Known, VERSION, Welcome};
 pub use message::{BatchReply, Encoded, Item, Items, Reply};
-pub use op::{Change, CommitOptions, Cursor, Direction, Expect, Level, Op, Part, Version};
+pub use op::{Change, CommitOptions, Cursor, Direction, Expect, Level, Op, Part, Range, Version};
 pub use reader::{Frame, FrameReader};
 pub use table::{Field, FieldType, TableHome, TableInfo, TableKind, TableSpec};
 pub use value::{Bytes, List, Value};

@@ -1,6 +1,6 @@
 //! What a client asks. The variants' numbers are the protocol's verbs: append only.
 
-use crate::limits::{CHAIN_FIELDS_MAX, KEYS_MAX, PARTS_MAX};
+use crate::limits::{CHAIN_FIELDS_MAX, KEYS_MAX, PARTS_MAX, RANGES_MAX};
 use crate::table::TableSpec;
 use crate::value::{Bytes, List, Value, Valued};
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,15 @@ pub enum Direction {
     Next,
     /// To smaller keys.
     Previous,
+}
+
+/// A part of a record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Range {
+    /// Its first byte.
+    pub from: u64,
+    /// How many bytes.
+    pub bytes: u64,
 }
 
 /// An operation.
@@ -296,11 +305,21 @@ pub enum Op<'a> {
         #[serde(borrow)]
         keys: List<Bytes<'a>, KEYS_MAX>,
     },
+    /// Reads parts of one record: `Ranges`.
+    ReadRanges {
+        /// The table.
+        table: u32,
+        /// The key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+        /// The parts.
+        ranges: List<Range, RANGES_MAX>,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 24] = [
+    pub const NAMES: [&'static str; 25] = [
         "Ping",
         "Lookup",
         "Next",
@@ -325,6 +344,7 @@ impl Op<'_> {
         "Verify",
         "FollowChain",
         "LookupMany",
+        "ReadRanges",
     ];
 }
 

@@ -9,6 +9,8 @@ use super::core::Core;
 use super::find::{Known, Located, Want};
 use super::many::LookupMany;
 use super::next::Next;
+use super::read_ranges::ReadRanges;
+use super::records::PagePart;
 use super::status;
 use super::verify::Verify;
 use crate::error::Error;
@@ -17,7 +19,7 @@ use crate::schema::FieldType;
 use crate::schema::envelope;
 use crate::seam::{Answer, Committed, Followed, Op, OpId, TableInfo, Tick};
 use segments::cuts::Fate;
-use segments::{EpochId, Place, TableId};
+use segments::{EpochId, PageNo, Place, TableId};
 use std::sync::Arc;
 
 /// Pages that one operation reads at a time, give or take a record: 16 MiB. What is read waits in memory for the rest of it.
@@ -28,6 +30,8 @@ pub(crate) const READ_PAGES_AT_ONCE: u32 = 4096;
 pub(crate) enum Need {
     /// These records, from the device.
     Reads(Vec<Place>),
+    /// These pages of a record, each run of so many from the device with one read.
+    Pages(Vec<(PageNo, u32)>),
     /// Room in the log, or the commits before it.
     Turn,
     /// An epoch to be persistent.
@@ -65,6 +69,7 @@ pub(crate) enum Machine {
     Verify(Box<Verify>),
     Chain(Box<FollowChain>),
     Many(Box<LookupMany>),
+    Ranges(Box<ReadRanges>),
     Next(Box<Next>),
     Commit(Box<Commit>),
     Await(Await),
@@ -78,6 +83,7 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
     Ok(match op {
         Op::Lookup { table, key } => Machine::Lookup(Lookup { table, key, known: Known::default(), failed: None }),
         Op::LookupMany { table, keys } => Machine::Many(Box::new(LookupMany::new(table, keys)?)),
+        Op::ReadRanges { table, key, ranges } => Machine::Ranges(Box::new(ReadRanges::new(table, key, ranges)?)),
         Op::Follow { table, key, field } => {
             Machine::Follow(Follow { table, key, field, known: Known::default(), failed: None })
         }
@@ -129,6 +135,7 @@ fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::DestroyTable { name } => core.destroy_table(&name)?,
         Op::Lookup { .. }
         | Op::LookupMany { .. }
+        | Op::ReadRanges { .. }
         | Op::Next { .. }
         | Op::Follow { .. }
         | Op::Verify { .. }
@@ -161,6 +168,7 @@ impl Machine {
             Self::Verify(verify) => verify.step(core, now),
             Self::Chain(chain) => chain.step(core, now),
             Self::Many(many) => many.step(core, now),
+            Self::Ranges(ranges) => ranges.step(core, now),
             Self::Next(next) => next.step(core, now),
             Self::Commit(commit) => match commit.take_stale(core) {
                 None => commit.step(core, now, behind),
@@ -198,6 +206,7 @@ impl Machine {
             Self::Verify(verify) => return verify.came(place, admitted),
             Self::Chain(chain) => (&mut chain.known, &mut chain.failed),
             Self::Many(many) => (&mut many.known, &mut many.failed),
+            Self::Ranges(ranges) => (&mut ranges.known, &mut ranges.failed),
             Self::Next(next) => (&mut next.known, &mut next.failed),
             Self::Commit(commit) => (&mut commit.known, &mut commit.failed),
             Self::Await(_) | Self::Untold(_) | Self::Ready(_) => unreachable!("only operations on pairs read"),
@@ -208,13 +217,19 @@ impl Machine {
         }
     }
 
+    /// Takes pages that were read.
+    pub(crate) fn pages_came(&mut self, pages: Vec<(PageNo, Result<PagePart, Error>)>) {
+        let Self::Ranges(ranges) = self else { unreachable!("only a read of ranges reads pages") };
+        ranges.pages_came(pages);
+    }
+
     /// Whether it has its turn among the commits still before it: a commit with changes that are not applied yet, or a force
     /// that is to cover those before it.
     pub(crate) fn waits_to_apply(&self) -> bool {
         match self {
             Self::Commit(commit) => commit.waits_to_apply(),
             Self::Await(wait) => wait.epoch.is_none(),
-            Self::Verify(_) | Self::Chain(_) | Self::Many(_) => false,
+            Self::Verify(_) | Self::Chain(_) | Self::Many(_) | Self::Ranges(_) => false,
             Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Untold(_) | Self::Ready(_) => false,
         }
     }

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::index::Loc;
 use crate::schema::TableHome;
 use segments::log::writer::LogWriter;
-use segments::page::{self, PAGE_HEADER_BYTES};
+use segments::page::{self, PAGE_HEADER_BYTES, PageHeader};
 use segments::record;
 use segments::segment::Geometry;
 use segments::{DeviceError, Frames, PageNo, Place, Request, TableId};
@@ -25,6 +25,14 @@ pub(crate) struct PageIdentity {
     pub(crate) salt: u32,
     /// Where segments lie.
     pub(crate) geometry: Geometry,
+}
+
+/// A page that was read and checked.
+#[derive(Clone, Debug)]
+pub(crate) struct PagePart {
+    pub(crate) header: PageHeader,
+    /// As much of it as is in use.
+    pub(crate) payload: Vec<u8>,
 }
 
 /// All places a record can be.
@@ -55,6 +63,32 @@ impl Records {
         let end = self.log.as_ref().map_or(u64::MAX, |log| log.space().pages);
         let pages = u64::from(place.pages()).min(end - place.page().0);
         Request::Read { at: place.page(), frames: Frames::zeroed(usize::try_from(pages).expect("a record's pages")) }
+    }
+
+    /// The request that brings so many pages, as far as the device goes.
+    pub(crate) fn pages_request(&self, at: PageNo, pages: u32) -> Option<Request> {
+        let end = self.log.as_ref().map_or(u64::MAX, |log| log.space().pages);
+        let pages = u64::from(pages).min(end.saturating_sub(at.0));
+        let pages = usize::try_from(pages).expect("a record's pages");
+        (pages > 0).then(|| Request::Read { at, frames: Frames::zeroed(pages) })
+    }
+
+    /// Checks pages that were read, each by itself.
+    pub(crate) fn page_parts(
+        &self,
+        at: PageNo,
+        frames: Option<&Frames>,
+        result: Result<(), DeviceError>,
+    ) -> Vec<(PageNo, Result<PagePart, Error>)> {
+        let frames = frames.expect("a read brings its frames home");
+        let part = |index: usize| {
+            let (page, bytes) = (at.plus(index as u64), frames.page(index));
+            result.map_err(|error| Error::ReadFailed { page: page.0, error })?;
+            let damaged = |why| Error::CorruptRecord { table: TableId(0), page: page.0, why };
+            let header = check_page(&self.identity, bytes, page).map_err(damaged)?;
+            Ok(PagePart { header, payload: page::payload(bytes, &header).to_vec() })
+        };
+        (0..frames.pages()).map(|index| (at.plus(index as u64), part(index))).collect()
     }
 
     /// Checks what was read for a place and keeps it.
@@ -110,7 +144,11 @@ fn gather(identity: &PageIdentity, place: Place, frames: &Frames, bytes: usize) 
 }
 
 /// Whether a page is one of this domain and lies where it says.
-fn check_page(identity: &PageIdentity, page: &[u8; segments::PAGE_BYTES], at: PageNo) -> Result<(), &'static str> {
+fn check_page(
+    identity: &PageIdentity,
+    page: &[u8; segments::PAGE_BYTES],
+    at: PageNo,
+) -> Result<PageHeader, &'static str> {
     let header = page::parse(page, identity.salt).map_err(|_| "its page does not have its checksum")?;
     let lies = identity.geometry.page(header.segment, header.index);
     if header.domain != identity.domain_mark {
@@ -119,5 +157,5 @@ fn check_page(identity: &PageIdentity, page: &[u8; segments::PAGE_BYTES], at: Pa
     if lies != at {
         return Err("its page was written for another place");
     }
-    Ok(())
+    Ok(header)
 }

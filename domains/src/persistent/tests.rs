@@ -16,6 +16,7 @@ mod failing;
 mod failures;
 mod lives;
 mod many;
+mod ranges;
 mod revert;
 mod searched;
 mod verify;

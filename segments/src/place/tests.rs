@@ -25,3 +25,12 @@ fn small_records_are_read_with_exactly_their_pages() {
         assert_eq!(Place::new(PageNo(1), 0, pages).pages(), pages);
     }
 }
+
+#[test]
+fn a_place_knows_how_many_pages_its_record_has_at_least() {
+    for pages in 1..2000 {
+        let place = Place::new(PageNo(1), 0, pages);
+        assert!((place.pages_min()..=place.pages()).contains(&pages), "{pages}: {place:?}");
+    }
+    assert_eq!([1, 2, 4, 9, 262].map(|pages| Place::new(PageNo(1), 0, pages).pages_min()), [1, 2, 4, 9, 257]);
+}

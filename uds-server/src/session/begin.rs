@@ -155,6 +155,7 @@ impl Session {
             Op::Cancel { id } => self.cancel(place, id, world),
             Op::Lookup { .. }
             | Op::LookupMany { .. }
+            | Op::ReadRanges { .. }
             | Op::Next { .. }
             | Op::Follow { .. }
             | Op::Verify { .. }

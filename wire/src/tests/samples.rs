@@ -107,6 +107,15 @@ pub(super) fn reverting_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
     List::new(vec![part(b"a", put), part(b"b", revert), part(b"c", seal)]).unwrap()
 }
 
+fn ranges() -> List<Range, { limits::RANGES_MAX }> {
+    List::new(vec![Range { from: 0, bytes: 3 }, Range { from: 1 << 40, bytes: u64::MAX }]).unwrap()
+}
+
+fn parts_read() -> Ranges<'static> {
+    let parts = List::new(vec![Value::new(b"one"), Value::new(b""), Value::new(LARGE)]).unwrap();
+    Ranges { version: VERSION_A, total_bytes: 1 << 20, expires_ms: None, compressed: true, parts }
+}
+
 pub(super) fn options(level: Level) -> CommitOptions {
     CommitOptions { level, force: level == Level::Persistent, notify: level == Level::Committed }
 }
@@ -151,6 +160,7 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
             "lookup-many",
             Op::LookupMany { table: 7, keys: List::new(vec![Bytes(b"key"), Bytes(b""), Bytes(b"key")]).unwrap() },
         ),
+        ("read-ranges", Op::ReadRanges { table: 7, key: Bytes(b"key"), ranges: ranges() }),
     ]
 }
 
@@ -225,6 +235,8 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         ("chain-depth", chain(ChainEnd::Depth)),
         ("chain-count", chain(ChainEnd::Count)),
         ("many", Answer::Many(List::new(vec![Some(from), None, Some(pair(b"large", LARGE))]).unwrap())),
+        ("ranges-absent", Answer::Ranges(None)),
+        ("ranges", Answer::Ranges(Some(parts_read()))),
     ];
     outcomes.extend(later.map(|(name, answer)| (name, Outcome::Ok(answer))));
     outcomes

@@ -92,6 +92,7 @@ impl Domain for Fake {
             Op::ListTables => Ok(Answer::Tables(Vec::new())),
             Op::Status => Ok(Answer::Status(Box::new(self.status.clone()))),
             Op::LookupMany { .. }
+            | Op::ReadRanges { .. }
             | Op::Next { .. }
             | Op::Follow { .. }
             | Op::Verify { .. }
