@@ -1,8 +1,9 @@
 //! The interactive transactions of one connection: commit sets under handles.
 //!
 //! Contract: a handle is a place and its generation, so one that was given back never names another transaction; it means
-//! nothing on another connection. A transaction that nobody names for its idle time is dropped; so are all with the connection.
-//! Dropping one touches nothing shared: that is what abort is.
+//! nothing on another connection. A transaction that nobody names for its idle time is dropped, and one of whose parts one was
+//! refused, so that a commit that was sent ahead never finds it without that part; so are all with the connection. Dropping one
+//! touches nothing shared: that is what abort is.
 
 use crate::limits::{Limits, PART_BYTES};
 use domains::Tick;

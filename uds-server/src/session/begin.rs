@@ -30,6 +30,7 @@ impl Session {
         let header = frame.header;
         let kind = Kind::from_u8(header.kind);
         if let Some(code) = self.refusal(frame, kind, world) {
+            self.miss(frame, kind);
             match code {
                 codes::HELLO_EXPECTED => self.fail(header.id, code, world.horizon),
                 // Under its own number it would be taken for the answer to the other.
@@ -46,8 +47,26 @@ impl Session {
         match frame.batch() {
             Ok(elements) => self.begin_batch(frame, &elements, reader, world),
             Err(_) => {
+                self.miss(frame, kind);
                 self.reply_at_once(header.id, fault(codes::MALFORMED), world.horizon);
                 true
+            }
+        }
+    }
+
+    /// A frame is not begun: transactions that it would have added to must never be committed without that.
+    fn miss(&mut self, frame: &Frame<'_>, kind: Option<Kind>) {
+        let elements = match kind {
+            Some(Kind::Request) => Some(vec![(frame.body, frame.tail)]),
+            Some(Kind::Batch) => frame.batch().ok(),
+            Some(Kind::Hello | Kind::Welcome | Kind::Reply | Kind::BatchReply | Kind::Push) | None => None,
+        };
+        let Some(elements) = elements else { return self.transactions.abort_all() };
+        for (body, tail) in elements {
+            match Op::decode(body, tail) {
+                Ok(Op::TxnAdd { txn, .. }) => drop(self.transactions.take(txn)),
+                Ok(_) => {}
+                Err(_) => self.transactions.abort_all(),
             }
         }
     }
@@ -119,19 +138,29 @@ impl Session {
     fn begin_op(&mut self, place: Place, (body, tail): Encoded<'_>, parts: &mut usize, world: &mut World<'_>) {
         let op = match Op::decode(body, tail) {
             Ok(op) => op,
-            Err(DecodeError::Unknown { .. }) => return self.refuse(place, codes::UNKNOWN_VERB, world),
-            Err(DecodeError::Malformed | DecodeError::Leftover { .. } | DecodeError::Tail) => {
-                return self.refuse(place, codes::MALFORMED, world);
+            Err(error) => {
+                // It may have been meant for any of them.
+                self.transactions.abort_all();
+                let code = match error {
+                    DecodeError::Unknown { .. } => codes::UNKNOWN_VERB,
+                    DecodeError::Malformed | DecodeError::Leftover { .. } | DecodeError::Tail => codes::MALFORMED,
+                };
+                return self.refuse(place, code, world);
             }
         };
         if let Op::Commit { parts: added, .. } | Op::TxnAdd { parts: added, .. } = &op {
             let before = *parts;
             *parts += added.len();
-            if *parts > wire::limits::PARTS_MAX {
-                return self.refuse(place, codes::TOO_MANY_PARTS, world);
-            }
-            if !self.pay_parts(before, added.len(), world) {
-                return self.refuse(place, codes::MEMORY_FULL, world);
+            let refusal = if *parts > wire::limits::PARTS_MAX {
+                Some(codes::TOO_MANY_PARTS)
+            } else {
+                (!self.pay_parts(before, added.len(), world)).then_some(codes::MEMORY_FULL)
+            };
+            if let Some(code) = refusal {
+                if let Op::TxnAdd { txn, .. } = &op {
+                    drop(self.transactions.take(*txn));
+                }
+                return self.refuse(place, code, world);
             }
             self.calls.add_bytes(place.0, added.len() * PART_BYTES);
         }
@@ -224,14 +253,15 @@ impl Session {
         let Some(set) = self.transactions.set(txn, world.now) else {
             return self.refuse(place, codes::NO_SUCH_TRANSACTION, world);
         };
+        // Refused parts are missing, whole or in part: nobody may commit the others.
         if full {
+            drop(self.transactions.take(txn));
             return self.refuse(place, codes::TRANSACTIONS_FULL, world);
         }
         match add_parts(set, parts) {
             Ok(()) => self.say(place, Answer::Done, world),
             Err(error) => {
-                // Some of the parts are in, and the client cannot tell which: nobody should commit that.
-                let _ = self.transactions.take(txn);
+                drop(self.transactions.take(txn));
                 self.fault_of(place, Error::Set(error), world);
             }
         }

@@ -187,8 +187,10 @@ impl Session {
         if self.calls.is_empty() && self.writer.is_empty() { Room::Never } else { Room::Later }
     }
 
-    /// Answers a frame, of which only the header is looked at, that there is no memory for it.
+    /// Answers a frame, of which only the header is looked at, that there is no memory for it. It may have added to any
+    /// transaction, so none of them may be committed any more.
     pub(super) fn turn_away(&mut self, header: &Header, world: &mut World<'_>) {
+        self.transactions.abort_all();
         let request = matches!(FrameKind::from_u8(header.kind), Some(FrameKind::Request | FrameKind::Batch));
         if !request || header.id == 0 || self.calls.has(header.id) {
             // Nobody can be told that it was this one.

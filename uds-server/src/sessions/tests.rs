@@ -291,7 +291,6 @@ fn idle_transactions_expire_and_too_many_are_refused() {
     assert_eq!(bench.ask(&mut client, wire::Op::TxnOpen), Err(codes::TRANSACTIONS_FULL));
     let value = [0; 100];
     let add = |value| wire::Op::TxnAdd { txn, parts: List::new(vec![put(b"a", value)]).unwrap() };
-    assert_eq!(bench.ask(&mut client, add(&value)), Err(codes::TRANSACTIONS_FULL));
     assert_eq!(bench.ask(&mut client, add(&value[..99])), done());
     bench.pass(59_999);
     assert_eq!(
@@ -316,6 +315,57 @@ fn a_refused_part_aborts_its_transaction() {
         bench.ask(&mut client, wire::Op::TxnCommit { txn, options: options(false) }),
         Err(codes::NO_SUCH_TRANSACTION)
     );
+}
+
+/// However a part is refused, a commit that was sent behind it in good faith finds no transaction.
+#[test]
+fn a_commit_sent_ahead_never_finds_a_transaction_without_a_refused_part() {
+    fn add<'a>(txn: u64, value: &'a [u8]) -> wire::Op<'a> {
+        wire::Op::TxnAdd { txn, parts: List::new(vec![put(b"b", value)]).unwrap() }
+    }
+    let frame = |deadline_ms, op| {
+        let mut writer = FrameWriter::new(u32::MAX);
+        writer.request(3, deadline_ms, op).unwrap();
+        writer.take()
+    };
+    let too_large = |txn| frame(0, add(txn, &[0; 100]));
+    let too_late = |txn| frame(1, add(txn, b"2"));
+    let not_understood = |txn| {
+        let mut bytes = frame(0, add(txn, b"2"));
+        bytes[24] = 99;
+        bytes
+    };
+    let batch_too_late = |txn| {
+        let mut writer = FrameWriter::new(u32::MAX);
+        writer.batch(3, 1, &[Element::op(add(txn, b"2")), Element::op(wire::Op::Ping)]).unwrap();
+        writer.take()
+    };
+    type Frame<'a> = &'a dyn Fn(u64) -> Vec<u8>;
+    let cases: [(Frame<'_>, u16); 4] = [
+        (&too_large, codes::TRANSACTIONS_FULL),
+        (&too_late, codes::DEADLINE),
+        (&not_understood, codes::UNKNOWN_VERB),
+        (&batch_too_late, codes::DEADLINE),
+    ];
+    for (refused, code) in cases {
+        let mut bench = Bench::new(Limits { transaction_bytes_max: 100, ops_in_flight_max: 1, ..Limits::default() });
+        let mut client = bench.client();
+        let txn: u64 = bench.ask(&mut client, wire::Op::TxnOpen).unwrap().parse().unwrap();
+        assert_eq!(bench.ask(&mut client, add(txn, b"1")), done());
+        // Both wait behind a lookup, until the deadline is over where there is one.
+        bench.domain.hold = true;
+        client.writer.request(2, 0, lookup(b"a")).unwrap();
+        bench.talk(&mut client);
+        bench.send(&client, &refused(txn));
+        client.writer.request(4, 0, wire::Op::TxnCommit { txn, options: options(false) }).unwrap();
+        bench.talk(&mut client);
+        bench.pass(2);
+        bench.release();
+        let seen = bench.read(&mut client);
+        assert!(matches!(seen[1], Seen::Reply(3, Err(found)) if found == code), "{code}: {seen:?}");
+        assert_eq!(seen[2], Seen::Reply(4, Err(codes::NO_SUCH_TRANSACTION)), "{code}");
+        assert!(bench.domain.pairs.is_empty());
+    }
 }
 
 #[test]
