@@ -61,9 +61,11 @@ pub(crate) enum Verb {
     Get(Get),
     /// Puts a pair, there or not, and prints its version. Of a sack, TABLE/ alone takes the next address and prints it too.
     Put(Put),
-    /// Undoes a put that was made with --revertible: the pair becomes what it was before.
+    /// Adds bytes to the end of a pair's record without rewriting it, and prints its version; a pair that is not there becomes them.
+    Append(Append),
+    /// Undoes a put or an append that was made with --revertible: the pair becomes what it was before.
     Revert(Token),
-    /// Lets a put that was made with --revertible stand: it cannot be reverted any more.
+    /// Lets a put or an append that was made with --revertible stand: it cannot be reverted any more.
     Seal(Token),
     /// Deletes a pair.
     Del(Del),
@@ -140,6 +142,7 @@ Statements, one a line or separated by `;`:
   put TABLE/KEY VALUE                 put it, there or not
   insert TABLE/KEY VALUE              put it; it must not be there
   update TABLE/KEY VALUE              put it; it must be there
+  append TABLE/KEY VALUE              add to the end of its record, or make it; for tables without fields
   del TABLE/KEY                       delete it; it must be there
   # ...                               nothing
 A key or value that begins with {, [ or \" is JSON and may have spaces and ; in it. Any other ends at a space (a key) or at ; or \
@@ -217,13 +220,38 @@ pub(crate) struct Put {
     /// The record: text, hex:.., @file or - for stdin; JSON for a table with fields.
     #[arg(allow_hyphen_values = true)]
     pub(crate) value: String,
-    /// Put it only if the pair is `absent`, `present`, or at this version.
+    #[command(flatten)]
+    pub(crate) how: Write,
+}
+
+/// Arguments of `append`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Append {
+    /// TABLE/KEY
+    pub(crate) pair: String,
+    /// The bytes to add: text, hex:.., @file or - for stdin.
+    #[arg(allow_hyphen_values = true, default_value = "-")]
+    pub(crate) value: String,
+    #[command(flatten)]
+    pub(crate) how: Write,
+}
+
+/// How a pair is written.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Write {
+    /// Write only if the pair is `absent`, `present`, or at this version.
     #[arg(long = "if", value_name = "STATE")]
     pub(crate) expect: Option<String>,
     /// Let the pair cease to exist after so many seconds.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) ttl: Option<u64>,
-    /// Keep what was there before for so long, as in 60s or 5m: until then `revert` undoes the put and `seal` lets it stand.
+    /// Let the pair cease to exist at this time: milliseconds since 1970, as get -o json prints it.
+    #[arg(long, value_name = "MS", conflicts_with = "ttl")]
+    pub(crate) expires_ms: Option<u64>,
+    /// Keep with the record that its bytes are compressed; the store does not touch them.
+    #[arg(long)]
+    pub(crate) compressed: bool,
+    /// Keep what was there before for so long, as in 60s or 5m: until then `revert` undoes the write and `seal` lets it stand.
     #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     pub(crate) revertible: Option<u64>,
     /// Answer as soon as it is committed, before it is persistent.
@@ -236,7 +264,7 @@ pub(crate) struct Put {
 pub(crate) struct Token {
     /// TABLE/KEY
     pub(crate) pair: String,
-    /// The version that the put printed.
+    /// The version that the write printed.
     pub(crate) version: String,
     /// Answer as soon as it is committed, before it is persistent.
     #[arg(long)]

@@ -71,6 +71,7 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Serve(serve) => serve::serve(&target, &serve, output),
         Verb::Get(get) => pairs::get(&target, &get, output),
         Verb::Put(put) => pairs::put(&target, &put, output),
+        Verb::Append(append) => pairs::append::append(&target, &append, output),
         Verb::Revert(token) => pairs::end_lease(&target, &token, pairs::Ending::Revert, output),
         Verb::Seal(token) => pairs::end_lease(&target, &token, pairs::Ending::Seal, output),
         Verb::Del(del) => pairs::del(&target, &del, output),

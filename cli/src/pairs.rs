@@ -1,9 +1,9 @@
-//! The verbs on pairs: get, put, revert, seal, del, scan, follow.
+//! The verbs on pairs: get, put, append, revert, seal, del, scan, follow.
 //!
 //! Contract: each prints what it found or made and nothing else; a pair that is not there is exit 1. A write answers when it is
 //! persistent, unless it was told not to wait.
 
-use crate::args::{Del, Follow, Get, Put, Scan, Target, Token};
+use crate::args::{Del, Follow, Get, Put, Scan, Target, Token, Write};
 use crate::failure::Failure;
 use crate::output::{Format, Output};
 use crate::reach::{AnyStore, reach};
@@ -18,6 +18,8 @@ use lostore::{
 use segments::Ordinal;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(crate) mod append;
 
 /// A table that a verb works on, and all others for the pointers in it.
 pub(crate) struct Opened {
@@ -110,6 +112,9 @@ pub(crate) fn document(shape: Shape<'_>, pair: &Pair) -> Value {
     if let Some(expires) = pair.expires_ms {
         document["expires_ms"] = expires.into();
     }
+    if pair.compressed {
+        document["compressed"] = true.into();
+    }
     document
 }
 
@@ -194,24 +199,22 @@ fn get_many(target: &Target, name: &str, words: &[String], output: &mut Output) 
 
 pub(crate) fn put(target: &Target, args: &Put, output: &mut Output) -> Result<(), Failure> {
     let (name, key) = split(&args.pair)?;
-    if key == "-" && args.value == "-" {
-        return Err(Failure::usage("key and value cannot both come from stdin", "put one of them into a file: @file"));
-    }
-    let expect = args.expect.as_deref().map(expect_of).transpose()?;
+    one_from_stdin(key, &args.value)?;
+    let expect = args.how.expect.as_deref().map(expect_of).transpose()?;
     let store = reach(target)?;
     let opened = Opened::open(&store, name)?;
     let shape = opened.shape();
     let record = shape.record_from_word(&args.value)?;
     let address = shape.info.spec.kind == TableKind::Sack && key.is_empty();
     let key = if address { next_address(&store, &opened)? } else { shape.key_from_word(key)? };
-    let expires_ms = args.ttl.map(expires_after).transpose()?;
+    let options = put_options(&args.how)?;
 
-    let mut txn = store.txn_with(txn_options(&store, args.no_wait))?;
+    let mut txn = store.txn_with(txn_options(&store, args.how.no_wait))?;
     let mut raw = txn.raw(&opened.table);
     if let Some(expect) = expect {
         raw.compare(&key, expect)?;
     }
-    raw.upsert(&key, &record, PutOptions { expires_ms, compressed: false, revertible_ms: args.revertible })?;
+    raw.upsert(&key, &record, options)?;
     let ticket = txn.commit().map_err(|error| mismatch(error, &args.pair))?;
     let version = *ticket.versions().first().ok_or(lostore::Error::WrongAnswer { asked: "a put" })?;
     let word = shape.key_to_word(&key);
@@ -223,6 +226,20 @@ pub(crate) fn put(target: &Target, args: &Put, output: &mut Output) -> Result<()
             "persistent": ticket.is_persistent(),
         })),
     }
+}
+
+/// Stdin is read once.
+fn one_from_stdin(key: &str, value: &str) -> Result<(), Failure> {
+    if key == "-" && value == "-" {
+        return Err(Failure::usage("key and value cannot both come from stdin", "put one of them into a file: @file"));
+    }
+    Ok(())
+}
+
+/// What is kept with a record.
+fn put_options(how: &Write) -> Result<PutOptions, Failure> {
+    let expires_ms = how.ttl.map(expires_after).transpose()?.or(how.expires_ms);
+    Ok(PutOptions { expires_ms, compressed: how.compressed, revertible_ms: how.revertible })
 }
 
 /// What becomes of a revertible write.

@@ -6,6 +6,7 @@
 use crate::args::{Target, Txn};
 use crate::failure::{Exit, Failure, SCRIPT, talk};
 use crate::output::{Format, Output};
+use crate::pairs::append::only_bytes;
 use crate::pairs::{Opened, expect_of, split, txn_options};
 use crate::reach::{AnyStore, reach};
 use crate::words;
@@ -44,6 +45,7 @@ enum Put {
     Upsert,
     Insert,
     Update,
+    Append,
 }
 
 pub(crate) fn txn(target: &Target, args: &Txn, output: &mut Output) -> Result<(), Failure> {
@@ -130,6 +132,9 @@ fn add(
         Action::If(expect) => raw.compare(key, *expect)?,
         Action::Del => raw.delete(key)?,
         Action::Put { value, verb, expires_ms } => {
+            if *verb == Put::Append {
+                only_bytes(opened.shape(), &format!("{}/..", statement.table))?;
+            }
             let record = match value {
                 Word::Text(text) if text == "-" => Err(Failure::usage("stdin is the script", "use @file")),
                 Word::Text(text) => opened.shape().record_from_word(text),
@@ -140,6 +145,7 @@ fn add(
                 Put::Upsert => raw.upsert(key, &record, options)?,
                 Put::Insert => raw.insert(key, &record, options)?,
                 Put::Update => raw.update(key, &record, options)?,
+                Put::Append => raw.append(key, &record, options)?,
             }
         }
     }
@@ -205,7 +211,7 @@ fn of_words(text: &str, line: usize) -> Result<(Statement, &str), Failure> {
             let expect = expect_of(state).map_err(|failure| failure.at(line))?;
             Ok((Statement { line, table, key, action: Action::If(expect) }, rest))
         }
-        "put" | "insert" | "update" => {
+        "put" | "insert" | "update" | "append" => {
             let (table, key, rest) = pair(rest, line)?;
             let rest = rest.trim_start();
             let (value, rest) = if rest.starts_with(['{', '[', '"']) {
@@ -218,6 +224,7 @@ fn of_words(text: &str, line: usize) -> Result<(Statement, &str), Failure> {
             let verb = match verb {
                 "insert" => Put::Insert,
                 "update" => Put::Update,
+                "append" => Put::Append,
                 _ => Put::Upsert,
             };
             Ok((Statement { line, table, key, action: Action::Put { value, verb, expires_ms: None } }, rest))

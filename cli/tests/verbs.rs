@@ -135,6 +135,7 @@ fn verbs(dir: &Path) {
     ranges(dir);
     data(&lostore(dir, &["del", "bytes/hex:00ff"]));
     refused(&lostore(dir, &["del", "bytes/hex:00ff"]), 1, "");
+    appends(dir);
     data(&lostore(dir, &["table", "rename", "bytes", "other"]));
     assert_eq!(data(&lostore(dir, &["table", "list", "-o", "raw"])), "other\nusers\n");
     data(&lostore(dir, &["table", "drop", "other"]));
@@ -188,6 +189,27 @@ fn ranges(dir: &Path) {
         assert_eq!(lostore(dir, &["get", "bytes/long", &format!("--range={wrong}")]).status.code(), Some(2));
     }
     data(&lostore(dir, &["del", "bytes/long"]));
+}
+
+/// Appends to records of the table `bytes`, and none to one with fields.
+fn appends(dir: &Path) {
+    data(&lostore(dir, &["append", "bytes/log", "one", "--if", "absent"]));
+    data(&with_stdin(dir, &["append", "bytes/log"], b", two"));
+    refused(&lostore(dir, &["append", "bytes/log", "x", "--if", "absent"]), 1, "");
+    refused(&lostore(dir, &["append", "bytes/none", "x", "--if", "present"]), 1, "");
+    refused(&lostore(dir, &["append", "users/alice", "x"]), 2, "");
+    let token = data(&lostore(dir, &["append", "bytes/log", ", three", "--revertible", "60s"])).trim().to_owned();
+    assert_eq!(data(&lostore(dir, &["get", "bytes/log"])), "one, two, three\n");
+    data(&lostore(dir, &["revert", "bytes/log", &token]));
+    data(&lostore(dir, &["append", "bytes/log", "!", "--compressed", "--expires-ms", "99999999999999", "--no-wait"]));
+    let json: serde_json::Value =
+        serde_json::from_str(data(&lostore(dir, &["get", "bytes/log", "-o", "json"]))).unwrap();
+    assert_eq!((&json["value"], &json["compressed"]), (&"one, two!".into(), &true.into()));
+    assert_eq!(json["expires_ms"], 99_999_999_999_999_u64);
+    data(&with_stdin(dir, &["txn"], b"append bytes/log ?; append bytes/log !; append bytes/new a b"));
+    assert_eq!(data(&lostore(dir, &["get", "bytes/log"])), "one, two!?!\n");
+    assert_eq!(data(&lostore(dir, &["get", "bytes/new"])), "a b\n");
+    refused(&with_stdin(dir, &["txn"], b"append users/alice x"), 2, "");
 }
 
 #[test]

@@ -7,8 +7,8 @@
 //! Invariants: a commit is checked and applied in one turn, so nobody sees half of it; an address that an index holds names a
 //! record whose bytes are in the tail, in the cache or on the device; a poisoned engine applies nothing.
 //!
-//! Files: `core` is what all operations share, `ops` are the operations, `records` is where bytes are, `catalog` and `table`
-//! are what there is.
+//! Files: `core` is what all operations share, `ops` are the operations, `records` is where bytes are, `extend` is how records grow,
+//! `catalog` and `table` are what there is.
 
 pub(crate) mod cache;
 pub(crate) mod catalog;
@@ -17,6 +17,7 @@ pub(crate) mod commit;
 pub(crate) mod contention;
 pub(crate) mod core;
 pub(crate) mod ending;
+pub(crate) mod extend;
 pub(crate) mod find;
 pub(crate) mod heap;
 pub(crate) mod kept;

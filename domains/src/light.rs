@@ -7,6 +7,7 @@
 
 use crate::engine::catalog::RESERVE_MAX;
 use crate::engine::chain::Links;
+use crate::engine::extend::check_total;
 use crate::engine::many::{self, Budget};
 use crate::engine::ops::{pointer_key, pointer_table};
 use crate::error::{Error, Failure};
@@ -204,7 +205,7 @@ impl Light {
         for part in set.parts() {
             let keeps = match part.change {
                 Change::None | Change::Delete => false,
-                Change::Put { options, .. } => options.revertible_ms.is_some(),
+                Change::Put { options, .. } | Change::Append { options, .. } => options.revertible_ms.is_some(),
                 Change::Revert { .. } | Change::Seal { .. } => true,
             };
             if keeps {
@@ -229,7 +230,7 @@ impl Light {
         let mut versions = Versions::default();
         for part in set.parts() {
             let version = Version { epoch, ordinal: Ordinal(self.next_ordinal) };
-            if self.apply(&part, version) {
+            if self.apply(&part, version, now) {
                 self.next_ordinal += 1;
                 versions.push(version);
             }
@@ -257,10 +258,13 @@ impl Light {
         if !holds {
             return Ok(Err(there));
         }
+        if let (Change::Append { value, .. }, Some(pair)) = (part.change, table.find(part.key, now)) {
+            check_total(pair.value.len() + value.len())?;
+        }
         if table.info.spec.kind == TableKind::Sack {
             let bad = |want| Error::BadKey { table: part.table, bytes: part.key.len(), want };
             let address = Address::decode(part.key).ok_or_else(|| bad("8-byte addresses that it gave"))?;
-            let put = matches!(part.change, Change::Put { .. });
+            let put = matches!(part.change, Change::Put { .. } | Change::Append { .. });
             // An expired pair still holds its address, so it may be put anew.
             if put && table.pairs.get(part.key).is_none() && !table.addresses.is_reserved(address) {
                 return Err(bad("an address that the store has set aside for an insert"));
@@ -270,7 +274,7 @@ impl Light {
     }
 
     /// Applies a part; says whether it changed anything.
-    fn apply(&mut self, part: &Part<'_>, version: Version) -> bool {
+    fn apply(&mut self, part: &Part<'_>, version: Version, now: Tick) -> bool {
         let table = self.tables.get_mut(&part.table).expect("the table was checked in the same turn");
         match part.change {
             Change::None => false,
@@ -281,7 +285,11 @@ impl Light {
                 }
                 table.pairs.remove(part.key)
             }
-            Change::Put { value, options } => {
+            Change::Append { value, options } if table.find(part.key, now).is_some() => {
+                table.pairs.append(part.key, value, version, options);
+                true
+            }
+            Change::Put { value, options } | Change::Append { value, options } => {
                 if let (TableKind::Sack, Some(address)) = (table.info.spec.kind, Address::decode(part.key)) {
                     table.addresses.put(address, crate::index::Loc::new(0)).expect("checked in the same turn");
                 }

@@ -68,6 +68,8 @@ pub enum Direction {
     Previous,
 }
 
+mod grown;
+
 /// What a domain is asked.
 #[derive(Clone, Debug)]
 pub enum Op {

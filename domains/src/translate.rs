@@ -138,6 +138,9 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
                 compressed: options.compressed,
             },
             Change::Delete => wire::Change::Delete,
+            Change::Append { value, options: PutOptions { expires_ms, compressed, revertible_ms } } => {
+                wire::Change::Append { value: Value::new(value), expires_ms, compressed, lease_ms: revertible_ms }
+            }
         },
     }
 }

@@ -97,6 +97,11 @@ impl Fake {
             let version = Version { epoch: self.open, ordinal: Ordinal(self.ordinal) };
             match part.change {
                 Change::Put { value, .. } => drop(self.pairs.insert(part.key.to_vec(), (value.to_vec(), version))),
+                Change::Append { value, .. } => {
+                    let pair = self.pairs.entry(part.key.to_vec()).or_default();
+                    pair.0.extend_from_slice(value);
+                    pair.1 = version;
+                }
                 Change::Delete => drop(self.pairs.remove(part.key)),
                 Change::None | Change::Revert { .. } | Change::Seal { .. } => continue,
             }

@@ -148,6 +148,7 @@ impl<'t, B: Backend> RawIter<'t, B> {
                     expires_ms: options.expires_ms,
                     compressed: options.compressed,
                 }),
+                Some(Change::Append { value, options }) => Some(Pair::with_own_append(pair, &key, value, options)),
                 Some(Change::Delete) => None,
                 Some(Change::Revert { .. }) => {
                     return Err(Error::Domain(domains::Error::Set(txn::SetError::RevertsAlone)));

@@ -312,7 +312,7 @@ impl State {
         let mut failures = Vec::new();
         let kept = |part: &Part<'_>| match part.change {
             Change::None | Change::Delete => false,
-            Change::Put { options, .. } => options.revertible_ms.is_some(),
+            Change::Put { options, .. } | Change::Append { options, .. } => options.revertible_ms.is_some(),
             Change::Revert { .. } | Change::Seal { .. } => true,
         };
         if set.parts().any(|part| kept(&part)) {
@@ -366,6 +366,10 @@ impl State {
                     compressed: options.compressed,
                 };
                 pairs.insert(part.key.to_vec(), pair);
+            }
+            Change::Append { value, options } => {
+                let pair = Pair::with_own_append(pairs.remove(part.key), part.key, value, options);
+                pairs.insert(part.key.to_vec(), Pair { version, ..pair });
             }
         }
         self.ordinals += 1;

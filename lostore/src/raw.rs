@@ -257,10 +257,57 @@ impl<B: Backend> RawTable<B> {
         options: PutOptions,
         lease: Duration,
     ) -> Result<(Token, Ticket<B>), Error> {
-        let lease_ms = u64::try_from(lease.as_millis()).unwrap_or(u64::MAX);
-        let ticket = self.upsert(key, value, PutOptions { revertible_ms: Some(lease_ms), ..options })?;
-        let version = *ticket.versions().first().ok_or(Error::WrongAnswer { asked: "a revertible put" })?;
-        Ok((Token { table: self.id(), key: key.to_vec(), version }, ticket))
+        let ticket = self.upsert(key, value, PutOptions { revertible_ms: Some(lease_ms(lease)), ..options })?;
+        Ok((self.token(key, &ticket, "a revertible put")?, ticket))
+    }
+
+    fn token(&self, key: &[u8], ticket: &Ticket<B>, asked: &'static str) -> Result<Token, Error> {
+        let version = *ticket.versions().first().ok_or(Error::WrongAnswer { asked })?;
+        Ok(Token { table: self.id(), key: key.to_vec(), version })
+    }
+
+    /// Adds bytes to the end of a pair's record; a pair that is not there becomes these bytes. What is there is not rewritten: an append
+    /// to a long record writes its own bytes and now and then those of the latest appends with them. Appends by many land whole, one
+    /// behind the other.
+    ///
+    /// An expiry replaces the record's, the flag of compression is added to it; what is not given stays. What must be there before
+    /// is said in a transaction, with [`RawTxn::compare`](crate::RawTxn::compare).
+    ///
+    /// Records of a typed table have a form of their own, which bytes at their end break; append to tables of plain bytes.
+    ///
+    /// ```
+    /// # use lostore::schema::{TableHome, TableKind};
+    /// # use lostore::{PutOptions, plain_spec};
+    /// let store = lostore::open_memory()?;
+    /// let table = store.create_raw("plain", plain_spec(TableKind::Ordered, TableHome::Persistent))?;
+    /// table.append(b"key", b"one", PutOptions::default())?;
+    /// table.append(b"key", b", two", PutOptions::default())?;
+    /// assert_eq!(table.get(b"key")?.unwrap().value, b"one, two");
+    /// # Ok::<(), lostore::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When a limit is met (the longer record must not pass 64 MiB: LS0302), or the store cannot write.
+    pub fn append(&self, key: &[u8], value: &[u8], options: PutOptions) -> Result<Ticket<B>, Error> {
+        let mut txn = self.store.txn();
+        txn.raw(self).append(key, value, options)?;
+        txn.commit()
+    }
+
+    /// Adds bytes to the end of a pair's record so that this can be reverted for the next `lease`: then the record is again what it was
+    /// before, or not there.
+    ///
+    /// # Errors
+    /// As [`Self::append`], and when revertible writes keep as much as they may (LS0308).
+    pub fn append_revertible(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        options: PutOptions,
+        lease: Duration,
+    ) -> Result<(Token, Ticket<B>), Error> {
+        let ticket = self.append(key, value, PutOptions { revertible_ms: Some(lease_ms(lease)), ..options })?;
+        Ok((self.token(key, &ticket, "a revertible append")?, ticket))
     }
 
     /// Deletes a pair if it is there.
@@ -272,6 +319,10 @@ impl<B: Backend> RawTable<B> {
         txn.raw(self).remove(key)?;
         txn.commit()
     }
+}
+
+fn lease_ms(lease: Duration) -> u64 {
+    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl<B: Backend> Clone for RawTable<B> {

@@ -217,6 +217,7 @@ impl<B: Backend> Txn<B> {
         let key = key.to_key();
         match self.own(table.raw(), &key)? {
             Some(Change::Put { value, options }) => table.decode(key, own_pair(value, options)).map(Some),
+            Some(Change::Append { value, options }) => self.appended_to(table, key, value, options).map(Some),
             Some(Change::Delete) => Ok(None),
             Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => self.read(table, key),
         }
@@ -242,6 +243,9 @@ impl<B: Backend> Txn<B> {
         let found = match self.own(targets.raw(), target.key_bytes())? {
             Some(Change::Put { value, options }) => {
                 Some(targets.decode(KeyBuf::from(target.key_bytes()), own_pair(value, options))?)
+            }
+            Some(Change::Append { value, options }) => {
+                Some(self.appended_to(targets, KeyBuf::from(target.key_bytes()), value, options)?)
             }
             Some(Change::Delete) => None,
             Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None if target.is_null() => None,
@@ -366,6 +370,7 @@ impl<B: Backend> Txn<B> {
     fn later_fields<T: TableType>(&self, table: &Table<T, B>, key: &KeyBuf) -> Result<Rest, Error> {
         let found = match self.own(table.raw(), key)? {
             Some(Change::Put { value, options }) => Some(table.decode(key.clone(), own_pair(value, options))?),
+            Some(Change::Append { value, options }) => Some(self.appended_to(table, key.clone(), value, options)?),
             Some(Change::Delete) => None,
             Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => self.read(table, key.clone())?,
         };
@@ -379,6 +384,27 @@ impl<B: Backend> Txn<B> {
             reads.saw(table.raw().id(), &key, found.as_ref().map(Found::version))?;
         }
         Ok(found)
+    }
+
+    /// What the store has under a key of a table of bytes, noted where it must still be so at the commit.
+    fn read_raw(&self, table: &RawTable<B>, key: &[u8]) -> Result<Option<Pair>, Error> {
+        let pair = table.get(key)?;
+        if let Some(reads) = &self.reads {
+            reads.saw(table.id(), key, pair.as_ref().map(|pair| pair.version))?;
+        }
+        Ok(pair)
+    }
+
+    /// What it reads of a record to which it has appended bytes.
+    fn appended_to<T: TableType>(
+        &self,
+        table: &Table<T, B>,
+        key: KeyBuf,
+        value: &[u8],
+        options: PutOptions,
+    ) -> Result<Found<T>, Error> {
+        let pair = Pair::with_own_append(self.read_raw(table.raw(), &key)?, &key, value, options);
+        table.decode(key, pair.as_ref())
     }
 
     /// What this transaction does to a key. What a revert will make of it is known at commit only, so such a key is not read.
@@ -450,6 +476,15 @@ impl<B: Backend> RawTxn<'_, B> {
         self.txn.set.upsert(self.table.id(), key, value, options).map_err(Error::refused)
     }
 
+    /// Adds bytes to the end of a pair's record, as [`RawTable::append`] says; a pair that is not there becomes these bytes, unless a
+    /// [compare](Self::compare) says that it must be. Behind an own put or append of the key it joins that one.
+    ///
+    /// # Errors
+    /// When a limit is met, or the transaction reverts or seals a write of the key.
+    pub fn append(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
+        self.txn.set.append(self.table.id(), key, value, options, Expect::Any).map_err(Error::refused)
+    }
+
     /// Deletes a pair that must be there.
     ///
     /// # Errors
@@ -487,13 +522,13 @@ impl<B: Backend> RawTxn<'_, B> {
                 expires_ms: options.expires_ms,
                 compressed: options.compressed,
             })),
+            Some(Change::Append { value, options }) => {
+                let below = self.txn.read_raw(self.table, key)?;
+                Ok(Some(Pair::with_own_append(below, key, value, options)))
+            }
             Some(Change::Delete) => Ok(None),
             Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
-                let pair = self.table.get(key)?;
-                if let Some(reads) = &self.txn.reads {
-                    reads.saw(self.table.id(), key, pair.as_ref().map(|pair| pair.version))?;
-                }
-                Ok(pair)
+                self.txn.read_raw(self.table, key)
             }
         }
     }

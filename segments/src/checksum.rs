@@ -16,3 +16,14 @@
 pub fn checksum(seed: u32, bytes: &[u8]) -> u32 {
     crc32c::crc32c_append(seed, bytes)
 }
+
+/// The checksum of some bytes and others behind them, of which there are so many, from the checksums of both.
+///
+/// ```
+/// use segments::checksum::{checksum, joined};
+/// assert_eq!(joined(checksum(0, b"1234"), checksum(0, b"56789"), 5), checksum(0, b"123456789"));
+/// ```
+#[must_use]
+pub fn joined(first: u32, second: u32, second_bytes: usize) -> u32 {
+    crc32c::crc32c_combine(first, second, second_bytes)
+}

@@ -1,4 +1,4 @@
-//! The record: one version of a pair, a tombstone, or the close of an epoch, as it lies in the log.
+//! The record: one version of a pair, a tombstone, a part of a value, or the close of an epoch, as it lies in the log.
 //!
 //! Contract: [`encode`] writes one without allocating; [`head`] checks all but the value; [`decode`] checks everything. The
 //! value has a checksum of its own over the value alone, so whoever receives the value can verify it, wherever it has been.
@@ -9,9 +9,14 @@
 use crate::checksum::checksum;
 use crate::field::{Field, is_zero, tiled};
 use crate::ids::{EpochId, Ordinal, TableId, Version};
-use crate::limits::{KEY_BYTES_MAX, SHARDS_MAX, VALUE_BYTES_MAX};
+use crate::limits::{EXTENTS_MAX, KEY_BYTES_MAX, SHARDS_MAX, VALUE_BYTES_MAX};
 use crate::place::{PLACE_BITS, RECORD_ALIGN};
 use thiserror::Error;
+
+mod extents;
+mod grow;
+pub use extents::{EXTENT_BYTES, Extent, Extents};
+pub use grow::grow;
 
 /// Bytes of a record's header, without the expiry that may follow it.
 pub const RECORD_HEADER_BYTES: usize = 40;
@@ -29,11 +34,12 @@ const KEY_BYTES: Field = Field::new(12, 2, "key_bytes");
 const KIND: Field = Field::new(14, 1, "kind");
 const FLAGS: Field = Field::new(15, 1, "flags");
 const TABLE: Field = Field::new(16, 4, "table");
-const ZERO: Field = Field::new(20, 4, "zero");
+const EXTENTS: Field = Field::new(20, 1, "extents");
+const ZERO: Field = Field::new(21, 3, "zero");
 const EPOCH: Field = Field::new(24, 8, "epoch");
 const ORDINAL: Field = Field::new(32, 8, "ordinal");
-pub(crate) const LAYOUT: [Field; 10] =
-    [HEADER_CRC, VALUE_CRC, VALUE_BYTES, KEY_BYTES, KIND, FLAGS, TABLE, ZERO, EPOCH, ORDINAL];
+pub(crate) const LAYOUT: [Field; 11] =
+    [HEADER_CRC, VALUE_CRC, VALUE_BYTES, KEY_BYTES, KIND, FLAGS, TABLE, EXTENTS, ZERO, EPOCH, ORDINAL];
 
 const FLAG_COMPRESSED: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
@@ -54,6 +60,8 @@ pub enum RecordKind {
     Tombstone,
     /// This shard has no more records of the epoch, and these are the epoch's members.
     Close,
+    /// A part of a value, written before the pair that names it; by itself it says nothing.
+    Extent,
 }
 
 /// What the record of a revertible write says of the state before it.
@@ -77,8 +85,10 @@ pub struct Record<'a> {
     pub version: Version,
     /// The pair's key; the member mask of a close record.
     pub key: &'a [u8],
-    /// The pair's record, as the client gave it.
+    /// The pair's record, as the client gave it; of a record with extents, the end of it.
     pub value: &'a [u8],
+    /// Earlier records of the pair whose values come before this one's.
+    pub extents: Extents<'a>,
     /// When it ends, in milliseconds of the domain's clock.
     pub expires_ms: Option<u64>,
     /// Whether the client compressed the value.
@@ -104,6 +114,8 @@ pub struct RecordHead<'a> {
     pub compressed: bool,
     /// Of a revertible write: what it can be reverted to, and until when.
     pub revertible: Option<Revertible>,
+    /// Earlier records of the pair whose values come before this one's.
+    pub extents: Extents<'a>,
     /// The value's first byte, from the record's first.
     pub value_at: usize,
     /// The value's length.
@@ -154,21 +166,28 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn close(version: Version, members: &'a [u8; MEMBERS_BYTES]) -> Self {
         let kind = RecordKind::Close;
-        let (table, value) = (TableId(0), &[][..]);
-        Self { kind, table, version, key: members, value, expires_ms: None, compressed: false, revertible: None }
-    }
-
-    /// Bytes that it takes, padding included: a multiple of eight.
-    #[must_use]
-    pub fn encoded_bytes(&self) -> usize {
-        let revertible = if self.revertible.is_some() { REVERTIBLE_BYTES } else { 0 };
-        encoded_bytes(self.key.len(), self.value.len() + revertible, self.expires_ms.is_some())
+        let (table, extents, value) = (TableId(0), Extents::default(), &[][..]);
+        let (expires_ms, compressed, revertible) = (None, false, None);
+        Self { kind, table, version, key: members, value, extents, expires_ms, compressed, revertible }
     }
 
     fn flags(&self) -> u8 {
         u8::from(self.compressed) * FLAG_COMPRESSED
             + u8::from(self.expires_ms.is_some()) * FLAG_EXPIRES
             + u8::from(self.revertible.is_some()) * FLAG_REVERTIBLE
+    }
+
+    /// Bytes that it takes, padding included.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        let fields = field_bytes(self.flags()) + self.extents.bytes().len();
+        (RECORD_HEADER_BYTES + fields + self.key.len() + self.value.len()).next_multiple_of(RECORD_ALIGN)
+    }
+
+    /// Bytes of the log that live as long as it does; see [`RecordHead::live_bytes`].
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.encoded_bytes() as u64 + self.extents.live_bytes(self.key.len())
     }
 }
 
@@ -178,8 +197,20 @@ impl RecordHead<'_> {
     pub fn members(&self) -> Option<u32> {
         match self.kind {
             RecordKind::Close => Some(u32::from_le_bytes(self.key.try_into().expect("checked when it was parsed"))),
-            RecordKind::Pair | RecordKind::Tombstone => None,
+            RecordKind::Pair | RecordKind::Tombstone | RecordKind::Extent => None,
         }
+    }
+
+    /// Bytes of the pair's whole value: of its extents and of what lies here.
+    #[must_use]
+    pub fn total_bytes(&self) -> usize {
+        self.extents.value_bytes() + self.value_bytes
+    }
+
+    /// Bytes of the log that live as long as this record does: its own, and of each extent header, key and value.
+    #[must_use]
+    pub fn live_bytes(&self) -> u64 {
+        self.record_bytes as u64 + self.extents.live_bytes(self.key.len())
     }
 
     /// The value out of the record's bytes, its checksum and the padding behind it checked.
@@ -206,6 +237,7 @@ impl RecordKind {
             Self::Pair => 1,
             Self::Tombstone => 2,
             Self::Close => 3,
+            Self::Extent => 4,
         }
     }
 
@@ -214,18 +246,19 @@ impl RecordKind {
             1 => Self::Pair,
             2 => Self::Tombstone,
             3 => Self::Close,
+            4 => Self::Extent,
             _ => return None,
         })
     }
 }
 
-/// Bytes that the fields take which flags announce, between header and key.
+/// Bytes that the fields take which flags announce, between header and extents.
 fn field_bytes(flags: u8) -> usize {
     let expiry = if flags & FLAG_EXPIRES == 0 { 0 } else { EXPIRY_BYTES };
     expiry + if flags & FLAG_REVERTIBLE == 0 { 0 } else { REVERTIBLE_BYTES }
 }
 
-/// Bytes that the record of a write takes which is not revertible, padding included: a multiple of eight.
+/// Bytes that the record of a write takes which has no extents and is not revertible, padding included: a multiple of eight.
 #[must_use]
 pub fn encoded_bytes(key_bytes: usize, value_bytes: usize, expires: bool) -> usize {
     let expiry = if expires { EXPIRY_BYTES } else { 0 };
@@ -238,8 +271,9 @@ pub fn encoded_bytes(key_bytes: usize, value_bytes: usize, expires: bool) -> usi
 /// use segments::record::{Record, RecordKind, decode, encode, encoded_bytes};
 /// # use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 /// # let version = Version { epoch: EpochId::new(Incarnation(1), 1), ordinal: Ordinal(1) };
-/// let record = Record { kind: RecordKind::Pair, table: TableId(7), version, key: b"key", value: b"", expires_ms: None,
-///     compressed: false, revertible: None };
+/// # use segments::record::Extents;
+/// let record = Record { kind: RecordKind::Pair, table: TableId(7), version, key: b"key", value: b"",
+///     extents: Extents::default(), expires_ms: None, compressed: false, revertible: None };
 /// let mut out = [0; 64];
 /// let bytes = encode(&record, &mut out);
 /// assert_eq!(bytes, encoded_bytes(3, 0, false));
@@ -262,12 +296,13 @@ pub fn encode_carried(record: &Record<'_>, value_crc: u32, out: &mut [u8]) -> us
     let value_bytes = u32::try_from(record.value.len()).expect("values are at most 64 MiB");
     let flags = record.flags();
     // Lengths alone: key and value are the client's, and may be large.
-    let refused = refused(record.kind, record.table, record.key, value_bytes, flags);
+    let refused = refused(record.kind, record.table, record.key, value_bytes, flags, record.extents);
     let kind = record.kind;
     assert!(
         refused.is_none(),
         "a record that no reader accepts: {refused:?} of a {kind:?}, {key_bytes} + {value_bytes} bytes"
     );
+    let extents = record.extents.bytes();
     let total = record.encoded_bytes();
     let out = &mut out[..total];
 
@@ -278,7 +313,8 @@ pub fn encode_carried(record: &Record<'_>, value_crc: u32, out: &mut [u8]) -> us
     KIND.put(header, [record.kind.to_byte()]);
     FLAGS.put(header, [flags]);
     TABLE.put(header, record.table.0.to_le_bytes());
-    ZERO.put(header, [0; 4]);
+    EXTENTS.put(header, [u8::try_from(record.extents.len()).expect("at most 32, as was just checked")]);
+    ZERO.put(header, [0; 3]);
     EPOCH.put(header, record.version.epoch.0.to_le_bytes());
     ORDINAL.put(header, record.version.ordinal.0.to_le_bytes());
     let mut at = 0;
@@ -292,6 +328,8 @@ pub fn encode_carried(record: &Record<'_>, value_crc: u32, out: &mut [u8]) -> us
         rest[at + 8..at + REVERTIBLE_BYTES].copy_from_slice(&revertible.until_ms.to_le_bytes());
         at += REVERTIBLE_BYTES;
     }
+    rest[at..at + extents.len()].copy_from_slice(extents);
+    at += extents.len();
     rest[at..at + record.key.len()].copy_from_slice(record.key);
     at += record.key.len();
     rest[at..at + record.value.len()].copy_from_slice(record.value);
@@ -313,7 +351,12 @@ pub fn head(bytes: &[u8]) -> Result<RecordHead<'_>, RecordError> {
     if key_bytes > KEY_BYTES_MAX {
         return Err(RecordError::Field { field: KEY_BYTES.name });
     }
-    let key_at = RECORD_HEADER_BYTES + field_bytes(flags);
+    let extents_at = RECORD_HEADER_BYTES + field_bytes(flags);
+    let extents_bytes = usize::from(EXTENTS.u8(header)) * EXTENT_BYTES;
+    if extents_bytes > EXTENTS_MAX * EXTENT_BYTES {
+        return Err(RecordError::Field { field: EXTENTS.name });
+    }
+    let key_at = extents_at + extents_bytes;
     let value_at = key_at + key_bytes;
     let front = part(bytes, value_at)?;
     let (found, expected) = (HEADER_CRC.u32(header), checksum(0, &front[HEADER_CRC.size..]));
@@ -326,7 +369,8 @@ pub fn head(bytes: &[u8]) -> Result<RecordHead<'_>, RecordError> {
     if !is_zero(ZERO.of(header)) {
         return Err(RecordError::Field { field: ZERO.name });
     }
-    if let Some(field) = refused(kind, table, key, value_bytes, flags) {
+    let extents = Extents::over(&front[extents_at..key_at]);
+    if let Some(field) = refused(kind, table, key, value_bytes, flags, extents) {
         return Err(RecordError::Field { field: field.name });
     }
     let value_bytes = usize::try_from(value_bytes).expect("at most 64 MiB, as was just checked");
@@ -341,6 +385,7 @@ pub fn head(bytes: &[u8]) -> Result<RecordHead<'_>, RecordError> {
         expires_ms: expires.then(|| expiry.u64(front)),
         compressed: flags & FLAG_COMPRESSED != 0,
         revertible,
+        extents,
         value_at,
         value_bytes,
         value_crc: VALUE_CRC.u32(header),
@@ -375,6 +420,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), RecordError> {
         version: head.version,
         key: head.key,
         value,
+        extents: head.extents,
         expires_ms: head.expires_ms,
         compressed: head.compressed,
         revertible: head.revertible,
@@ -383,16 +429,30 @@ pub fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), RecordError> {
 }
 
 /// The first field of a record that breaks a rule which writer and reader share.
-fn refused(kind: RecordKind, table: TableId, key: &[u8], value_bytes: u32, flags: u8) -> Option<Field> {
+fn refused(
+    kind: RecordKind,
+    table: TableId,
+    key: &[u8],
+    value_bytes: u32,
+    flags: u8,
+    extents: Extents<'_>,
+) -> Option<Field> {
     if key.len() > KEY_BYTES_MAX {
         return Some(KEY_BYTES);
     }
     if flags & !FLAGS_KNOWN != 0 {
         return Some(FLAGS);
     }
-    if kind == RecordKind::Pair {
-        let fits = usize::try_from(value_bytes).is_ok_and(|bytes| bytes <= VALUE_BYTES_MAX);
-        return (!fits).then_some(VALUE_BYTES);
+    let fits = usize::try_from(value_bytes).is_ok_and(|bytes| bytes <= VALUE_BYTES_MAX);
+    if kind == RecordKind::Pair && fits {
+        return (!extents.is_sound(value_bytes as usize)).then_some(EXTENTS);
+    }
+    if !extents.is_empty() {
+        return Some(EXTENTS);
+    }
+    if kind == RecordKind::Extent {
+        let named = fits && value_bytes != 0;
+        return if named { (flags != 0).then_some(FLAGS) } else { Some(VALUE_BYTES) };
     }
     // Tombstones and closes have nothing to say about a value.
     if value_bytes != 0 {

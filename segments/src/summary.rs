@@ -110,7 +110,7 @@ impl SummaryBuilder {
 
     /// Adds an item.
     pub fn push(&mut self, item: &SummaryItem<'_>) {
-        let item_bytes = SummaryItem::encoded_bytes(item.key, item.expires_ms.is_some(), item.revertible.is_some());
+        let item_bytes = item.bytes();
         if self.last_page_bytes() + item_bytes > PAGE_PAYLOAD_BYTES {
             self.page_ends.push(self.bytes.len());
         }

@@ -175,7 +175,9 @@ impl Model {
 
     /// A commit goes to the domain.
     pub fn submitted(&mut self, op: u64, set: &CommitSet, level: Level) {
-        let mut sent = Sent::new(set, level, self.highest, &self.volatile, &self.tokens);
+        let there =
+            |key: &Key| self.get(key).and_then(|known| Some((known.version?, Rc::clone(known.content.as_ref()?))));
+        let mut sent = Sent::new(set, level, self.highest, &self.volatile, (&self.tokens, &there));
         (sent.since, sent.sent_ms) = (self.history.len(), self.now_ms);
         let before = self.limbo.insert(op, sent);
         assert!(before.is_none(), "operation {op} was submitted twice");

@@ -6,7 +6,7 @@
 //! needs that to place a commit whose answer was lost. What it does at all are the seed's [`Features`].
 
 use crate::features::{Feature, Features};
-use crate::model::{Key, Model, TableChange};
+use crate::model::{Key, Known, Model, TableChange};
 use crate::rng::Rng;
 use domains::schema::envelope::{self, EnvelopeWriter, Rest};
 use domains::schema::{Field, FieldType, TableHome, TableKind};
@@ -28,6 +28,8 @@ const STAMP_KEYS: u64 = 40;
 pub const POINTER_FIELD: u16 = 1;
 /// How long pairs live that expire soon: as long as a few operations take, or some lives.
 const LIFE_MS_MAX: u64 = 12;
+/// Records do not grow past about this.
+const GROWN_BYTES_MAX: usize = 120_000;
 /// Most tables at a time, the one of the stamps included.
 const TABLES_MAX: usize = 6;
 
@@ -315,7 +317,18 @@ impl Workload {
             };
             return;
         }
-        let _ = match (present, self.rng.below(8)) {
+        // Bytes behind a record with fields would break it.
+        let bytes = info.spec.record.is_empty();
+        let grows = |known: &Known| {
+            bytes && known.content.as_ref().is_some_and(|content| content.value.len() < GROWN_BYTES_MAX)
+        };
+        let _ = match (present, self.rng.below(10)) {
+            // The oracle knows what it becomes, since it says what it finds.
+            (Some(known), 8 | 9) if known.version.is_some() && grows(known) => {
+                let expect = known.version.map_or(Expect::Never, Expect::At);
+                set.append(table, &key.1, &value, options, expect)
+            }
+            (None, 9) if bytes => set.append(table, &key.1, &value, options, Expect::Absent),
             (Some(known), 0 | 1) => set.compare(table, &key.1, known.version.map_or(Expect::Present, Expect::At)),
             (Some(_), 2 | 3) => set.update(table, &key.1, &value, options),
             (Some(_), 4) => set.delete(table, &key.1),

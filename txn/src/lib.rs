@@ -8,4 +8,4 @@ pub mod lifecycle;
 pub mod limits;
 pub mod set;
 
-pub use set::{Change, CommitSet, Expect, Part, PutOptions, RANGES_FIRST, RangeCompare, SetError};
+pub use set::{Change, CommitSet, Expect, Part, PutOptions, RANGES_FIRST, RangeCompare, SetError, appended};

@@ -14,8 +14,10 @@ use segments::{TableId, Version};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+mod append;
 mod ranges;
 
+pub use append::appended;
 use ranges::RangeEntry;
 pub use ranges::{RANGES_FIRST, RangeCompare};
 
@@ -70,6 +72,14 @@ pub enum Change<'a> {
     Seal {
         /// The version that the write gave.
         token: Version,
+    },
+    /// The pair's record grows by this at its end; a pair that is not there becomes this.
+    Append {
+        /// The bytes to add.
+        value: &'a [u8],
+        /// An expiry replaces the record's, the flag of compression is added to it; what is not given stays as it is. With a lease
+        /// the append is revertible: a revert brings back what was there before it.
+        options: PutOptions,
     },
 }
 
@@ -138,6 +148,7 @@ enum Slot {
     Delete,
     Revert { token: Version },
     Seal { token: Version },
+    Append { value: Span, options: PutOptions },
 }
 
 #[derive(Clone, Debug)]
@@ -146,6 +157,8 @@ struct Entry {
     key: Span,
     expect: Expect,
     slot: Slot,
+    /// Bytes behind the value of its slot that are kept free for appends to come.
+    room: u32,
 }
 
 /// The compares and updates of one transaction.
@@ -317,7 +330,7 @@ impl CommitSet {
         if entry.slot == Slot::None {
             entry.expect = join(entry.expect, expect);
         }
-        entry.slot = Slot::Put { value, options };
+        (entry.slot, entry.room) = (Slot::Put { value, options }, 0);
         Ok(())
     }
 
@@ -328,7 +341,7 @@ impl CommitSet {
         if entry.slot == Slot::None {
             entry.expect = join(entry.expect, expect);
         }
-        entry.slot = Slot::Delete;
+        (entry.slot, entry.room) = (Slot::Delete, 0);
         Ok(())
     }
 
@@ -336,7 +349,7 @@ impl CommitSet {
     fn check_against_own(&self, table: TableId, key: &[u8], expect: Expect) -> Result<(), SetError> {
         let Some(at) = self.position(table, key) else { return Ok(()) };
         match (self.entries[at].slot, expect) {
-            (Slot::Put { .. }, Expect::Absent) => Err(SetError::PutBefore),
+            (Slot::Put { .. } | Slot::Append { .. }, Expect::Absent) => Err(SetError::PutBefore),
             (Slot::Delete, Expect::Present) => Err(SetError::DeletedBefore),
             (Slot::Revert { .. } | Slot::Seal { .. }, _) => Err(SetError::RevertsAlone),
             _ => Ok(()),
@@ -360,7 +373,7 @@ impl CommitSet {
         // One growth for both, where a fresh set would take two.
         self.bytes.reserve(key.len() + value_bytes);
         let key_span = push(&mut self.bytes, key);
-        self.entries.push(Entry { table, key: key_span, expect: Expect::Any, slot: Slot::None });
+        self.entries.push(Entry { table, key: key_span, expect: Expect::Any, slot: Slot::None, room: 0 });
         self.index_last();
         Ok(self.entries.len() - 1)
     }
@@ -400,6 +413,7 @@ impl CommitSet {
             Slot::Delete => Change::Delete,
             Slot::Revert { token } => Change::Revert { token },
             Slot::Seal { token } => Change::Seal { token },
+            Slot::Append { value, options } => Change::Append { value: self.span(value), options },
         };
         Part { table: entry.table, key: self.span(entry.key), expect: entry.expect, change }
     }

@@ -53,6 +53,10 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
                 set.compare(table, key, expect)?;
                 set.seal(table, key, version_in(token))?;
             }
+            wire::Change::Append { value, expires_ms, compressed, lease_ms } => {
+                let options = PutOptions { expires_ms, compressed, revertible_ms: lease_ms };
+                set.append(table, key, value.bytes(), options, expect)?;
+            }
             wire::Change::Delete => match expect {
                 Expect::Present => set.delete(table, key)?,
                 Expect::Any => set.remove(table, key)?,

@@ -21,12 +21,13 @@ use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX, OP_BYTES, OP_REPLY
 use crate::metrics::Metrics;
 use crate::resp::shared::Shared;
 use crate::transactions::Transactions;
-use domains::{Answer, Capabilities, Error, Horizon, Level, PairRef, Persistence, Seen, Tick};
+use domains::{Answer, Capabilities, Error, Horizon, Level, Pair, PairRef, Persistence, Seen, Tick};
 use intake::Intake;
 use segments::cuts::Cuts;
 use segments::{EpochId, TableId};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use txn::PutOptions;
 use wire::codes;
 use wire::{Element, FrameReader, FrameWriter, Outcome};
 
@@ -79,6 +80,14 @@ enum Life {
     Ending,
 }
 
+/// What a transaction has appended to a key that it looks up: it stands behind what the domain has.
+#[derive(Debug)]
+struct OwnAppend {
+    key: Vec<u8>,
+    value: Vec<u8>,
+    options: PutOptions,
+}
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -98,6 +107,8 @@ pub(crate) struct Session {
     /// Calls in the order of their requests, where replies must come in that order.
     order: VecDeque<u32>,
     transactions: Transactions,
+    /// What transactions have appended to keys that are being looked up for them.
+    own_appends: BTreeMap<(u32, u32), OwnAppend>,
     /// Epochs whose persistence is to be pushed.
     notices: BTreeSet<EpochId>,
     /// The first frame waits for room: for so many operations.
@@ -139,6 +150,7 @@ impl Session {
             calls: Calls::default(),
             order: VecDeque::new(),
             transactions: Transactions::default(),
+            own_appends: BTreeMap::new(),
             notices: BTreeSet::new(),
             stalled: None,
             received_at: now,
@@ -191,7 +203,14 @@ impl Session {
             self.await_notice(committed.epoch);
         }
         let mut text = String::new();
-        let served = with_figures(result, world);
+        let own = self.own_appends.remove(&place);
+        let served = match (own, result) {
+            (Some(own), Ok(Answer::Pair(found))) => {
+                let pair = Pair::with_own_append(found.clone(), &own.key, &own.value, own.options);
+                Some(Ok(Answer::Pair(Some(pair))))
+            }
+            (_, result) => with_figures(result, world),
+        };
         let outcome = outcome(served.as_ref().unwrap_or(result), &mut text);
         self.settle(place, purpose, outcome, world);
         self.proceed(world);
@@ -215,9 +234,15 @@ impl Session {
     fn held_beside(&self, reader: &FrameReader) -> Held {
         let frame = reader.capacity().max(self.intake.bytes());
         let ops = self.calls.ops();
-        let requests = frame + self.calls.bytes() + ops * OP_BYTES + self.transactions.held();
+        let transactions = self.transactions.held() + self.own_append_bytes();
+        let requests = frame + self.calls.bytes() + ops * OP_BYTES + transactions;
         let replies = reply_bytes(self.writer.len() + self.calls.gathered()) + ops * OP_REPLY_BYTES;
         [requests, replies]
+    }
+
+    /// Bytes of appends that wait for what they stand behind.
+    fn own_append_bytes(&self) -> usize {
+        self.own_appends.values().map(|own| own.value.len()).sum()
     }
 
     /// Nothing happens for a while: memory that is kept for what may come is given back.

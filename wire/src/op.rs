@@ -75,6 +75,18 @@ pub enum Change<'a> {
         /// The version that it gave.
         token: Version,
     },
+    /// The pair's record grows by this at its end; a pair that is not there becomes this.
+    Append {
+        /// The bytes to add.
+        #[serde(borrow)]
+        value: Value<'a>,
+        /// When the pair ceases to exist from now on; nothing leaves it as it is.
+        expires_ms: Option<u64>,
+        /// The client compressed the bytes: the record's flag is set.
+        compressed: bool,
+        /// For how long it may be reverted, in milliseconds from the commit on; nothing: not at all.
+        lease_ms: Option<u64>,
+    },
 }
 
 /// One key of a commit set.
@@ -352,7 +364,9 @@ impl<'a> Valued<'a> for Op<'a> {
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value<'a>)) {
         if let Op::Commit { parts, .. } | Op::TxnAdd { parts, .. } = self {
             for part in parts.as_mut_slice() {
-                if let Change::Put { value, .. } | Change::PutRevertible { value, .. } = &mut part.change {
+                if let Change::Put { value, .. } | Change::PutRevertible { value, .. } | Change::Append { value, .. } =
+                    &mut part.change
+                {
                     see(value);
                 }
             }

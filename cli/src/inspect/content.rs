@@ -189,15 +189,20 @@ fn record_row(from: usize, head: &RecordHead<'_>, bytes: &[u8], state: &str) -> 
         head.value_bytes.into(),
         shown.into(),
         head.expires_ms.map_or(Value::Null, Value::from),
-        match (head.compressed, head.revertible.is_some()) {
-            (true, true) => "compressed, revertible",
-            (true, false) => "compressed",
-            (false, true) => "revertible",
-            (false, false) => "",
-        }
-        .into(),
+        flags(head).into(),
         state.into(),
     ]
+}
+
+/// What else a record says of itself.
+fn flags(head: &RecordHead<'_>) -> String {
+    let compressed = head.compressed.then(|| "compressed".to_owned());
+    let extents = (!head.extents.is_empty()).then(|| {
+        let places: Vec<String> = head.extents.iter().map(|extent| format!("{:?}", extent.place)).collect();
+        format!("behind {} bytes at {}", head.extents.value_bytes(), places.join(" "))
+    });
+    let revertible = head.revertible.map(|_| "revertible".to_owned());
+    compressed.into_iter().chain(revertible).chain(extents).collect::<Vec<_>>().join(", ")
 }
 
 /// A record of the catalog: a table's id and structure.

@@ -361,7 +361,7 @@ impl<'r> Walk<'r> {
         }
         if head.kind == RecordKind::Close {
             walked.closes.insert(head.version.epoch, header.seq);
-        } else {
+        } else if head.kind != RecordKind::Extent {
             let offset = u16::try_from(from).expect("an offset in a page");
             self.seen(&head, Place::new(at, offset, 1), &page[from..], records);
         }
@@ -392,6 +392,8 @@ impl<'r> Walk<'r> {
         // A page of it that is not whole is a gap of its own, which says whether it had to be there.
         if let Ok(bytes) = large::gather(&frames, self.superblock.salt, &expected) {
             match record::decode(&bytes) {
+                // A part of a value says nothing by itself; it is read with the pair that names it.
+                Ok(_) if head.kind == RecordKind::Extent => {}
                 Ok(_) => {
                     let offset = u16::try_from(PAGE_HEADER_BYTES).expect("80");
                     self.seen(&head, Place::new(at, offset, pages), &bytes, records);
@@ -411,6 +413,8 @@ impl<'r> Walk<'r> {
             version: head.version,
             place,
             value: is_pair.then_some((head.value_bytes, head.value_crc)),
+            parts: head.extents.iter().map(|extent| (extent.bytes as usize, extent.crc)).collect(),
+            live_bytes: (!head.extents.is_empty()).then(|| head.live_bytes()),
             expires_ms: head.expires_ms,
             catalog: (head.table == TableId(0) && is_pair).then(|| value.into()),
         };

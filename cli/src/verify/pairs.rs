@@ -5,6 +5,7 @@
 //! This is a second, simple way to the same answer as the engine's recovery, from the data alone and never from summaries.
 
 use domains::schema::TableSpec;
+use segments::checksum::checksum;
 use segments::cuts::{Cuts, Fate};
 use segments::{EpochId, Incarnation, Place, TableId, Version};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -19,8 +20,12 @@ pub(crate) struct Seen {
     pub(crate) key: Box<[u8]>,
     pub(crate) version: Version,
     pub(crate) place: Place,
-    /// Of a pair: its value's length and checksum; none of a tombstone.
+    /// Of a pair: the length and checksum of the value that lies in its record; none of a tombstone.
     pub(crate) value: Option<(usize, u32)>,
+    /// The same of what comes before it, which lies in earlier records.
+    pub(crate) parts: Box<[(usize, u32)]>,
+    /// Of a record with such parts: the bytes of log that live as long as it does.
+    pub(crate) live_bytes: Option<u64>,
     pub(crate) expires_ms: Option<u64>,
     /// The value itself, of the catalog's own records.
     pub(crate) catalog: Option<Box<[u8]>>,
@@ -31,10 +36,23 @@ pub(crate) struct Seen {
 pub(crate) struct Live {
     pub(crate) version: Version,
     pub(crate) place: Place,
-    pub(crate) value_bytes: usize,
-    pub(crate) value_crc: u32,
+    value: (usize, u32),
+    parts: Box<[(usize, u32)]>,
     pub(crate) expires_ms: Option<u64>,
     catalog: Option<Box<[u8]>>,
+}
+
+impl Live {
+    /// Whether a value is, part by part, what the log has.
+    pub(crate) fn has_value(&self, value: &[u8]) -> bool {
+        let mut rest = value;
+        let whole = self.parts.iter().chain([&self.value]).all(|&(bytes, crc)| {
+            let Some((part, behind)) = rest.split_at_checked(bytes) else { return false };
+            rest = behind;
+            checksum(0, part) == crc
+        });
+        whole && rest.is_empty()
+    }
 }
 
 /// All pairs, by table and key.
@@ -108,9 +126,9 @@ impl Pairs {
     fn apply(&mut self, seen: Seen) {
         let table = self.live.entry(seen.table).or_default();
         match seen.value {
-            Some((value_bytes, value_crc)) => {
+            Some(value) => {
                 let (version, place, expires_ms) = (seen.version, seen.place, seen.expires_ms);
-                let live = Live { version, place, value_bytes, value_crc, expires_ms, catalog: seen.catalog };
+                let live = Live { version, place, value, parts: seen.parts, expires_ms, catalog: seen.catalog };
                 table.insert(seen.key, live);
             }
             None => drop(table.remove(&seen.key)),

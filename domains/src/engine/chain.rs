@@ -40,8 +40,8 @@ enum Along {
     Next(TableId, Vec<u8>),
     /// To the end.
     End(ChainEnd),
-    /// To a record that must be read.
-    Unread(Place),
+    /// To records that must be read.
+    Unread(Vec<Place>),
 }
 
 impl FollowChain {
@@ -57,7 +57,7 @@ impl FollowChain {
         for _ in 0..LINKS_AT_ONCE {
             match self.along(core, now) {
                 Err(error) => return Step::Done(Err(error)),
-                Ok(Along::Unread(place)) => return Step::Wait(Need::Reads(vec![place])),
+                Ok(Along::Unread(places)) => return Step::Wait(Need::Reads(places)),
                 Ok(Along::End(end)) => return Step::Done(Ok(Answer::Chain(self.links.end(end)))),
                 Ok(Along::Next(table, key)) => {
                     self.next = (table, key);
@@ -74,10 +74,10 @@ impl FollowChain {
         let (id, key) = (self.next.0, &self.next.1);
         let table = core.table(id)?;
         let pair = match core.locate(table, core.sought(table, key), &self.known, Want::Record, now)? {
-            Located::Unread { place } => return Ok(Along::Unread(place)),
+            Located::Unread { places } => return Ok(Along::Unread(places)),
             Located::Absent => return Ok(Along::End(self.links.missing(key, false))),
             Located::Expired { .. } => return Ok(Along::End(self.links.missing(key, true))),
-            Located::Present { found, .. } => found.expect("the record was asked for").to_pair(),
+            Located::Present { found, .. } => found.expect("the record was asked for").into_pair(),
         };
         let led = self.links.take(&table.info, pair, |name| {
             let to = core.catalog.by_name(name)?;

@@ -6,24 +6,26 @@
 //! A set that is applied cannot fail any more: keys, tables, compares and room were checked in the same step.
 
 use super::catalog::CATALOG;
-use super::core::{Core, Old, Restores};
-use super::find::{Known, Located, Want};
-use super::ops::{Need, READ_PAGES_AT_ONCE, Step, answer_of};
-use super::rewrite::{Rewrite, Rewrites, check_token, kept_by};
+use super::core::{Core, Old};
+use super::find::Known;
+use super::ops::{Need, Step, answer_of};
+use super::rewrite::{Rewrite, Rewrites, kept_by};
 use super::table::Index;
 use crate::error::{Error, Failure};
 use crate::index::{Address, KeyHash};
 use crate::schema::TableHome;
 use crate::seam::{Committed, Level, Op, Persistence, TableInfo, Tick, Versions};
-use segments::log::room::RoomNeed;
+use segments::log::room::{Extras, RoomNeed};
 use segments::log::writer::Room;
 use segments::probes::{Probe, hit};
 use segments::record::{Record, RecordKind};
-use segments::{DeviceError, EpochId, PAGE_BYTES, Place, TableId, Version};
-use smallvec::SmallVec;
-use txn::{Change, CommitSet, Expect, Part, PutOptions};
+use segments::{DeviceError, EpochId, PAGE_BYTES, TableId};
+use txn::{Change, CommitSet, Part, PutOptions};
 
+mod check;
 pub(crate) mod ranges;
+
+use check::Resume;
 
 /// What is answered when a commit is done.
 #[derive(Debug)]
@@ -63,8 +65,8 @@ pub(crate) struct Commit {
     /// Whether it was told to wait for room: what is refused then is its refusal.
     waited_for_room: bool,
     pub(crate) known: Known,
-    /// The first part whose record had to be read last: those before it need not be looked at until all have come.
-    read_from: usize,
+    /// Where the checks go on when what they lacked has been read.
+    resumes: Resume,
     pub(crate) failed: Option<Error>,
     state: State,
     /// The operation on tables that this set was made of, and how often the catalog had changed then.
@@ -98,14 +100,10 @@ impl Commit {
             match part.change {
                 Change::None => {}
                 // What these write is known when it has been read.
-                Change::Revert { .. } | Change::Seal { .. } => persistent = true,
-                Change::Put { value, options } if options.revertible_ms.is_some() => {
-                    persistent = true;
-                    need.add_revertible(part.key.len(), value.len(), options.expires_ms.is_some());
-                }
+                Change::Revert { .. } | Change::Seal { .. } | Change::Append { .. } => persistent = true,
                 Change::Put { value, options } => {
                     persistent = true;
-                    need.add(part.key.len(), value.len(), options.expires_ms.is_some());
+                    need.add_with(part.key.len(), value.len(), extras(options));
                 }
                 Change::Delete => {
                     persistent = true;
@@ -123,7 +121,7 @@ impl Commit {
             changes,
             waited_for_room: false,
             known: Known::of_heads(),
-            read_from: 0,
+            resumes: Resume::default(),
             failed: None,
             state: State::Checking,
             made_of: None,
@@ -201,7 +199,7 @@ impl Commit {
     /// What fails by now. It has failed once, and is not applied any more, even if it could be: others that were sent after it
     /// may have been applied meanwhile.
     fn fails_now(&mut self, before: Error, core: &Core, now: Tick) -> Error {
-        self.read_from = 0;
+        self.resumes = Resume::default();
         match self.check(core, now) {
             Err(error @ Error::CompareFailed { .. }) => error,
             Err(_) | Ok(_) => before,
@@ -237,7 +235,7 @@ impl Commit {
         let (writes, bytes) = kept_by(&self.set, &olds);
         core.kept.check(writes, bytes, core.config.kept_bytes_max)?;
         if self.persistent {
-            let mut need = self.need;
+            let mut need = self.need_with(core, &olds);
             rewrites.add_to(&mut need);
             match core.room(&need, self.waited_for_room) {
                 Room::Ready => {}
@@ -251,143 +249,55 @@ impl Commit {
         Ok(Ok(self.apply(core, now, &olds, &rewrites)))
     }
 
-    /// Verifies every compare; says what each key's pair is now, or which records must be read to know. When reads have come it
-    /// goes on where they were missing, and once none is missing any more it looks at everything afresh.
-    fn check(&mut self, core: &Core, now: Tick) -> Result<Result<SmallVec<[Old; 4]>, Vec<Place>>, Error> {
-        loop {
-            let from = core::mem::take(&mut self.read_from);
-            let (mut olds, mut unread, mut pages) = (SmallVec::new(), Vec::new(), 0);
-            let mut failures = Vec::new();
-            for number in from..self.set.len() {
-                let part = self.set.part(number).expect("the set has so many parts");
-                match self.check_one(core, &part, now)? {
-                    Checked::Holds(old) => olds.push(old),
-                    Checked::Unread { place, whole } => {
-                        if whole {
-                            self.known.want_whole(place);
-                        }
-                        if unread.is_empty() {
-                            self.read_from = number;
-                        }
-                        if !unread.contains(&place) {
-                            pages += place.pages();
-                            unread.push(place);
-                        }
-                        if unread.len() == READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
-                            break;
-                        }
-                    }
-                    Checked::Fails { found } => {
-                        let part = u32::try_from(number).expect("a set has at most 65,536 parts");
-                        failures.push(Failure { part, found });
-                    }
-                }
-            }
-            if unread.is_empty() && from == 0 {
-                let strangers = self.strangers(core, now)?;
-                failures.extend(strangers.failures);
-                unread = strangers.unread;
-            }
-            match (unread.is_empty(), from, failures.is_empty()) {
-                (false, _, _) => return Ok(Err(unread)),
-                (true, 0, true) => return Ok(Ok(olds)),
-                (true, 0, false) => return Err(Error::CompareFailed { failures }),
-                (true, _, _) => {}
+    /// The room that its records take, those that grow included.
+    fn need_with(&self, core: &Core, olds: &[Old]) -> RoomNeed {
+        let mut need = self.need;
+        for (part, old) in self.set.parts().zip(olds) {
+            let Change::Append { value, options } = part.change else { continue };
+            match &old.grown {
+                _ if !is_persistent(core, part.table) => {}
+                Some(grown) => grown.add_to(&mut need, part.key.len()),
+                None => need.add_with(part.key.len(), value.len(), extras(options)),
             }
         }
-    }
-
-    fn check_one(&self, core: &Core, part: &Part<'_>, now: Tick) -> Result<Checked, Error> {
-        let table = core.table(part.table)?;
-        if let Change::Revert { token } | Change::Seal { token } = part.change {
-            check_token(core, table, token)?;
-        }
-        let sought = core.sought(table, part.key);
-        let want = if matches!(part.expect, Expect::At(_) | Expect::Never) { Want::Head } else { Want::Place };
-        let mut located = core.locate(table, sought, &self.known, want, now)?;
-        let holds = match (&located, part.expect) {
-            (Located::Unread { place }, _) => return Ok(Checked::Unread { place: *place, whole: false }),
-            (_, Expect::Never) => false,
-            (Located::Present { .. }, Expect::Absent) => false,
-            (Located::Absent | Located::Expired { .. }, Expect::Present | Expect::At(_)) => false,
-            (Located::Present { found, .. }, Expect::At(version)) => {
-                found.as_ref().is_some_and(|found| found.version == version)
-            }
-            (_, Expect::Any | Expect::Absent | Expect::Present) => true,
-        };
-        if !holds {
-            // The answer names the version that is there, so the record itself is wanted now.
-            if matches!(located, Located::Present { found: None, .. }) {
-                located = core.locate(table, sought, &self.known, Want::Head, now)?;
-            }
-            return Ok(match located {
-                Located::Unread { place } => Checked::Unread { place, whole: false },
-                Located::Present { found, .. } => Checked::Fails { found: found.map(|found| found.version) },
-                Located::Absent | Located::Expired { .. } => Checked::Fails { found: None },
-            });
-        }
-        if let (Index::Sack(sack), Change::Put { .. }, Located::Absent) = (&table.index, part.change, &located) {
-            let address = Address::decode(part.key).filter(|&address| sack.is_reserved(address));
-            if address.is_none() {
-                let want = "an address that the store has set aside for an insert";
-                return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want });
-            }
-        }
-        let mut restores = Restores::Nothing;
-        if let (Change::Revert { .. } | Change::Seal { .. }, Located::Present { loc, found: Some(found) }) =
-            (part.change, &located)
-        {
-            match core.restores(table, part, (*loc, found), &self.known, now)? {
-                Ok(what) => restores = what,
-                Err(place) => return Ok(Checked::Unread { place, whole: true }),
-            }
-        }
-        let hash = sought.hash;
-        Ok(Checked::Holds(match located {
-            Located::Present { loc, found } => {
-                let found = match found {
-                    Some(found) => Some(found.record_bytes),
-                    None => {
-                        let found = core.found_at(table, loc, &self.known, Want::Head);
-                        found.ok().flatten().map(|found| found.record_bytes)
-                    }
-                };
-                let bytes = found.unwrap_or_else(|| table.record_bytes_mean());
-                Old { hash, loc: Some(loc), bytes, live: true, restores }
-            }
-            Located::Expired { loc } => {
-                Old { hash, loc: Some(loc), bytes: table.record_bytes_mean(), ..Old::default() }
-            }
-            Located::Absent | Located::Unread { .. } => Old { hash, ..Old::default() },
-        }))
+        need
     }
 
     fn apply(&self, core: &mut Core, now: Tick, olds: &[Old], rewrites: &Rewrites) -> Committed {
         // Deleting what is not there changes nothing and leaves nothing, not even an epoch.
         let changes = |part: &Part<'_>, old: &Old| match part.change {
             Change::None => false,
-            Change::Put { .. } | Change::Revert { .. } | Change::Seal { .. } => true,
+            Change::Put { .. } | Change::Revert { .. } | Change::Seal { .. } | Change::Append { .. } => true,
             Change::Delete => old.loc.is_some(),
         };
         let lasting = self.persistent
             && self.set.parts().zip(olds).any(|(part, old)| changes(&part, old) && is_persistent(core, part.table));
         let epoch = if lasting { core.join(now) } else { core.epoch_open() };
         let mut versions = Versions::default();
-        for (number, (part, &old)) in self.set.parts().zip(olds).enumerate() {
-            if !changes(&part, &old) {
+        for (number, (part, old)) in self.set.parts().zip(olds).enumerate() {
+            if !changes(&part, old) {
                 continue;
             }
-            let Rewrite { kind, value, options } = match part.change {
-                Change::Put { value, options } => Rewrite { kind: RecordKind::Pair, value, options },
-                Change::None | Change::Delete => Rewrite::GONE,
-                Change::Revert { .. } | Change::Seal { .. } => rewrites.part(number),
-            };
             let version = core.next_version(epoch);
-            let revertible = old.revertible(options, now);
-            let PutOptions { expires_ms, compressed, .. } = options;
+            versions.push(version);
+            let becomes = match (part.change, old.grown.as_deref()) {
+                (Change::Append { .. }, Some(grown)) => Rewrite::grown(grown),
+                (Change::Put { value, options } | Change::Append { value, options }, _) => {
+                    Rewrite::pair(value, options)
+                }
+                (Change::None | Change::Delete, _) => Rewrite::GONE,
+                (Change::Revert { .. } | Change::Seal { .. }, _) => rewrites.part(number),
+            };
+            let Rewrite { kind, extents, value, options } = becomes;
             let (table, key) = (part.table, part.key);
-            let record = Record { kind, table, version, key, value, expires_ms, compressed, revertible };
-            core.put(&record, old);
+            if let (Change::Append { value, .. }, true) = (part.change, old.grows_in_place()) {
+                core.grow(table, version, value, options, old);
+            } else {
+                let revertible = old.revertible(options, now);
+                let PutOptions { expires_ms, compressed, .. } = options;
+                let record = Record { kind, table, version, key, value, extents, expires_ms, compressed, revertible };
+                core.put(&record, old);
+            }
             if !core.contention.is_calm() {
                 let key = core.contended(part.table, part.key);
                 core.contention.changed(key, now.nanos);
@@ -395,7 +305,6 @@ impl Commit {
             if part.table == CATALOG {
                 core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value), epoch);
             }
-            versions.push(version);
         }
         core.counters.commits += 1;
         let (epoch, persistence) = match (lasting, versions.as_slice().is_empty()) {
@@ -416,21 +325,12 @@ impl Commit {
     }
 }
 
-fn is_persistent(core: &Core, table: TableId) -> bool {
-    core.table(table).is_ok_and(|table| table.home() == TableHome::Persistent)
+fn extras(options: PutOptions) -> Extras {
+    Extras { expires: options.expires_ms.is_some(), revertible: options.revertible_ms.is_some(), extents: 0 }
 }
 
-/// What became of one part's checks.
-enum Checked {
-    Holds(Old),
-    Fails {
-        found: Option<Version>,
-    },
-    /// This must be read first; its value too when it is to be written again.
-    Unread {
-        place: Place,
-        whole: bool,
-    },
+fn is_persistent(core: &Core, table: TableId) -> bool {
+    core.table(table).is_ok_and(|table| table.home() == TableHome::Persistent)
 }
 
 fn nothing(epoch: EpochId) -> Committed {

@@ -6,6 +6,7 @@
 use super::cache::Cache;
 use super::catalog::Catalog;
 use super::contention::Contention;
+use super::extend::Grown;
 use super::find::Sought;
 use super::heap::Heap;
 use super::kept::Kept;
@@ -24,6 +25,7 @@ use segments::probes::{Probe, hit};
 use segments::record::{self, Record, RecordKind};
 use segments::{DeviceError, EpochId, Frames, Incarnation, Ordinal, Place, Request, TableId, Version};
 use std::sync::Arc;
+use txn::PutOptions;
 use txn::epoch::{Actions, FlushTicket, ShardEpochs, Shared};
 
 /// Counts since the open.
@@ -293,12 +295,11 @@ impl Core {
     }
 
     /// Puts one record of a commit where its table's records are, and points the index at it instead of at `old`.
-    pub(crate) fn put(&mut self, record: &Record<'_>, old: Old) {
+    pub(crate) fn put(&mut self, record: &Record<'_>, old: &Old) {
         let home = self.catalog.table(record.table).expect("the table was checked in the same turn").home();
         if let Some(loc) = old.loc {
             self.release(home, loc);
         }
-        let bytes = record.encoded_bytes();
         let is_pair = record.kind == RecordKind::Pair;
         let keeps = record.revertible.is_some_and(|revertible| revertible.previous != 0);
         let new = match home {
@@ -312,19 +313,29 @@ impl Core {
                     self.records.heap.take(loc);
                 }
                 is_pair.then(|| {
-                    let mut encoded = vec![0; bytes].into_boxed_slice();
+                    let mut encoded = vec![0; record.encoded_bytes()];
                     record::encode(record, &mut encoded);
                     self.records.heap.put(encoded)
                 })
             }
         };
         if let (Some(revertible), Some(new)) = (record.revertible, new) {
-            self.keep(record.table, new, revertible, old.bytes);
+            self.keep(record.table, new, revertible, old.kept_bytes(record.key, record.extents));
         }
         let entry = self.catalog.table_mut(record.table).expect("the table was checked in the same turn");
         entry.expires |= record.expires_ms.is_some();
-        entry.record_bytes = (entry.record_bytes + if is_pair { bytes as u64 } else { 0 }).saturating_sub(old.bytes);
+        let came = if is_pair { record.live_bytes() } else { 0 };
+        entry.record_bytes = (entry.record_bytes + came).saturating_sub(old.bytes);
         entry.point(Sought { key: record.key, hash: old.hash }, old.loc, new);
+    }
+
+    /// Lets a record of a volatile table grow where it is.
+    pub(crate) fn grow(&mut self, table: TableId, version: Version, added: &[u8], options: PutOptions, old: &Old) {
+        let loc = old.loc.expect("what grows in place was found there");
+        let bytes = self.records.heap.grow(loc, version, added, options) as u64;
+        let entry = self.catalog.table_mut(table).expect("the table was checked in the same turn");
+        entry.expires |= options.expires_ms.is_some();
+        entry.record_bytes = (entry.record_bytes + bytes).saturating_sub(old.bytes);
     }
 }
 
@@ -341,15 +352,24 @@ pub(crate) enum Restores {
 }
 
 /// What a key's pair is before a commit changes it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Old {
     /// The key's hash, in a hash table.
     pub(crate) hash: Option<KeyHash>,
     pub(crate) loc: Option<Loc>,
-    /// Its record's bytes, or the table's mean where the record is not in memory.
+    /// Its record's bytes, extents included, or the table's mean where the record is not in memory.
     pub(crate) bytes: u64,
     /// Whether it is there for everybody: else it has expired, or there is none.
     pub(crate) live: bool,
     /// Of a revert or a seal: what becomes of the key.
     pub(crate) restores: Restores,
+    /// What an append makes of it, when it is there.
+    pub(crate) grown: Option<Box<Grown>>,
+}
+
+impl Old {
+    /// Whether an append lets the record grow where it lies.
+    pub(crate) fn grows_in_place(&self) -> bool {
+        self.grown.as_ref().is_some_and(|grown| grown.in_place)
+    }
 }

@@ -5,15 +5,17 @@
 //! (architecture D6; odds below 2^-13 that any two of 10^9 keys ever meet), so that an overwrite never reads what it replaces.
 
 use super::core::Core;
+use super::extend::OrPlaces;
 use super::records::place_of;
 use super::table::{Index, Table};
 use crate::error::Error;
 use crate::index::{Address, KeyHash, Loc};
 use crate::schema::TableHome;
 use crate::seam::{Pair, PairRef, Tick};
+use segments::checksum;
 use segments::mutants::{Mutant, planted};
 use segments::probes::{Probe, hit};
-use segments::record::{self, RecordKind, Revertible};
+use segments::record::{self, Extents, RecordKind, Revertible};
 use segments::{Place, TableId, Version};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +29,8 @@ pub(crate) enum Want {
     Place,
     /// Everything but the value: key, version, expiry, length.
     Head,
+    /// The record as it lies there, the checksum of the value in it checked; not what its extents hold.
+    Own,
     /// All of it, the value's checksum checked.
     Record,
 }
@@ -46,7 +50,7 @@ pub(crate) struct Known {
     /// Whether they are kept without their values. A commit may compare 65,536 records of 64 MiB each; what it keeps of them is
     /// about as long as their keys, which its own set has too.
     heads_only: bool,
-    /// Of those kept without their values, the exceptions: what a revert or a seal is to write again.
+    /// Of those kept without their values, the exceptions: what an append, a revert or a seal is to write again.
     whole: BTreeSet<Place>,
 }
 
@@ -56,11 +60,32 @@ impl Known {
         Self { heads_only: true, ..Self::default() }
     }
 
-    /// From now on this record is kept with its value; the caller has it read.
-    pub(crate) fn want_whole(&mut self, place: Place) {
-        if self.whole.insert(place) {
-            self.records.remove(&place);
+    /// From now on these records are kept with their values; the caller has them read.
+    pub(crate) fn want_whole(&mut self, places: &[Place]) {
+        for place in places {
+            if self.whole.insert(*place) {
+                self.records.remove(place);
+            }
         }
+    }
+
+    /// A record that is here, and the places of what it names.
+    pub(crate) fn parts_of(&self, place: Place) -> Vec<Place> {
+        let Some(Ok(head)) = self.records.get(&place).map(|record| record::head(record)) else { return Vec::new() };
+        core::iter::once(place).chain(head.extents.iter().map(|extent| extent.place)).collect()
+    }
+
+    /// Those of which all bytes are here.
+    pub(crate) fn of_whole(&self) -> Self {
+        let whole = |record: &Arc<[u8]>| record::head(record).is_ok_and(|head| head.record_bytes <= record.len());
+        let records = self.records.iter().filter(|(_, record)| whole(record));
+        let records = records.map(|(place, record)| (*place, Arc::clone(record))).collect();
+        Self { records, ..Self::default() }
+    }
+
+    /// Forgets all but these.
+    pub(crate) fn keep_only(&mut self, places: &BTreeSet<Place>) {
+        self.records.retain(|place, _| places.contains(place));
     }
 
     pub(crate) fn add(&mut self, place: Place, record: Arc<[u8]>) {
@@ -87,11 +112,9 @@ impl Known {
         self.records.values().map(|record| record.len()).sum()
     }
 
-    fn get(&self, place: Place, want: Want) -> Option<&[u8]> {
-        if want == Want::Record && self.heads_only && !self.whole.contains(&place) {
-            return None;
-        }
-        self.records.get(&place).map(|record| &**record)
+    pub(crate) fn get(&self, place: Place, want: Want) -> Option<&[u8]> {
+        let whole = !self.heads_only || self.whole.contains(&place);
+        self.records.get(&place).filter(|_| whole || !matches!(want, Want::Own | Want::Record)).map(|record| &**record)
     }
 }
 
@@ -99,16 +122,30 @@ impl Known {
 #[derive(Debug)]
 pub(crate) struct Found<'a> {
     bytes: Cow<'a, [u8]>,
+    extents: (usize, usize),
     key: (usize, usize),
     value: (usize, usize),
+    /// The whole value, where it begins in extents.
+    whole: Option<Vec<u8>>,
     pub(crate) version: Version,
     pub(crate) expires_ms: Option<u64>,
     pub(crate) compressed: bool,
     pub(crate) revertible: Option<Revertible>,
-    /// Of the value, as it was written.
+    /// Bytes of the value that lies in the record itself.
+    pub(crate) own_bytes: usize,
+    /// Their checksum.
     pub(crate) value_crc: u32,
-    /// Of the whole record, its value included.
-    pub(crate) record_bytes: u64,
+    /// Bytes of the whole value.
+    pub(crate) total_bytes: usize,
+    /// Of the whole record, its value and its extents included.
+    pub(crate) live_bytes: u64,
+}
+
+/// A record that the index names: found, or what must be read first.
+#[derive(Debug)]
+pub(crate) enum Sight<'a> {
+    Found(Found<'a>),
+    Unread(Vec<Place>),
 }
 
 impl<'a> Found<'a> {
@@ -120,19 +157,35 @@ impl<'a> Found<'a> {
             return Err("it is not a pair of this table");
         }
         let mut value = (head.value_at, head.value_at);
-        if want == Want::Record {
+        if matches!(want, Want::Own | Want::Record) {
             head.check_value(&bytes).map_err(damaged)?;
             value.1 += head.value_bytes;
         }
         let key = (head.value_at - head.key.len(), head.value_at);
+        let extents = (key.0 - head.extents.len() * record::EXTENT_BYTES, key.0);
         let (version, expires_ms, compressed) = (head.version, head.expires_ms, head.compressed);
-        let (record_bytes, revertible, value_crc) = (head.record_bytes as u64, head.revertible, head.value_crc);
-        Ok(Self { key, value, version, expires_ms, compressed, revertible, value_crc, record_bytes, bytes })
+        let (own_bytes, value_crc, revertible) = (head.value_bytes, head.value_crc, head.revertible);
+        let (total_bytes, live_bytes) = (head.total_bytes(), head.live_bytes());
+        Ok(Self {
+            extents,
+            key,
+            value,
+            whole: None,
+            version,
+            expires_ms,
+            compressed,
+            revertible,
+            own_bytes,
+            value_crc,
+            total_bytes,
+            live_bytes,
+            bytes,
+        })
     }
 
-    /// The record in these bytes, every byte of it checked.
+    /// The record in these bytes, every byte of it checked; what its extents hold is not there yet.
     pub(crate) fn stored(bytes: &'a [u8], table: TableId) -> Result<Self, &'static str> {
-        Self::parse(Cow::Borrowed(bytes), table, Want::Record)
+        Self::parse(Cow::Borrowed(bytes), table, Want::Own)
     }
 
     pub(crate) fn key(&self) -> &[u8] {
@@ -140,7 +193,24 @@ impl<'a> Found<'a> {
     }
 
     pub(crate) fn value(&self) -> &[u8] {
+        self.whole.as_deref().unwrap_or_else(|| self.own())
+    }
+
+    /// The value that lies in the record itself.
+    pub(crate) fn own(&self) -> &[u8] {
         &self.bytes[self.value.0..self.value.1]
+    }
+
+    /// The earlier records that its value begins in.
+    pub(crate) fn extents(&self) -> Extents<'_> {
+        Extents::new(&self.bytes[self.extents.0..self.extents.1])
+    }
+
+    /// The checksum of the whole value, made of those that its parts have had since they were written.
+    pub(crate) fn whole_crc(&self) -> u32 {
+        let parts = self.extents().iter().map(|extent| (extent.crc, extent.bytes as usize));
+        let parts = parts.chain([(self.value_crc, self.own_bytes)]);
+        parts.fold(0, |whole, (crc, bytes)| checksum::joined(whole, crc, bytes))
     }
 
     pub(crate) fn is_expired(&self, now: Tick) -> bool {
@@ -157,10 +227,11 @@ impl<'a> Found<'a> {
         PutOptions { expires_ms: self.expires_ms, compressed: self.compressed, revertible_ms: None }
     }
 
-    pub(crate) fn to_pair(&self) -> Pair {
+    pub(crate) fn into_pair(mut self) -> Pair {
+        let value = self.whole.take().unwrap_or_else(|| self.value().to_vec());
         Pair {
             key: self.key().to_vec(),
-            value: self.value().to_vec(),
+            value,
             version: self.version,
             expires_ms: self.expires_ms,
             compressed: self.compressed,
@@ -177,8 +248,8 @@ pub(crate) enum Located<'a> {
     Expired { loc: Loc },
     /// Nothing.
     Absent,
-    /// It takes reading this place to know.
-    Unread { place: Place },
+    /// It takes reading these places to know.
+    Unread { places: Vec<Place> },
 }
 
 impl Core {
@@ -206,12 +277,12 @@ impl Core {
                         return Ok(Located::Present { loc, found: None });
                     }
                     match self.found_at(table, loc, known, want)? {
-                        None => return Ok(Located::Unread { place: place_of(loc) }),
-                        Some(found) if found.key() == sought.key => return Ok(in_time(loc, found, now)),
-                        Some(found) if index.confuses(self.hash.hash(found.key()), hash) => {
+                        Sight::Unread(places) => return Ok(Located::Unread { places }),
+                        Sight::Found(found) if found.key() == sought.key => return Ok(in_time(loc, found, now)),
+                        Sight::Found(found) if index.confuses(self.hash.hash(found.key()), hash) => {
                             hit(Probe::FingerprintsMeet)
                         }
-                        Some(_) => return Err(corrupt(table.info.id, loc, OTHER_KEY)),
+                        Sight::Found(_) => return Err(corrupt(table.info.id, loc, OTHER_KEY)),
                     }
                 }
                 Ok(Located::Absent)
@@ -238,9 +309,9 @@ impl Core {
             return Ok(Located::Present { loc, found: None });
         }
         match self.found_at(table, loc, known, want)? {
-            None => Ok(Located::Unread { place: place_of(loc) }),
-            Some(found) if found.key() == key => Ok(in_time(loc, found, now)),
-            Some(_) => Err(corrupt(table.info.id, loc, OTHER_KEY)),
+            Sight::Unread(places) => Ok(Located::Unread { places }),
+            Sight::Found(found) if found.key() == key => Ok(in_time(loc, found, now)),
+            Sight::Found(_) => Err(corrupt(table.info.id, loc, OTHER_KEY)),
         }
     }
 
@@ -251,14 +322,40 @@ impl Core {
         loc: Loc,
         known: &'a Known,
         want: Want,
-    ) -> Result<Option<Found<'a>>, Error> {
+    ) -> Result<Sight<'a>, Error> {
         let home = table.home();
         let from_known = match home {
             TableHome::Volatile => None,
             TableHome::Persistent => known.get(place_of(loc), want).map(Cow::Borrowed),
         };
-        let Some(bytes) = from_known.or_else(|| self.records.bytes(home, loc)) else { return Ok(None) };
-        Found::parse(bytes, table.info.id, want).map(Some).map_err(|why| corrupt(table.info.id, loc, why))
+        let Some(bytes) = from_known.or_else(|| self.records.bytes(home, loc)) else {
+            return Ok(Sight::Unread(vec![place_of(loc)]));
+        };
+        let damaged = |why| corrupt(table.info.id, loc, why);
+        let mut found = Found::parse(bytes, table.info.id, want).map_err(damaged)?;
+        if want == Want::Record
+            && let Err(places) = self.fill(table, &mut found, known).map_err(damaged)?
+        {
+            return Ok(Sight::Unread(places));
+        }
+        Ok(Sight::Found(found))
+    }
+
+    /// Puts the whole value of a record together, of which all but its extents is there; or says what must be read first.
+    pub(crate) fn fill(
+        &self,
+        table: &Table,
+        found: &mut Found<'_>,
+        known: &Known,
+    ) -> Result<OrPlaces<()>, &'static str> {
+        if found.extents().is_empty() {
+            return Ok(Ok(()));
+        }
+        let joined = self.joined(table, found.key(), found.extents().iter(), known, found.own_bytes)?;
+        Ok(joined.map(|mut whole| {
+            whole.extend_from_slice(found.own());
+            found.whole = Some(whole);
+        }))
     }
 
     /// A table by id.

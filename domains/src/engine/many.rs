@@ -6,7 +6,7 @@
 //! Invariant: what waits in memory for the rest is about [`KNOWN_BYTES_MAX`] at most.
 
 use super::core::Core;
-use super::find::{Known, Located, Want};
+use super::find::{Found, Known, Located, Want};
 use super::ops::{Need, Step};
 use crate::error::Error;
 use crate::seam::{Answer, Pair, Tick};
@@ -50,9 +50,10 @@ impl LookupMany {
         match self.look(core, now) {
             Ok(Looked::Unread(places)) => Step::Wait(Need::Reads(places)),
             Ok(Looked::Pairs(pairs)) => {
-                let read = self.known.len() as u64;
-                core.counters.lookups_device += read;
-                core.counters.lookups_memory += (pairs.len() as u64).saturating_sub(read);
+                // A record that grew is read in parts: of the keys no more were read than there are.
+                let read = self.known.len().min(pairs.len());
+                core.counters.lookups_device += read as u64;
+                core.counters.lookups_memory += (pairs.len() - read) as u64;
                 Step::Done(Ok(Answer::Many(pairs)))
             }
             Err(error) => Step::Done(Err(error)),
@@ -66,8 +67,10 @@ impl LookupMany {
         for key in &self.keys {
             let located = core.locate(table, core.sought(table, key), &self.known, Want::Record, now)?;
             let bytes = match &located {
-                Located::Unread { place } if unread.contains(place) => 0,
-                Located::Unread { place } => place.pages() as usize * PAGE_BYTES,
+                Located::Unread { places } => {
+                    let more = places.iter().filter(|place| !unread.contains(*place));
+                    more.map(|place| place.pages() as usize * PAGE_BYTES).sum()
+                }
                 Located::Present { found, .. } => {
                     found.as_ref().map_or(0, |found| found.key().len() + found.value().len())
                 }
@@ -77,12 +80,12 @@ impl LookupMany {
                 break;
             }
             pairs.push(match located {
-                Located::Unread { place } => {
-                    unread.insert(place);
+                Located::Unread { places } => {
+                    unread.extend(places);
                     None
                 }
                 // When something is still to be read this look is not the last one.
-                Located::Present { found, .. } if unread.is_empty() => found.map(|found| found.to_pair()),
+                Located::Present { found, .. } if unread.is_empty() => found.map(Found::into_pair),
                 Located::Present { .. } | Located::Absent | Located::Expired { .. } => None,
             });
         }

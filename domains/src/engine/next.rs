@@ -8,7 +8,7 @@
 //! was read has expired, the index is read on: thousands of pairs a step at most, then other operations have their turn.
 
 use super::core::Core;
-use super::find::{Known, OTHER_KEY, Want, corrupt};
+use super::find::{Known, OTHER_KEY, Sight, Want, corrupt};
 use super::ops::{Need, READ_PAGES_AT_ONCE, Step};
 use super::records::place_of;
 use super::table::Index;
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::index::{Address, HashConfig, HashOrder, Loc};
 use crate::seam::{Answer, Cursor, Direction, Pair, Tick};
 use segments::TableId;
+use std::collections::BTreeSet;
 use std::ops::{Bound, ControlFlow};
 
 /// Most pairs of one batch: with the smallest records about the largest frame.
@@ -214,20 +215,23 @@ impl Next {
         let table = core.table(self.table)?;
         let own = self.own_order(core);
         let (mut unread, mut pages, mut bytes) = (Vec::new(), 0, 0);
+        // What is there of records of which not all is there yet.
+        let mut kept = BTreeSet::new();
         let mut slots = self.slots.iter_mut().peekable();
         while let Some(slot) = slots.next() {
             if let Slot::At { loc, named } = &*slot {
                 let (loc, order) = (*loc, named.order());
                 match core.found_at(table, loc, &self.known, Want::Record)? {
-                    None => {
-                        pages += place_of(loc).pages();
-                        unread.push(place_of(loc));
+                    Sight::Unread(places) => {
+                        pages += places.iter().map(|place| place.pages()).sum::<u32>();
+                        unread.extend(places);
+                        kept.extend(self.known.parts_of(place_of(loc)));
                     }
-                    Some(found) if !named.names(&core.hash, found.key()) => {
+                    Sight::Found(found) if !named.names(&core.hash, found.key()) => {
                         return Err(corrupt(self.table, loc, OTHER_KEY));
                     }
-                    Some(found) if found.is_expired(now) => *slot = Slot::Gone { order },
-                    Some(found) => *slot = Slot::Read { pair: found.to_pair(), order },
+                    Sight::Found(found) if found.is_expired(now) => *slot = Slot::Gone { order },
+                    Sight::Found(found) => *slot = Slot::Read { pair: found.into_pair(), order },
                 }
             }
             match slot {
@@ -239,11 +243,11 @@ impl Next {
             // Pairs of one hash are put in order by their keys in the end, so all of them are needed before they are cut off.
             let group_ends = slot.order().is_none() || slots.peek().is_none_or(|next| next.order() != slot.order());
             let enough = bytes > self.bytes_max && group_ends;
-            if enough || unread.len() == READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
+            if enough || unread.len() >= READS_AT_ONCE || pages >= READ_PAGES_AT_ONCE {
                 break;
             }
         }
-        self.known = Known::default();
+        self.known.keep_only(&kept);
         Ok(if unread.is_empty() { None } else { Some(Need::Reads(unread)) })
     }
 

@@ -6,7 +6,8 @@
 use super::chain::{FollowChain, Links};
 use super::commit::{After, Commit};
 use super::core::Core;
-use super::find::{Known, Located, Want};
+use super::extend::OrPlaces;
+use super::find::{Found, Known, Located, Want};
 use super::many::LookupMany;
 use super::next::Next;
 use super::read_ranges::ReadRanges;
@@ -255,8 +256,8 @@ impl Lookup {
         });
         let pair = match located {
             Err(error) => return Step::Done(Err(error)),
-            Ok(Located::Unread { place }) => return Step::Wait(Need::Reads(vec![place])),
-            Ok(Located::Present { found, .. }) => found.map(|found| found.to_pair()),
+            Ok(Located::Unread { places }) => return Step::Wait(Need::Reads(places)),
+            Ok(Located::Present { found, .. }) => found.map(Found::into_pair),
             Ok(Located::Absent | Located::Expired { .. }) => None,
         };
         if self.known.is_empty() {
@@ -285,33 +286,33 @@ impl Follow {
         }
         match self.look(core, now) {
             Ok(Ok(followed)) => Step::Done(Ok(Answer::Followed(followed))),
-            Ok(Err(place)) => Step::Wait(Need::Reads(vec![place])),
+            Ok(Err(places)) => Step::Wait(Need::Reads(places)),
             Err(error) => Step::Done(Err(error)),
         }
     }
 
-    /// The answer, or the place that must be read first.
-    fn look(&self, core: &Core, now: Tick) -> Result<Result<Followed, Place>, Error> {
+    /// The answer, or the places that must be read first.
+    fn look(&self, core: &Core, now: Tick) -> Result<OrPlaces<Followed>, Error> {
         let table = core.table(self.table)?;
         let target = pointer_table(&table.info, self.field)?;
         let from = match core.locate(table, core.sought(table, &self.key), &self.known, Want::Record, now)? {
-            Located::Unread { place } => return Ok(Err(place)),
+            Located::Unread { places } => return Ok(Err(places)),
             Located::Absent | Located::Expired { .. } => return Ok(Ok(Followed::Absent)),
             Located::Present { found, .. } => found.expect("the record was asked for"),
         };
         let Some(target_key) = pointer_key(self.table, self.field, from.value())? else {
-            return Ok(Ok(Followed::Null { from: from.to_pair() }));
+            return Ok(Ok(Followed::Null { from: from.into_pair() }));
         };
         let target = core.catalog.by_name(target).ok_or_else(|| Error::NoSuchTable { name: target.to_owned() })?;
         let target = core.table(target)?;
         match core.locate(target, core.sought(target, target_key), &self.known, Want::Record, now)? {
-            Located::Unread { place } => Ok(Err(place)),
+            Located::Unread { places } => Ok(Err(places)),
             Located::Absent | Located::Expired { .. } => {
-                Ok(Ok(Followed::Dangling { target: target_key.to_vec(), from: from.to_pair() }))
+                Ok(Ok(Followed::Dangling { target: target_key.to_vec(), from: from.into_pair() }))
             }
             Located::Present { found, .. } => {
-                let to = found.expect("the record was asked for").to_pair();
-                Ok(Ok(Followed::Found { from: from.to_pair(), to }))
+                let to = found.expect("the record was asked for").into_pair();
+                Ok(Ok(Followed::Found { from: from.into_pair(), to }))
             }
         }
     }

@@ -7,7 +7,7 @@
 //! Invariant: of one record no page is asked for twice.
 
 use super::core::Core;
-use super::find::{Known, Located, OTHER_KEY, Want, corrupt};
+use super::find::{Found, Known, Located, OTHER_KEY, Sight, Want, corrupt};
 use super::ops::{Need, Step};
 use super::records::{PagePart, place_of};
 use super::table::Table;
@@ -70,8 +70,12 @@ impl ReadRanges {
         let table = core.table(self.table)?;
         loop {
             let place = match core.locate(table, core.sought(table, &self.key), &self.known, Want::Head, now)? {
-                Located::Unread { place } => place,
+                // Of a head that is wanted there is one place.
+                Located::Unread { places } => places[0],
                 Located::Absent | Located::Expired { .. } => return Ok(Looked::Ranges(None)),
+                Located::Present { loc, found: Some(found) } if !found.extents().is_empty() => {
+                    return self.parts_of_extents(core, table, loc, &found);
+                }
                 Located::Present { loc, .. } => return self.parts(core, table, loc),
             };
             if place.pages() == 1 {
@@ -92,7 +96,7 @@ impl ReadRanges {
         // A longer record is known by its head alone.
         let nothing = Known::default();
         let known = if in_pages { &nothing } else { &self.known };
-        let Some(found) = core.found_at(table, loc, known, Want::Record)? else {
+        let Sight::Found(found) = core.found_at(table, loc, known, Want::Record)? else {
             assert!(in_pages, "a record of one page was read whole");
             return self.parts_of_pages(loc);
         };
@@ -100,6 +104,40 @@ impl ReadRanges {
             return Err(corrupt(self.table, loc, OTHER_KEY));
         }
         Ranges::of(found.as_ref(), &self.ranges).map(|ranges| Looked::Ranges(Some(ranges)))
+    }
+
+    /// The parts of a record that was appended to: of the records that its value lies in, those are read that hold any of them.
+    fn parts_of_extents(&self, core: &Core, table: &Table, loc: Loc, found: &Found<'_>) -> Result<Looked, Error> {
+        let wanted = ranges::clipped(&self.ranges, found.total_bytes)?;
+        let known = self.known.of_whole();
+        let mut parts = vec![Vec::new(); wanted.len()];
+        let (mut unread, mut behind) = (Vec::new(), 0);
+        for extent in found.with_itself(place_of(loc)) {
+            let span = behind..behind + extent.bytes as usize;
+            behind = span.end;
+            let common = |part: &std::ops::Range<usize>| part.start.max(span.start)..part.end.min(span.end);
+            if wanted.iter().all(|part| common(part).is_empty()) {
+                continue;
+            }
+            let value = core.extent(table, &self.key, extent, &known).map_err(|why| corrupt(self.table, loc, why))?;
+            let Some(value) = value else {
+                unread.push(extent.place);
+                continue;
+            };
+            for (bytes, part) in parts.iter_mut().zip(wanted.iter().map(common)).filter(|(_, part)| !part.is_empty()) {
+                bytes.extend_from_slice(&value[part.start - span.start..part.end - span.start]);
+            }
+        }
+        if !unread.is_empty() {
+            return Ok(Looked::Wait(Need::Reads(unread)));
+        }
+        Ok(Looked::Ranges(Some(Ranges {
+            version: found.version,
+            total_bytes: found.total_bytes as u64,
+            expires_ms: found.expires_ms,
+            compressed: found.compressed,
+            parts,
+        })))
     }
 
     /// The parts of a record of which pages alone are here.

@@ -1,22 +1,22 @@
 //! Revert and seal: what they find, and what they write again.
 //!
 //! Contract: both want the pair to be at the token's version, written as revertible and within its lease. A revert writes the
-//! record before it anew, with its expiry and its flag, or a tombstone where there was none; a seal writes the record itself anew,
-//! without what made it revertible. Either is an ordinary record under a new version, so a crash leaves the one or the other, and
+//! record before it anew, with its extents, its expiry and its flag, or a tombstone where there was none; a seal writes the record
+//! itself anew, without what made it revertible. What extents hold is named again and not copied. Either is an ordinary record under a new version, so a crash leaves the one or the other, and
 //! recovery knows nothing of reverts.
 
 use super::core::{Core, Old, Restores};
-use super::find::{Found, Known, OTHER_KEY, Want, corrupt};
-use super::records::place_of;
+use super::extend::{Grown, OrPlaces};
+use super::find::{Found, Known, OTHER_KEY, Sight, Want, corrupt};
 use super::table::Table;
 use crate::error::Error;
 use crate::index::Loc;
 use crate::schema::TableHome;
 use crate::seam::Tick;
+use segments::Version;
 use segments::cuts::Fate;
 use segments::log::room::RoomNeed;
-use segments::record::{RecordKind, Revertible};
-use segments::{Place, Version};
+use segments::record::{Extents, RecordKind, Revertible};
 use std::collections::BTreeMap;
 use txn::limits::SET_BYTES_MAX;
 use txn::{Change, CommitSet, Part, PutOptions};
@@ -25,6 +25,8 @@ use txn::{Change, CommitSet, Part, PutOptions};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rewrite<'a> {
     pub(crate) kind: RecordKind,
+    /// Earlier records that the value begins in.
+    pub(crate) extents: Extents<'a>,
     pub(crate) value: &'a [u8],
     pub(crate) options: PutOptions,
 }
@@ -33,9 +35,23 @@ impl Rewrite<'static> {
     /// A tombstone.
     pub(crate) const GONE: Self = Self {
         kind: RecordKind::Tombstone,
+        extents: Extents::NONE,
         value: &[],
         options: PutOptions { expires_ms: None, compressed: false, revertible_ms: None },
     };
+}
+
+impl<'a> Rewrite<'a> {
+    /// A record that holds its whole value.
+    pub(crate) fn pair(value: &'a [u8], options: PutOptions) -> Self {
+        Self { kind: RecordKind::Pair, extents: Extents::NONE, value, options }
+    }
+
+    /// What an append makes of a record.
+    pub(crate) fn grown(grown: &'a Grown) -> Self {
+        let (extents, value) = (Extents::new(&grown.extents), &grown.value[..]);
+        Self { kind: RecordKind::Pair, extents, value, options: grown.options }
+    }
 }
 
 /// What a commit set's reverts and seals write, by the number of the part: copies, since what they are copied from may leave
@@ -47,7 +63,7 @@ pub(crate) struct Rewrites(BTreeMap<usize, Copied>);
 #[derive(Debug)]
 struct Copied {
     key_bytes: usize,
-    record: Option<(Vec<u8>, PutOptions)>,
+    record: Option<Grown>,
 }
 
 impl Rewrites {
@@ -59,12 +75,13 @@ impl Rewrites {
                 Restores::Nothing => continue,
                 Restores::Absence => None,
                 Restores::Record(loc) => {
-                    let found = core.found_at(core.table(part.table)?, loc, known, Want::Record)?;
-                    let found = found.expect("the checks of the same turn have found it");
-                    Some((found.value().to_vec(), found.options()))
+                    let Sight::Found(found) = core.found_at(core.table(part.table)?, loc, known, Want::Own)? else {
+                        unreachable!("the checks of the same turn have found it")
+                    };
+                    Some(found.again())
                 }
             };
-            bytes += record.as_ref().map_or(0, |(value, _)| value.len());
+            bytes += record.as_ref().map_or(0, |record| record.value.len());
             if bytes > SET_BYTES_MAX {
                 let what = "the bytes that one transaction reverts and seals";
                 return Err(Error::Limit { what, value: bytes as u64, limit: SET_BYTES_MAX as u64 });
@@ -76,10 +93,8 @@ impl Rewrites {
 
     /// What a part writes.
     pub(crate) fn part(&self, number: usize) -> Rewrite<'_> {
-        match &self.0.get(&number).expect("every revert and seal was gathered").record {
-            None => Rewrite::GONE,
-            Some((value, options)) => Rewrite { kind: RecordKind::Pair, value, options: *options },
-        }
+        let copied = self.0.get(&number).expect("every revert and seal was gathered");
+        copied.record.as_ref().map_or(Rewrite::GONE, Rewrite::grown)
     }
 
     /// The room that they take.
@@ -87,7 +102,7 @@ impl Rewrites {
         for Copied { key_bytes, record } in self.0.values() {
             match record {
                 None => need.add(*key_bytes, 0, false),
-                Some((value, options)) => need.add(*key_bytes, value.len(), options.expires_ms.is_some()),
+                Some(record) => record.add_to(need, *key_bytes),
             }
         }
     }
@@ -95,9 +110,16 @@ impl Rewrites {
 
 /// How many revertible writes a set makes, and how many bytes they keep.
 pub(crate) fn kept_by(set: &CommitSet, olds: &[Old]) -> (usize, u64) {
-    let keeps = |part: &Part<'_>| matches!(part.change, Change::Put { options, .. } if options.revertible_ms.is_some());
+    let keeps = |part: &Part<'_>| match part.change {
+        Change::Put { options, .. } | Change::Append { options, .. } => options.revertible_ms.is_some(),
+        Change::None | Change::Delete | Change::Revert { .. } | Change::Seal { .. } => false,
+    };
+    let kept = |part: &Part<'_>, old: &Old| {
+        let extents = old.grown.as_ref().map_or(Extents::NONE, |grown| Extents::new(&grown.extents));
+        if old.live { old.kept_bytes(part.key, extents) } else { 0 }
+    };
     let olds = set.parts().zip(olds).filter(|(part, _)| keeps(part));
-    olds.fold((0, 0), |(writes, bytes), (_, old)| (writes + 1, bytes + if old.live { old.bytes } else { 0 }))
+    olds.fold((0, 0), |(writes, bytes), (part, old)| (writes + 1, bytes + kept(&part, old)))
 }
 
 /// Whether a token can be of this life of its table at all: a write that a crash undid has none any more.
@@ -116,6 +138,11 @@ impl Old {
         let previous = self.loc.filter(|_| self.live).map_or(0, Loc::to_bits);
         options.revertible_ms.map(|lease_ms| Revertible { previous, until_ms: now.unix_ms.saturating_add(lease_ms) })
     }
+
+    /// Bytes of the record before that are kept for a revert alone: not those that the new record names.
+    pub(crate) fn kept_bytes(&self, key: &[u8], extents: Extents<'_>) -> u64 {
+        self.bytes.saturating_sub(extents.live_bytes(key.len()))
+    }
 }
 
 impl Core {
@@ -127,7 +154,7 @@ impl Core {
         (loc, found): (Loc, &Found<'_>),
         known: &Known,
         now: Tick,
-    ) -> Result<Result<Restores, Place>, Error> {
+    ) -> Result<OrPlaces<Restores>, Error> {
         let Some(revertible) = found.revertible else {
             return Err(Error::NoSuchToken { table: table.info.id, token: found.version });
         };
@@ -138,12 +165,14 @@ impl Core {
             Change::Seal { .. } => loc,
             Change::Revert { .. } if revertible.previous == 0 => return Ok(Ok(Restores::Absence)),
             Change::Revert { .. } => Loc::new(revertible.previous),
-            Change::None | Change::Put { .. } | Change::Delete => unreachable!("{part:?} restores nothing"),
+            Change::None | Change::Put { .. } | Change::Delete | Change::Append { .. } => {
+                unreachable!("{part:?} restores nothing")
+            }
         };
-        Ok(match self.found_at(table, from, known, Want::Record)? {
-            None => Err(place_of(from)),
-            Some(found) if found.key() == part.key => Ok(Restores::Record(from)),
-            Some(_) => return Err(corrupt(table.info.id, from, OTHER_KEY)),
+        Ok(match self.found_at(table, from, known, Want::Own)? {
+            Sight::Unread(places) => Err(places),
+            Sight::Found(found) if found.key() == part.key => Ok(Restores::Record(from)),
+            Sight::Found(_) => return Err(corrupt(table.info.id, from, OTHER_KEY)),
         })
     }
 }

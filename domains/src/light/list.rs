@@ -3,7 +3,9 @@
 //! Invariant: keys rise strictly from the first node to the last.
 
 use crate::seam::Pair;
+use segments::Version;
 use std::cmp::Ordering;
+use txn::PutOptions;
 
 #[derive(Debug)]
 struct Node {
@@ -41,6 +43,17 @@ impl List {
                 self.len += 1;
             }
         }
+    }
+
+    /// Lets the record of a pair that is there grow at its end.
+    pub(super) fn append(&mut self, key: &[u8], added: &[u8], version: Version, options: PutOptions) {
+        let mut link = &mut self.first;
+        while link.as_ref().is_some_and(|node| *node.pair.key < *key) {
+            link = &mut link.as_mut().expect("just seen").next;
+        }
+        let pair = &mut link.as_mut().expect("it was found in the same turn").pair;
+        pair.append(added, options);
+        pair.version = version;
     }
 
     /// Takes the pair of a key out; says whether there was one.

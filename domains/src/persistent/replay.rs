@@ -41,8 +41,10 @@ struct Change {
     place: Place,
     expires: bool,
     revertible: Option<Revertible>,
-    /// Of its record; where a summary stands for it, at most so many.
-    bytes: usize,
+    /// Of its record and what it names; where a summary stands for a record that names none, at most so many.
+    bytes: u64,
+    /// It names earlier records as the beginning of its value.
+    extends: bool,
 }
 
 /// Rebuilds a core from the records it is shown.
@@ -82,7 +84,8 @@ impl Replay {
             place,
             expires: head.expires_ms.is_some(),
             revertible: head.revertible,
-            bytes: head.record_bytes,
+            bytes: head.live_bytes(),
+            extends: !head.extents.is_empty(),
         };
         self.take(device, change)
     }
@@ -106,7 +109,8 @@ impl Replay {
             place: item.place,
             expires: item.expires_ms.is_some(),
             revertible: item.revertible,
-            bytes,
+            bytes: item.live_bytes.unwrap_or(bytes as u64),
+            extends: item.live_bytes.is_some(),
         };
         self.take(device, change)
     }
@@ -190,12 +194,13 @@ impl Replay {
                 return Err(damaged(change.place, "a summary keeps a hash where the table needs the key"));
             }
         }
-        let came = if change.is_pair { change.bytes as u64 } else { 0 };
+        let came = if change.is_pair { change.bytes } else { 0 };
         let went = table.pairs() < pairs_before + u64::from(change.is_pair);
         table.record_bytes = (table.record_bytes + came).saturating_sub(if went { mean } else { 0 });
         if let (Some(new), Some(revertible)) = (new, change.revertible) {
             hit(Probe::LeaseRestored);
-            self.core.keep(change.table, new, revertible, mean);
+            // What an append names lives with it anyway.
+            self.core.keep(change.table, new, revertible, if change.extends { 0 } else { mean });
         }
         if change.table == CATALOG {
             self.catalog_changed(device, &change)?;

@@ -8,6 +8,7 @@ use segments::{Completion, Device, DeviceError, Frames, PageNo, Request, TableId
 use std::collections::BTreeMap;
 use txn::{CommitSet, Expect, PutOptions};
 
+mod appends;
 mod bounds;
 mod damage;
 mod doubt;

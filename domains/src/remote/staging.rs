@@ -63,7 +63,9 @@ fn piece(set: &CommitSet, first: usize, bytes_max: usize) -> Vec<Part<'_>> {
 /// About how many bytes a part takes; what is not a key or a value is less than the constant.
 fn part_bytes(part: &Part<'_>) -> usize {
     let value = match part.change {
-        wire::Change::Put { value, .. } | wire::Change::PutRevertible { value, .. } => value.bytes().len(),
+        wire::Change::Put { value, .. }
+        | wire::Change::PutRevertible { value, .. }
+        | wire::Change::Append { value, .. } => value.bytes().len(),
         wire::Change::None | wire::Change::Delete | wire::Change::Revert { .. } | wire::Change::Seal { .. } => 0,
     };
     let until = match part.expect {

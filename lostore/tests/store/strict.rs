@@ -2,7 +2,7 @@
 
 use super::{Dirent, dirent, inode, open};
 use lostore::mock::MapBackend;
-use lostore::{Direction, Error, ErrorKind, Expect, New, Store, Txn, TxnOptions, Word};
+use lostore::{Direction, Error, ErrorKind, Expect, New, PutOptions, Store, Txn, TxnOptions, Word};
 
 const STRICT: TxnOptions = TxnOptions { abortable: true, notice: false, persistent: false, force: false, strict: true };
 
@@ -222,4 +222,24 @@ fn a_swap_has_at_most_64_words_each_once() {
     let twice = || Word { table, key: b"k", expect: Expect::Any, new: New::Delete };
     assert!(refused(&[twice(), twice()]));
     assert_eq!(store.cas(&words[..64]).unwrap().versions().len(), 64);
+}
+
+#[test]
+fn what_an_own_append_stands_behind_must_be_so_when_it_was_read() {
+    let (store, _dirents, inodes) = open();
+    let table = inodes.raw();
+    let mut expected = Vec::new();
+    for reads in [false, true] {
+        let mut txn = strict(&store);
+        let mut raw = txn.raw(table);
+        raw.append(b"k", b"own", PutOptions::default()).unwrap();
+        if reads {
+            assert_eq!(raw.get(b"k").unwrap().unwrap().value, [&expected[..], b"own"].concat());
+        }
+        table.append(b"k", b"other", PutOptions::default()).unwrap();
+        expected.extend(b"other");
+        assert_eq!(txn.commit().is_err(), reads, "a blind append does not mind another");
+        expected.extend(if reads { &b""[..] } else { b"own" });
+        assert_eq!(table.get(b"k").unwrap().unwrap().value, expected);
+    }
 }

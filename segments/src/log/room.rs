@@ -9,7 +9,7 @@
 
 use crate::limits::KEY_BYTES_MAX;
 use crate::page::PAGE_PAYLOAD_BYTES;
-use crate::record::{self, REVERTIBLE_BYTES};
+use crate::record::{self, EXTENT_BYTES, REVERTIBLE_BYTES};
 use crate::summary::{SummaryItem, SummaryKey};
 
 /// A bound on pages, gathered record by record.
@@ -26,26 +26,38 @@ const EXTRA_PAGES: u64 = 3;
 /// Bytes of the longest item of a summary.
 pub(crate) const ITEM_BYTES_MAX: usize = KEY_BYTES_MAX + 64;
 
+/// What a record has beside its key and value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Extras {
+    /// It expires.
+    pub expires: bool,
+    /// It can be reverted.
+    pub revertible: bool,
+    /// So many earlier records are the beginning of its value.
+    pub extents: usize,
+}
+
 /// Bytes that a record's item takes at most, whether its table keeps keys or hashes.
-fn item_bytes(key_bytes: usize, expires: bool, revertible: bool) -> usize {
-    let hash = SummaryItem::encoded_bytes(SummaryKey::Hash(0), expires, revertible);
-    let empty = SummaryItem::encoded_bytes(SummaryKey::Key(&[]), expires, revertible);
+fn item_bytes(key_bytes: usize, extras: Extras) -> usize {
+    let Extras { expires, revertible, extents } = extras;
+    let hash = SummaryItem::encoded_bytes(SummaryKey::Hash(0), expires, revertible, extents > 0);
+    let empty = SummaryItem::encoded_bytes(SummaryKey::Key(&[]), expires, revertible, extents > 0);
     let bytes = hash.max(empty + key_bytes);
     assert!(bytes <= ITEM_BYTES_MAX, "an item of {bytes} bytes");
     bytes
 }
 
 impl RoomNeed {
-    /// Adds one record.
+    /// Adds one record of a key and a value, which may expire, and no more.
     pub fn add(&mut self, key_bytes: usize, value_bytes: usize, expires: bool) {
-        self.add_bytes(record::encoded_bytes(key_bytes, value_bytes, expires));
-        self.summary_bytes += item_bytes(key_bytes, expires, false);
+        self.add_with(key_bytes, value_bytes, Extras { expires, ..Extras::default() });
     }
 
-    /// Adds the record of a revertible write.
-    pub fn add_revertible(&mut self, key_bytes: usize, value_bytes: usize, expires: bool) {
-        self.add_bytes(record::encoded_bytes(key_bytes, value_bytes + REVERTIBLE_BYTES, expires));
-        self.summary_bytes += item_bytes(key_bytes, expires, true);
+    /// Adds one record.
+    pub fn add_with(&mut self, key_bytes: usize, value_bytes: usize, extras: Extras) {
+        let beside = if extras.revertible { REVERTIBLE_BYTES } else { 0 } + extras.extents * EXTENT_BYTES;
+        self.add_bytes(record::encoded_bytes(key_bytes, value_bytes + beside, extras.expires));
+        self.summary_bytes += item_bytes(key_bytes, extras);
     }
 
     fn add_bytes(&mut self, bytes: usize) {

@@ -448,6 +448,8 @@ impl Follow<'_> {
                 RecordKind::Pair | RecordKind::Tombstone => {
                     see(device, Seen::Record { head: &head, place: Place::new(at, offset, 1) })?;
                 }
+                // Whoever names it knows where it lies.
+                RecordKind::Extent => {}
             }
         }
         Ok(())
@@ -458,7 +460,7 @@ impl Follow<'_> {
         let head = head_of(&page[PAGE_HEADER_BYTES..], at)?;
         check_epoch(&head, header, at)?;
         let pages = large::pages_for(head.record_bytes);
-        if pages < 2 || head.kind != RecordKind::Pair {
+        if pages < 2 || !matches!(head.kind, RecordKind::Pair | RecordKind::Extent) {
             return Err(content(at, &"a large record that is not large"));
         }
         let offset = u16::try_from(PAGE_HEADER_BYTES).expect("an offset in a page");
@@ -473,7 +475,9 @@ impl Follow<'_> {
         if open.pages_left == 0 {
             let open = self.large.take().expect("just seen");
             let head = head_of(&open.head_page[PAGE_HEADER_BYTES..], open.place.page())?;
-            see(device, Seen::Record { head: &head, place: open.place })?;
+            if head.kind == RecordKind::Pair {
+                see(device, Seen::Record { head: &head, place: open.place })?;
+            }
         }
         Ok(())
     }

@@ -224,7 +224,7 @@ impl LogWriter {
         };
         let current = self.current.as_mut().expect("room was made in a run");
         current.epoch_last = current.epoch_last.max(epoch);
-        current.summary.push(&item_of(record, place, hash));
+        item_of(record, place, hash).iter().for_each(|item| current.summary.push(item));
         self.seal_full();
         place
     }
@@ -580,16 +580,19 @@ fn summary_pages(summary: &SummaryBuilder, need: &RoomNeed) -> u64 {
     u64::from(summary.pages_needed()) + 1 + need.summary_bytes().div_ceil(page) as u64
 }
 
-/// What the summary keeps of a record: a hash table's index needs no more than the hash of the key.
-fn item_of<'a>(record: &Record<'a>, place: Place, hash: Option<u128>) -> SummaryItem<'a> {
+/// What the summary keeps of a record: a hash table's index needs no more than the hash of the key, and of a part of a value there
+/// is nothing to index.
+fn item_of<'a>(record: &Record<'a>, place: Place, hash: Option<u128>) -> Option<SummaryItem<'a>> {
     let kind = match record.kind {
         RecordKind::Pair => ItemKind::Pair,
         RecordKind::Tombstone => ItemKind::Tombstone,
+        RecordKind::Extent => return None,
         RecordKind::Close => unreachable!("close records are no part of a summary"),
     };
     let key = hash.map_or(SummaryKey::Key(record.key), SummaryKey::Hash);
-    let (expires_ms, revertible) = (record.expires_ms, record.revertible);
-    SummaryItem { kind, table: record.table, version: record.version, place, key, expires_ms, revertible }
+    let live_bytes = (!record.extents.is_empty()).then(|| record.live_bytes());
+    let (table, version, expires_ms, revertible) = (record.table, record.version, record.expires_ms, record.revertible);
+    Some(SummaryItem { kind, table, version, place, key, expires_ms, revertible, live_bytes })
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::golden;
-use crate::ids::Incarnation;
+use crate::ids::{Incarnation, PageNo};
+use crate::place::Place;
 use proptest::prelude::*;
 
 fn version() -> Version {
@@ -9,7 +10,8 @@ fn version() -> Version {
 
 fn pair<'a>(key: &'a [u8], value: &'a [u8]) -> Record<'a> {
     let (table, version) = (TableId(0x5152_5354), version());
-    Record { kind: RecordKind::Pair, table, version, key, value, expires_ms: None, compressed: false, revertible: None }
+    let (kind, extents) = (RecordKind::Pair, Extents::default());
+    Record { kind, table, version, key, value, extents, expires_ms: None, compressed: false, revertible: None }
 }
 
 fn tombstone(key: &[u8]) -> Record<'_> {
@@ -41,6 +43,51 @@ fn the_bytes_are_those_of_the_first_version() {
     golden::check("record_tombstone", include_str!("../golden/record_tombstone.hex"), &encoded(&tombstone(b"a key")));
     let close = Record::close(version(), &[1, 2, 4, 0]);
     golden::check("record_close", include_str!("../golden/record_close.hex"), &encoded(&close));
+    let names = Extents::encode(&some_extents());
+    let extended = Record { extents: Extents::new(&names), ..record };
+    golden::check("record_extended", include_str!("../golden/record_extended.hex"), &encoded(&extended));
+    let part = Record { kind: RecordKind::Extent, ..pair(b"a key", b"some value") };
+    golden::check("record_extent", include_str!("../golden/record_extent.hex"), &encoded(&part));
+}
+
+fn some_extents() -> [Extent; 2] {
+    let of = |page, bytes, crc| Extent { place: Place::new(PageNo(page), 80, 1), bytes, crc };
+    [of(0x61_6263, 0x1122_3344 % 5000, 0x8182_8384), of(0x64_6566, 9, 0x9192_9394)]
+}
+
+#[test]
+fn a_record_names_its_extents_in_order_and_counts_with_them() {
+    let names = Extents::encode(&some_extents());
+    let record = Record { extents: Extents::new(&names), ..pair(b"a key", b"end") };
+    let bytes = encoded(&record);
+    let head = head(&bytes).expect("it was just encoded");
+    assert_eq!(head.extents.iter().collect::<Vec<_>>(), some_extents());
+    let value_bytes = some_extents().iter().map(|extent| extent.bytes as usize).sum::<usize>();
+    assert_eq!(head.total_bytes(), value_bytes + 3);
+    assert!(head.live_bytes() > (bytes.len() + value_bytes) as u64);
+    assert_eq!(head.live_bytes(), record.live_bytes());
+}
+
+#[test]
+fn extents_that_cannot_be_are_refused_under_a_right_checksum() {
+    let names = Extents::encode(&some_extents()[..1]);
+    let good = encoded(&Record { extents: Extents::new(&names), ..pair(b"key", b"value") });
+    let end = RECORD_HEADER_BYTES + EXTENT_BYTES + 3;
+    // A place past 55 bits, an empty extent, values of more than 64 MiB.
+    for (at, bytes) in [(47, &[0xff_u8][..]), (48, &[0; 4]), (48, &[0xff, 0xff, 0xff, 3])] {
+        let mut bad = good.clone();
+        bad[at..at + bytes.len()].copy_from_slice(bytes);
+        assert_eq!(head(&resealed(bad, end)), Err(RecordError::Field { field: "extents" }), "byte {at}");
+    }
+    // A tombstone, or a part, that names any.
+    for kind in [2, 4] {
+        let mut bad = good.clone();
+        bad[14] = kind;
+        assert_eq!(head(&resealed(bad, end)), Err(RecordError::Field { field: "extents" }), "kind {kind}");
+    }
+    let mut bad = good;
+    bad[20] = 33;
+    assert_eq!(head(&bad), Err(RecordError::Field { field: "extents" }));
 }
 
 #[test]
@@ -78,9 +125,10 @@ fn a_value_past_the_limit_is_not_encoded() {
 fn every_flipped_bit_is_found() {
     let expiring = Record { expires_ms: Some(5), compressed: true, ..pair(b"a key", b"some value") };
     let revertible = Record { revertible: Some(Revertible { previous: 0, until_ms: 7 }), ..expiring };
-    for record in
-        [pair(b"key", b"value"), expiring, revertible, tombstone(b"key"), Record::close(version(), &[1, 0, 0, 0])]
-    {
+    let names = Extents::encode(&some_extents());
+    let extended = Record { extents: Extents::new(&names), ..revertible };
+    let close = Record::close(version(), &[1, 0, 0, 0]);
+    for record in [pair(b"key", b"value"), expiring, revertible, extended, tombstone(b"key"), close] {
         let mut bytes = encoded(&record);
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -126,10 +174,10 @@ fn zeros_are_not_a_record() {
 fn fields_that_this_version_does_not_write_are_refused_under_a_right_checksum() {
     let plant: [(usize, u8, &str); 7] = [
         (14, 0, "kind"),
-        (14, 4, "kind"),
+        (14, 5, "kind"),
         (15, 8, "flags"),
         (15, 0x80, "flags"),
-        (20, 1, "zero"),
+        (21, 1, "zero"),
         (23, 1, "zero"),
         (11, 0x80, "value_bytes"),
     ];
@@ -212,6 +260,21 @@ proptest! {
     }
 
     #[test]
+    fn a_record_that_grows_is_the_longer_record(
+        value in proptest::collection::vec(any::<u8>(), 0..60),
+        added in proptest::collection::vec(any::<u8>(), 0..60),
+        (ordinal, compressed, before, after) in any::<(u64, (bool, bool), Option<u64>, Option<u64>)>(),
+    ) {
+        let mut bytes = encoded(&Record { expires_ms: before, compressed: compressed.0, ..pair(b"key", &value) });
+        let version = Version { ordinal: Ordinal(ordinal), ..version() };
+        let expires_ms = after.or(before);
+        grow(&mut bytes, version, &added, expires_ms, compressed.1);
+        let whole = [value, added].concat();
+        let longer = Record { version, expires_ms, compressed: compressed.1, ..pair(b"key", &whole) };
+        prop_assert_eq!(bytes, encoded(&longer));
+    }
+
+    #[test]
     fn random_bytes_are_not_a_record(bytes in proptest::collection::vec(any::<u8>(), 0..3000)) {
         prop_assert!(decode(&bytes).is_err());
         prop_assert!(head(&bytes).is_err());
@@ -220,7 +283,9 @@ proptest! {
     #[test]
     fn random_bytes_under_a_right_checksum_never_panic(mut bytes in proptest::collection::vec(any::<u8>(), 48..3000)) {
         bytes[13] &= 7;
-        let key_end = RECORD_HEADER_BYTES + field_bytes(bytes[15]) + usize::from(KEY_BYTES.u16(&bytes));
+        bytes[20] &= 3;
+        let fields = field_bytes(bytes[15]) + usize::from(bytes[20]) * EXTENT_BYTES;
+        let key_end = RECORD_HEADER_BYTES + fields + usize::from(KEY_BYTES.u16(&bytes));
         if key_end <= bytes.len() {
             let bytes = resealed(bytes, key_end);
             let _ = (head(&bytes), decode(&bytes));

@@ -17,6 +17,7 @@ pub const ITEM_HEADER_BYTES: usize = 32;
 /// Bytes of the hash that stands for a key.
 pub const HASH_BYTES: usize = 16;
 const EXPIRY_BYTES: usize = 8;
+const LIVE_BYTES: usize = 8;
 
 const KIND: Field = Field::new(0, 1, "kind");
 const FLAGS: Field = Field::new(1, 1, "flags");
@@ -30,9 +31,10 @@ pub(crate) const LAYOUT: [Field; 7] = [KIND, FLAGS, KEY_BYTES, TABLE, EPOCH, ORD
 const FLAG_HASHED: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
 const FLAG_REVERTIBLE: u8 = 4;
+const FLAG_EXTENDS: u8 = 8;
 
 const _: () = assert!(tiled(&LAYOUT) == ITEM_HEADER_BYTES, "the fields are the header");
-const ITEM_BYTES_MAX: usize = ITEM_HEADER_BYTES + EXPIRY_BYTES + REVERTIBLE_BYTES + KEY_BYTES_MAX;
+const ITEM_BYTES_MAX: usize = ITEM_HEADER_BYTES + EXPIRY_BYTES + REVERTIBLE_BYTES + LIVE_BYTES + KEY_BYTES_MAX;
 const _: () = assert!(ITEM_BYTES_MAX <= PAGE_PAYLOAD_BYTES, "every item fits a page");
 
 /// What an item says of its pair.
@@ -70,18 +72,27 @@ pub struct SummaryItem<'a> {
     pub expires_ms: Option<u64>,
     /// Of a revertible write: what it can be reverted to, and until when.
     pub revertible: Option<Revertible>,
+    /// Of a record with extents: bytes of the log that live as long as it does, those of its extents included.
+    pub live_bytes: Option<u64>,
 }
 
 impl<'a> SummaryItem<'a> {
-    /// Bytes that an item with such a key takes.
+    /// Bytes that an item with such a key takes, with or without an expiry and extents.
     #[must_use]
-    pub fn encoded_bytes(key: SummaryKey<'_>, expires: bool, revertible: bool) -> usize {
+    pub fn encoded_bytes(key: SummaryKey<'_>, expires: bool, revertible: bool, extends: bool) -> usize {
         let key_bytes = match key {
             SummaryKey::Key(key) => key.len(),
             SummaryKey::Hash(_) => HASH_BYTES,
         };
         let fields = if expires { EXPIRY_BYTES } else { 0 } + if revertible { REVERTIBLE_BYTES } else { 0 };
-        ITEM_HEADER_BYTES + fields + key_bytes
+        ITEM_HEADER_BYTES + fields + if extends { LIVE_BYTES } else { 0 } + key_bytes
+    }
+
+    /// Bytes that it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let (expires, extends) = (self.expires_ms.is_some(), self.live_bytes.is_some());
+        Self::encoded_bytes(self.key, expires, self.revertible.is_some(), extends)
     }
 
     /// Appends the item's bytes.
@@ -102,7 +113,9 @@ impl<'a> SummaryItem<'a> {
         let mut header = [0; ITEM_HEADER_BYTES];
         KIND.put(&mut header, [if self.kind == ItemKind::Pair { 1 } else { 2 }]);
         let expires = u8::from(self.expires_ms.is_some()) * FLAG_EXPIRES;
-        FLAGS.put(&mut header, [flag + expires + u8::from(self.revertible.is_some()) * FLAG_REVERTIBLE]);
+        let extends = u8::from(self.live_bytes.is_some()) * FLAG_EXTENDS;
+        let revertible = u8::from(self.revertible.is_some()) * FLAG_REVERTIBLE;
+        FLAGS.put(&mut header, [flag + expires + revertible + extends]);
         KEY_BYTES.put(&mut header, u16::try_from(key.len()).expect("at most 2 KiB").to_le_bytes());
         TABLE.put(&mut header, self.table.0.to_le_bytes());
         EPOCH.put(&mut header, self.version.epoch.0.to_le_bytes());
@@ -115,6 +128,9 @@ impl<'a> SummaryItem<'a> {
         if let Some(revertible) = self.revertible {
             out.extend_from_slice(&revertible.previous.to_le_bytes());
             out.extend_from_slice(&revertible.until_ms.to_le_bytes());
+        }
+        if let Some(live_bytes) = self.live_bytes {
+            out.extend_from_slice(&live_bytes.to_le_bytes());
         }
         out.extend_from_slice(key);
     }
@@ -130,15 +146,17 @@ impl<'a> SummaryItem<'a> {
         };
         let (flags, key_bytes) = (FLAGS.u8(header), usize::from(KEY_BYTES.u16(header)));
         let (hashed, expires) = (flags & FLAG_HASHED != 0, flags & FLAG_EXPIRES != 0);
-        let is_revertible = flags & FLAG_REVERTIBLE != 0;
-        if flags & !(FLAG_HASHED | FLAG_EXPIRES | FLAG_REVERTIBLE) != 0 || (is_revertible && kind != ItemKind::Pair) {
+        let (is_revertible, extends) = (flags & FLAG_REVERTIBLE != 0, flags & FLAG_EXTENDS != 0);
+        let known = FLAG_HASHED | FLAG_EXPIRES | FLAG_REVERTIBLE | FLAG_EXTENDS;
+        if flags & !known != 0 || ((is_revertible || extends) && kind != ItemKind::Pair) {
             return Err(wrong(FLAGS));
         }
         if key_bytes > KEY_BYTES_MAX || (hashed && key_bytes != HASH_BYTES) {
             return Err(wrong(KEY_BYTES));
         }
         let revertible_at = ITEM_HEADER_BYTES + if expires { EXPIRY_BYTES } else { 0 };
-        let key_at = revertible_at + if is_revertible { REVERTIBLE_BYTES } else { 0 };
+        let live_at = revertible_at + if is_revertible { REVERTIBLE_BYTES } else { 0 };
+        let key_at = live_at + if extends { LIVE_BYTES } else { 0 };
         let whole = bytes.get(..key_at + key_bytes).ok_or(wrong(KEY_BYTES))?;
         let key = &whole[key_at..];
         let bits = PLACE.u64(header);
@@ -154,6 +172,7 @@ impl<'a> SummaryItem<'a> {
         if revertible.is_some_and(|revertible| revertible.previous >> PLACE_BITS != 0) {
             return Err(wrong(previous));
         }
+        let live = Field::new(live_at, LIVE_BYTES, "live_bytes");
         let item = Self {
             kind,
             table: TableId(TABLE.u32(header)),
@@ -162,6 +181,7 @@ impl<'a> SummaryItem<'a> {
             key: if hashed { SummaryKey::Hash(hash.u128(key)) } else { SummaryKey::Key(key) },
             expires_ms: expires.then(|| expiry.u64(whole)),
             revertible,
+            live_bytes: extends.then(|| live.u64(whole)),
         };
         Ok((item, whole.len()))
     }

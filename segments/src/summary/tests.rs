@@ -44,17 +44,14 @@ fn item(number: u64, key: SummaryKey<'_>) -> SummaryItem<'_> {
         key,
         expires_ms: number.is_multiple_of(2).then_some(0x7172_7374),
         revertible: (number % 15 == 2).then_some(Revertible { previous: number << 40, until_ms: number }),
+        live_bytes: (number % 12 == 7).then_some(0x8182_8384),
     }
 }
 
 fn built(items: &[SummaryItem<'_>]) -> Summary {
     let mut builder = SummaryBuilder::new();
     for item in items {
-        let foretold = builder.pages_needed_with(SummaryItem::encoded_bytes(
-            item.key,
-            item.expires_ms.is_some(),
-            item.revertible.is_some(),
-        ));
+        let foretold = builder.pages_needed_with(item.bytes());
         builder.push(item);
         assert_eq!(builder.pages_needed(), foretold);
     }
@@ -90,6 +87,9 @@ fn the_bytes_are_those_of_the_first_version() {
     let pages = summary.pages.as_ref().expect("two items take a page");
     golden::check("summary", include_str!("../golden/summary.hex"), pages.bytes());
     golden::check("footer", include_str!("../golden/footer.hex"), summary.footer.bytes());
+    let extended = built(&[item(7, SummaryKey::Key(b"a key"))]);
+    let pages = extended.pages.as_ref().expect("an item takes a page");
+    golden::check("summary_extended", include_str!("../golden/summary_extended.hex"), pages.bytes());
     assert_eq!((summary.at, summary.footer_at), (PageNo(64 + 320 + 40), PageNo(64 + 320 + 63)));
     assert_eq!(footer(&summary).expect("whole").closed, None);
 }
@@ -241,7 +241,7 @@ fn an_item_that_cannot_be_is_refused_under_a_right_checksum() {
     let plant = [
         (0, 0, "kind"),
         (0, 3, "kind"),
-        (1, 8, "flags"),
+        (1, 16, "flags"),
         (2, 15, "key_bytes"),
         (3, 9, "key_bytes"),
         (31, 0x80, "place"),

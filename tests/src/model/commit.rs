@@ -5,7 +5,7 @@ use domains::{Committed, Level, Persistence};
 use segments::{EpochId, TableId, Version};
 use std::collections::BTreeSet;
 use std::rc::Rc;
-use txn::{Change, CommitSet, Expect};
+use txn::{Change, CommitSet, Expect, PutOptions};
 
 /// A key and its table.
 pub type Key = (TableId, Vec<u8>);
@@ -84,6 +84,9 @@ impl PartOf {
 /// The keys of a commit.
 pub type Parts = Vec<PartOf>;
 
+/// What the oracle knows of a key.
+pub(super) type There<'a> = dyn Fn(&Key) -> Option<(Version, Rc<Content>)> + 'a;
+
 /// A commit that was sent and has no answer.
 #[derive(Clone, Debug)]
 pub struct Sent {
@@ -100,17 +103,33 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// `there` is what the oracle knows of a key. An append says at which version it finds what it appends to, so what the pair
+    /// becomes is known as with a put; where it says nothing of the kind, it is one that fails.
     pub(super) fn new(
         set: &CommitSet,
         level: Level,
         highest: Version,
         volatile: &BTreeSet<TableId>,
-        tokens: &Tokens,
+        (tokens, there): (&Tokens, &There<'_>),
     ) -> Self {
+        let grown = |part: &txn::Part<'_>, value: &[u8], options: PutOptions| {
+            let found = there(&(part.table, part.key.to_vec()));
+            let found = found.filter(|(version, _)| part.expect == Expect::At(*version));
+            let (before, kept) = found.map_or((Vec::new(), PutOptions::default()), |(_, content)| {
+                let (expires_ms, compressed) = (content.expires_ms, content.compressed);
+                (content.value.clone(), PutOptions { expires_ms, compressed, revertible_ms: None })
+            });
+            let options = txn::appended(kept, options);
+            let (expires_ms, compressed) = (options.expires_ms, options.compressed);
+            Content { value: [&before[..], value].concat(), expires_ms, compressed }
+        };
         let part_of = |part: txn::Part<'_>| PartOf {
             key: (part.table, part.key.to_vec()),
             expect: part.expect,
-            revertible: matches!(part.change, Change::Put { options, .. } if options.revertible_ms.is_some()),
+            revertible: match part.change {
+                Change::Put { options, .. } | Change::Append { options, .. } => options.revertible_ms.is_some(),
+                Change::None | Change::Delete | Change::Revert { .. } | Change::Seal { .. } => false,
+            },
             effect: match part.change {
                 Change::None => Effect::None,
                 Change::Put { value, options } => Effect::Put(Rc::new(Content {
@@ -121,6 +140,7 @@ impl Sent {
                 Change::Delete => Effect::Delete,
                 Change::Revert { token } => tokens.reverted(&(part.table, part.key.to_vec()), token),
                 Change::Seal { token } => tokens.sealed(&(part.table, part.key.to_vec()), token),
+                Change::Append { value, options } => Effect::Put(Rc::new(grown(&part, value, options))),
             },
             version: None,
             volatile: volatile.contains(&part.table),

@@ -4,6 +4,7 @@
 //! promise something refuses it where it is asked for, and that is checked too.
 //! A check begins with an empty domain. Checks of pairs run for each kind of table in each home.
 
+mod appends;
 mod catalog;
 mod chains;
 mod follows;
@@ -74,6 +75,7 @@ const HOMES: [(TableHome, &str); 2] = [(TableHome::Persistent, "persistent"), (T
 fn every_domain_conforms() {
     let lists = [
         pairs::CHECKS,
+        appends::CHECKS,
         limits::CHECKS,
         sets::CHECKS,
         ranges::CHECKS,

@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::BTreeMap;
 
 const T: TableId = TableId(1);
 
@@ -116,4 +117,72 @@ fn ranges_count_as_parts() {
     assert_eq!(set.compare_range(last, b"", None), Ok(()), "it is there already");
     assert_eq!(set.compare_range(TableId(70_000), b"", None), Err(SetError::TooManyParts));
     assert_eq!(set.compare(T, b"a", Expect::Absent), Err(SetError::TooManyParts));
+}
+
+#[test]
+fn an_append_joins_what_the_transaction_has_put_or_appended() {
+    let (mut set, keeps) =
+        (CommitSet::new(), PutOptions { expires_ms: Some(9), compressed: false, revertible_ms: None });
+    let plain = PutOptions::default();
+    set.upsert(T, b"put", b"a", keeps).unwrap();
+    set.append(T, b"put", b"b", PutOptions { compressed: true, ..plain }, Expect::Any).unwrap();
+    let whole = PutOptions { expires_ms: Some(9), compressed: true, revertible_ms: None };
+    assert_eq!(set.find(T, b"put").unwrap().change, Change::Put { value: b"ab", options: whole });
+    set.append(T, b"there", b"c", plain, Expect::Present).unwrap();
+    set.append(T, b"put", b"d", plain, Expect::Present).unwrap();
+    set.append(T, b"there", b"e", plain, Expect::Any).unwrap();
+    assert_eq!(set.find(T, b"there").unwrap().change, Change::Append { value: b"ce", options: plain });
+    assert!(matches!(set.find(T, b"put").unwrap().change, Change::Put { value: b"abd", .. }));
+    assert_eq!((expect_of(&set, b"there"), expect_of(&set, b"put")), (Expect::Present, Expect::Any));
+    assert_eq!(set.append(T, b"there", b"f", plain, Expect::Absent), Err(SetError::PutBefore));
+    assert_eq!(set.insert(T, b"there", b"f", plain), Err(SetError::PutBefore));
+    set.remove(T, b"there").unwrap();
+    assert_eq!(set.append(T, b"there", b"f", plain, Expect::Present), Err(SetError::DeletedBefore));
+    let lease = PutOptions { revertible_ms: Some(5), ..plain };
+    set.append(T, b"lease", b"g", lease, Expect::Any).unwrap();
+    set.append(T, b"lease", b"h", plain, Expect::Any).unwrap();
+    assert_eq!(set.find(T, b"lease").unwrap().change, Change::Append { value: b"gh", options: lease });
+    set.append(T, b"there", b"f", plain, Expect::Any).unwrap();
+    assert_eq!(set.find(T, b"there").unwrap().change, Change::Put { value: b"f", options: plain });
+}
+
+#[test]
+fn an_append_past_the_largest_value_is_refused_and_leaves_the_set_as_it_was() {
+    let (mut set, plain) = (CommitSet::new(), PutOptions::default());
+    set.append(T, b"k", &vec![7; VALUE_BYTES_MAX], plain, Expect::Any).unwrap();
+    let more = set.append(T, b"k", b"8", plain, Expect::Any);
+    assert_eq!(more, Err(SetError::ValueTooLarge { bytes: VALUE_BYTES_MAX + 1 }));
+    assert!(
+        matches!(set.find(T, b"k").unwrap().change, Change::Append { value, .. } if value.len() == VALUE_BYTES_MAX)
+    );
+}
+
+/// Appends to several keys in turn, puts and deletes between them: what each key has is what a map of vectors has, and the memory is
+/// about three times the bytes.
+#[test]
+fn appends_in_turn_are_whole_and_take_memory_for_about_three_times_their_bytes() {
+    let (mut set, plain) = (CommitSet::new(), PutOptions::default());
+    let (mut model, mut given) = (BTreeMap::<u8, Vec<u8>>::new(), 0);
+    for n in 0..3_000_u32 {
+        let (key, more) = ((n * 7 % 5).to_le_bytes()[0], vec![n.to_le_bytes()[0]; (n as usize * 31) % 90]);
+        given += more.len();
+        if n % 701 == 0 {
+            set.upsert(T, &[key], &more, plain).unwrap();
+            model.insert(key, more);
+        } else if n % 997 == 0 {
+            set.remove(T, &[key]).unwrap();
+            model.remove(&key);
+        } else {
+            set.append(T, &[key], &more, plain, Expect::Any).unwrap();
+            model.entry(key).or_default().extend(more);
+        }
+        for (key, value) in &model {
+            let change = set.find(T, &[*key]).unwrap().change;
+            let (Change::Put { value: own, .. } | Change::Append { value: own, .. }) = change else {
+                panic!("{change:?}")
+            };
+            assert!(own == value, "append {n}");
+        }
+    }
+    assert!(set.bytes() <= 3 * given, "{} bytes of memory for {given}", set.bytes());
 }

@@ -220,10 +220,14 @@ pub(crate) fn setrange(call: &Call<'_>, view: &mut View, out: &mut Writer) -> Re
     splice(call.at(1), at, call.at(3), view, out)
 }
 
-/// Puts bytes into a value at a position, zeros before it where there is nothing: read, changed and put again as a whole.
+/// Puts bytes into a value at a position, zeros before it where there is nothing. At the end they are appended, what is before them
+/// stays; in the middle the value is changed and put again as a whole.
 fn splice(key: &[u8], at: usize, piece: &[u8], view: &mut View, out: &mut Writer) -> Result<(), Fault> {
     let end = at.checked_add(piece.len()).filter(|end| *end <= VALUE_BYTES_MAX).ok_or(Fault::TooLong)?;
-    let mut value = view.get(key).cloned().unwrap_or_default();
+    let Some(mut value) = view.get(key).filter(|value| at < value.bytes.len()).cloned() else {
+        out.count(view.append(key, at, piece));
+        return Ok(());
+    };
     if value.bytes.len() < end {
         value.bytes.resize(end, 0);
     }

@@ -25,6 +25,8 @@ struct Cell {
     seen: Option<Option<Version>>,
     value: Option<Value>,
     changed: bool,
+    /// The value still begins with so many bytes that were read; what stands behind them was appended.
+    kept: Option<usize>,
 }
 
 /// The pairs of one table that some commands name.
@@ -45,10 +47,11 @@ impl View {
         let cell = match pair {
             Some(PairRef { value, version, options }) => {
                 self.bytes += value.len();
+                let kept = Some(value.len());
                 let value = Value { bytes: value.to_vec(), expires_ms: options.expires_ms };
-                Cell { seen: Some(Some(version)), value: Some(value), changed: false }
+                Cell { seen: Some(Some(version)), value: Some(value), changed: false, kept }
             }
-            None => Cell { seen: Some(None), value: None, changed: false },
+            None => Cell { seen: Some(None), ..Cell::default() },
         };
         self.cells.insert(key.into(), cell);
     }
@@ -68,13 +71,25 @@ impl View {
     pub(crate) fn put(&mut self, key: &[u8], bytes: Vec<u8>, expires_ms: Option<u64>) {
         let cell = self.cells.entry(key.into()).or_default();
         cell.value = Some(Value { bytes, expires_ms });
+        (cell.changed, cell.kept) = (true, None);
+    }
+
+    /// Makes the key's value so long, with zeros, and then adds bytes; returns how long it is then. What was read of it is not
+    /// written again: the commit appends.
+    pub(crate) fn append(&mut self, key: &[u8], from: usize, bytes: &[u8]) -> usize {
+        let cell = self.cells.entry(key.into()).or_default();
+        let value = cell.value.get_or_insert_default();
+        assert!(from >= value.bytes.len(), "bytes of a value that are there are put, not appended");
+        value.bytes.resize(from, 0);
+        value.bytes.extend_from_slice(bytes);
         cell.changed = true;
+        value.bytes.len()
     }
 
     /// Takes the key away; says whether it was there.
     pub(crate) fn delete(&mut self, key: &[u8]) -> bool {
         let cell = self.cells.entry(key.into()).or_default();
-        cell.changed = true;
+        (cell.changed, cell.kept) = (true, None);
         cell.value.take().is_some()
     }
 
@@ -97,13 +112,16 @@ impl View {
             if let Some(seen) = cell.seen {
                 set.compare(table, key, seen.map_or(Expect::Absent, Expect::At))?;
             }
-            match &cell.value {
+            match (&cell.value, cell.kept) {
                 _ if !cell.is_changed() => {}
-                Some(Value { bytes, expires_ms }) => {
+                (Some(Value { bytes, .. }), Some(kept)) => {
+                    set.append(table, key, &bytes[kept..], PutOptions::default(), Expect::Any)?;
+                }
+                (Some(Value { bytes, expires_ms }), None) => {
                     let options = PutOptions { expires_ms: *expires_ms, compressed: false, revertible_ms: None };
                     set.upsert(table, key, bytes, options)?;
                 }
-                None => set.remove(table, key)?,
+                (None, _) => set.remove(table, key)?,
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! The dispatcher reads as the list of verbs; what a verb does is below it, one function each.
 
 use super::intake::Room;
-use super::{Life, Session, World, after};
+use super::{Life, OwnAppend, Session, World, after};
 use crate::calls::Purpose;
 use crate::convert::{add_parts, domain_op, level, outcome};
 use crate::faults::fault;
@@ -269,7 +269,9 @@ impl Session {
 
     fn fits_transactions(&self, parts: &[Part<'_>], limits: &Limits) -> bool {
         let value = |part: &Part<'_>| match part.change {
-            wire::Change::Put { value, .. } | wire::Change::PutRevertible { value, .. } => value.bytes().len(),
+            wire::Change::Put { value, .. }
+            | wire::Change::PutRevertible { value, .. }
+            | wire::Change::Append { value, .. } => value.bytes().len(),
             wire::Change::None | wire::Change::Delete | wire::Change::Revert { .. } | wire::Change::Seal { .. } => 0,
         };
         let until = |part: &Part<'_>| match part.expect {
@@ -297,6 +299,10 @@ impl Session {
                 expires_ms: options.expires_ms,
                 compressed: options.compressed,
             })),
+            Some(Change::Append { value, options }) => {
+                let own = OwnAppend { key: key.0.to_vec(), value: value.to_vec(), options };
+                return self.lookup_below(place, (table, key), own, world);
+            }
             Some(Change::Delete) => Answer::Pair(None),
             Some(Change::Revert { .. }) => {
                 return self.fault_of(place, Error::Set(SetError::RevertsAlone), world);
@@ -308,6 +314,20 @@ impl Session {
         // The value lies in the set, which lies in this session: it is encoded before the session is used again.
         let element = wire::Element::outcome(Outcome::Ok(outcome));
         self.settle_element(place, true, element, world);
+    }
+
+    /// What a transaction has appended stands behind what the domain has, which is asked for it. Until the answer comes it is held
+    /// twice, and counts so.
+    fn lookup_below(&mut self, place: Place, (table, key): (u32, Bytes<'_>), own: OwnAppend, world: &mut World<'_>) {
+        let held = self.transactions.bytes() + self.own_append_bytes();
+        if held + own.value.len() > world.facts.limits.transaction_bytes_max {
+            return self.refuse(place, codes::TRANSACTIONS_FULL, world);
+        }
+        if !world.memory.raise(crate::budget::Kind::Request, own.value.len()) {
+            return self.refuse(place, codes::MEMORY_FULL, world);
+        }
+        self.own_appends.insert(place, own);
+        self.ask(place, &Op::Lookup { table, key }, true, world);
     }
 
     fn cancel(&mut self, place: Place, id: u64, world: &mut World<'_>) {

@@ -272,6 +272,35 @@ fn a_transaction_sees_its_own_updates_and_nobody_else_does() {
 }
 
 #[test]
+fn a_transaction_sees_what_it_appended_behind_what_is_there() {
+    let mut bench = Bench::new(Limits { transaction_bytes_max: 100, ..Limits::default() });
+    let mut client = bench.client();
+    assert!(bench.ask(&mut client, commit(vec![put(b"a", b"there")])).is_ok());
+    let txn: u64 = bench.ask(&mut client, wire::Op::TxnOpen).unwrap().parse().unwrap();
+    let append = |key, value| {
+        let change = wire::Change::Append {
+            value: wire::Value::new(value),
+            expires_ms: None,
+            compressed: false,
+            lease_ms: None,
+        };
+        wire::Op::TxnAdd { txn, parts: List::new(vec![Part { change, ..put(key, b"") }]).unwrap() }
+    };
+    let own = |key| wire::Op::TxnLookup { txn, table: 1, key: Bytes(key) };
+    for (key, more, whole) in [(&b"a"[..], b" and more", "there and more"), (b"b", b" made now", " made now")] {
+        assert_eq!(bench.ask(&mut client, append(key, more)), done());
+        assert_eq!(bench.ask(&mut client, own(key)), Ok(whole.into()));
+    }
+    assert_eq!(bench.ask(&mut client, lookup(b"a")), Ok("there".into()));
+    // Held twice while it is looked up, 40 bytes more are more than there may be.
+    assert_eq!(bench.ask(&mut client, append(b"b", &[b'x'; 40])), done());
+    assert_eq!(bench.ask(&mut client, own(b"b")), Err(codes::TRANSACTIONS_FULL));
+    assert_eq!(bench.ask(&mut client, own(b"a")), Ok("there and more".into()));
+    assert!(bench.ask(&mut client, wire::Op::TxnCommit { txn, options: options(false) }).is_ok());
+    assert_eq!(bench.ask(&mut client, lookup(b"a")), Ok("there and more".into()));
+}
+
+#[test]
 fn a_compare_that_fails_is_told_with_its_part() {
     let mut bench = Bench::new(Limits::default());
     let mut client = bench.client();

@@ -116,6 +116,15 @@ fn parts_read() -> Ranges<'static> {
     Ranges { version: VERSION_A, total_bytes: 1 << 20, expires_ms: None, compressed: true, parts }
 }
 
+/// Parts that append: one into the body, one into the tail.
+pub(super) fn appending_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let more = Change::Append { value: Value::new(b"more"), expires_ms: None, compressed: false, lease_ms: None };
+    let (expires_ms, lease_ms) = (Some(1_700_000_000_000), Some(60_000));
+    let large = Change::Append { value: Value::new(LARGE), expires_ms, compressed: true, lease_ms };
+    let part = |key, expect, change| Part { table: 7, key: Bytes(key), expect, change };
+    List::new(vec![part(b"a", Expect::Any, more), part(b"b", Expect::Present, large)]).unwrap()
+}
+
 pub(super) fn options(level: Level) -> CommitOptions {
     CommitOptions { level, force: level == Level::Persistent, notify: level == Level::Committed }
 }
@@ -261,6 +270,8 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
     let range = Op::Commit { parts: range_parts(), options: options(Level::Committed) };
     add("request-commit-range".into(), &|writer| writer.request(0x83, 0, range.clone()));
     add("request-commit-tail".into(), &|writer| writer.request(0x80, 0, large.clone()));
+    let appending = Op::Commit { parts: appending_parts(), options: options(Level::Committed) };
+    add("request-commit-append".into(), &|writer| writer.request(0x80, 0, appending.clone()));
     let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];
     add("batch".into(), &|writer| writer.batch(0x81, 0, &batch));
     for (at, (name, outcome)) in outcomes().into_iter().enumerate() {

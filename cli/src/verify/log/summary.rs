@@ -23,6 +23,7 @@ struct Item {
     place: Place,
     key: Result<Box<[u8]>, u128>,
     expires_ms: Option<u64>,
+    live_bytes: Option<u64>,
 }
 
 /// A run's summary.
@@ -69,6 +70,7 @@ fn item(item: SummaryItem<'_>) -> Item {
             SummaryKey::Hash(hash) => Err(hash),
         },
         expires_ms: item.expires_ms,
+        live_bytes: item.live_bytes,
     }
 }
 
@@ -110,7 +112,7 @@ impl Summary {
             };
             let same = (item.is_pair, item.table, item.version, item.place, item.expires_ms)
                 == (record.value.is_some(), record.table, record.version, record.place, record.expires_ms);
-            if !key || !same {
+            if !key || !same || item.live_bytes != record.live_bytes {
                 let what = format!("its item for page {} is not that of the record there", item.place.page());
                 differ(what, vec![item.table]);
                 return;

@@ -4,9 +4,8 @@
 //! says. The walk is bounded by the set itself and by [`STRANGERS_MAX`]: one live stranger ends it.
 
 use super::super::core::Core;
-use super::super::find::Want;
+use super::super::find::{Sight, Want};
 use super::super::ops::READ_PAGES_AT_ONCE;
-use super::super::records::place_of;
 use super::super::table::Index;
 use super::{Commit, READS_AT_ONCE};
 use crate::error::{Error, Failure};
@@ -67,12 +66,14 @@ impl Commit {
             }
             match core.found_at(table, loc, &self.known, Want::Head) {
                 Err(error) => end = Err(error),
-                Ok(Some(found)) if found.is_expired(now) => return ControlFlow::Continue(()),
-                Ok(Some(found)) => strangers.failures.push(Failure { part: number, found: Some(found.version) }),
-                Ok(None) => {
-                    strangers.pages += place_of(loc).pages();
-                    strangers.unread.push(place_of(loc));
-                    let enough = strangers.unread.len() == READS_AT_ONCE || strangers.pages >= READ_PAGES_AT_ONCE;
+                Ok(Sight::Found(found)) if found.is_expired(now) => return ControlFlow::Continue(()),
+                Ok(Sight::Found(found)) => {
+                    strangers.failures.push(Failure { part: number, found: Some(found.version) });
+                }
+                Ok(Sight::Unread(places)) => {
+                    strangers.pages += places.iter().map(|place| place.pages()).sum::<u32>();
+                    strangers.unread.extend(places);
+                    let enough = strangers.unread.len() >= READS_AT_ONCE || strangers.pages >= READ_PAGES_AT_ONCE;
                     // Where nothing expires it is a stranger for sure, and is read only to say its version.
                     if table.expires && !enough {
                         return ControlFlow::Continue(());

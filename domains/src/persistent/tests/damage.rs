@@ -4,7 +4,7 @@ use super::*;
 use crate::engine::find::{Known, Located, Want};
 use crate::index::Loc;
 
-fn loc_of(bench: &Bench, table: TableId, key: &[u8]) -> Loc {
+pub(super) fn loc_of(bench: &Bench, table: TableId, key: &[u8]) -> Loc {
     let core = &bench.engine.core;
     let (table, known) = (core.table(table).unwrap(), Known::default());
     let located = core.locate(table, core.sought(table, key), &known, Want::Place, bench.now).unwrap();
@@ -71,4 +71,16 @@ fn a_record_of_another_table_or_key_is_damage() {
             }
         }
     }
+}
+
+/// Flips a bit in the middle of a page of the device.
+pub(super) fn flip(bench: &mut Bench, page: u64) {
+    let tag = Tag(u64::MAX);
+    let mut done = Vec::new();
+    bench.device.submit(tag, Request::Read { at: PageNo(page), frames: Frames::zeroed(1) });
+    bench.device.poll(&mut done);
+    let mut frames = done.remove(0).frames.unwrap();
+    frames.page_mut(0)[2_000] ^= 4;
+    bench.device.submit(tag, Request::Write { at: PageNo(page), frames });
+    bench.device.poll(&mut done);
 }

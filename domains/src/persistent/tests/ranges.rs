@@ -152,3 +152,34 @@ fn all_parts_are_of_one_version_although_the_record_is_replaced_meanwhile() {
     let ranges = ranges.expect("it is there");
     assert_eq!((ranges.total_bytes, ranges.parts), (100, vec![vec![7; 10], vec![]]));
 }
+
+/// Of a record that was appended to, those records are read that its value lies in where the ranges are.
+#[test]
+fn ranges_of_a_record_that_grew_read_the_extents_that_hold_them() {
+    for fingerprint_bits in [64, 1] {
+        let (mut bench, table) = cold(fingerprint_bits);
+        let mut whole = value_of(b'a', LONG);
+        for number in 1..4_u8 {
+            let more = value_of(number, 6_000);
+            let mut set = CommitSet::new();
+            set.append(table, b"a", &more, PutOptions::default(), Expect::Any).unwrap();
+            bench.commit(set, Level::Committed).unwrap();
+            whole.extend(more);
+        }
+        bench.force();
+        let end = whole.len() as u64;
+        for (ranges, pages_max) in [
+            (&[(end - 100, end), (end - 6_100, end - 5_900), (end, end + 5), (7, 7)][..], 8),
+            (&[(0, 10), (LONG as u64 - 5, LONG as u64 + 5), (end - 1, end + 9)][..], 400),
+            (&[(0, end), (3, 900_000), (LONG as u64 + 3, end - 7)][..], 400),
+        ] {
+            bench.call(Op::DropCache).unwrap();
+            let (read, _, pages) = counted(&mut bench, op(table, b"a", ranges));
+            let read = read.unwrap().unwrap();
+            let at = |offset: u64| usize::try_from(offset.min(end)).unwrap();
+            let expected: Vec<&[u8]> = ranges.iter().map(|&(from, to)| &whole[at(from)..at(to)]).collect();
+            assert!(read.parts == expected && read.total_bytes == end, "{ranges:?}");
+            assert!(pages <= pages_max, "{pages} pages for {ranges:?}");
+        }
+    }
+}

@@ -283,7 +283,7 @@ fn reverts_stand_in_a_set_with_other_updates_and_over_several_tables() {
 /// A step of a random program on one of three keys.
 #[derive(Clone, Copy, Debug)]
 enum Deed {
-    Put { revertible: bool, expires: bool, compressed: bool, bytes: u16 },
+    Put { appends: bool, revertible: bool, expires: bool, compressed: bool, bytes: u16 },
     Delete,
     Revert { back: usize },
     Seal { back: usize },
@@ -294,8 +294,12 @@ enum Deed {
 
 fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
-        6 => (any::<bool>(), any::<bool>(), any::<bool>(), prop_oneof![0..100u16, 3000..9000u16])
-            .prop_map(|(revertible, expires, compressed, bytes)| Deed::Put { revertible, expires, compressed, bytes }),
+        8 => (0..3u8, any::<bool>(), 0..4u8, any::<bool>(), prop_oneof![0..100u16, 3000..9000u16]).prop_map(
+            |(appends, revertible, expires, compressed, bytes)| {
+                let (appends, expires) = (appends != 0, expires == 0);
+                Deed::Put { appends, revertible, expires, compressed, bytes }
+            }
+        ),
         1 => Just(Deed::Delete),
         4 => (0..3usize).prop_map(|back| Deed::Revert { back }),
         2 => (0..3usize).prop_map(|back| Deed::Seal { back }),
@@ -350,7 +354,7 @@ proptest! {
             let (key, now) = (keys[at], bench.now.unix_ms);
             let token_of = |back: usize| tokens[at].iter().rev().nth(back).copied();
             match deed {
-                Deed::Put { revertible, expires, compressed, bytes } => {
+                Deed::Put { appends, revertible, expires, compressed, bytes } => {
                     let mut value = vec![0; usize::from(bytes) + 8];
                     value[..8].copy_from_slice(&(number as u64).to_le_bytes());
                     let options = PutOptions {
@@ -358,9 +362,16 @@ proptest! {
                         compressed,
                         revertible_ms: revertible.then_some(LEASE_MS),
                     };
-                    let version = one(&mut bench, |set| set.upsert(table, key, &value, options).unwrap()).unwrap();
+                    let version = one(&mut bench, |set| {
+                        if appends { set.append(table, key, &value, options, Expect::Any).unwrap() }
+                        else { set.upsert(table, key, &value, options).unwrap() }
+                    }).unwrap();
                     let before = live(model[at].as_ref(), now).map(|is| is.content.clone());
-                    let content = (value, options.expires_ms, compressed);
+                    let content = match before.clone().filter(|_| appends) {
+                        Some((whole, end, flag)) =>
+                            ([whole, value].concat(), options.expires_ms.or(end), flag || compressed),
+                        None => (value, options.expires_ms, compressed),
+                    };
                     let revertible = revertible.then_some((before, now + LEASE_MS));
                     model[at] = Some(Is { content, version, revertible });
                     tokens[at].push(version);

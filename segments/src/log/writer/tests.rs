@@ -5,6 +5,7 @@ use crate::ids::{DomainId, Incarnation, ShardId};
 use crate::limits::KEY_BYTES_MAX;
 use crate::log::scan::{self, Chain, DeviceIdentity, Seen};
 use crate::memory::MemoryDevice;
+use crate::record::Extents;
 use crate::segment::Geometry;
 use proptest::prelude::*;
 
@@ -87,6 +88,7 @@ fn write_sets(sets: &Sets, segment_pages: u32, device: &mut MemoryDevice) -> Vec
                 version,
                 key: &key,
                 value: &value,
+                extents: Extents::default(),
                 expires_ms: None,
                 compressed: false,
                 revertible: None,
@@ -199,10 +201,7 @@ fn a_failed_page_write_is_final() {
     let mut device = MemoryDevice::new(crate::superblock::SUPERBLOCK_PAGES);
     wait_for_room(&mut log, &mut device, &RoomNeed::default());
     let epoch = EpochId::new(INCARNATION, 1);
-    let version = Version { epoch, ordinal: Ordinal(1) };
-    let (kind, table) = (RecordKind::Pair, TableId(1));
-    let record =
-        Record { kind, table, version, key: b"k", value: b"v", expires_ms: None, compressed: false, revertible: None };
+    let record = pair(epoch, b"k", b"v");
     log.append(epoch, &record, None);
     log.close(epoch, 1);
     let mut requests = Vec::new();
@@ -234,6 +233,7 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
                 version,
                 key: b"k",
                 value: &value,
+                extents: Extents::default(),
                 expires_ms: None,
                 compressed: false,
                 revertible: None,
@@ -245,7 +245,8 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
 
 fn pair<'a>(epoch: EpochId, key: &'a [u8], value: &'a [u8]) -> Record<'a> {
     let (kind, table, version) = (RecordKind::Pair, TableId(1), Version { epoch, ordinal: Ordinal(1) });
-    Record { kind, table, version, key, value, expires_ms: None, compressed: false, revertible: None }
+    let extents = Extents::default();
+    Record { kind, table, version, key, value, extents, expires_ms: None, compressed: false, revertible: None }
 }
 
 /// A record that takes two writes is in memory until the second is done: from the device half of it would be read.

@@ -229,11 +229,15 @@ impl ToyDomain {
         }
         self.ordinal += 1;
         let version = Version { epoch: self.epoch, ordinal: Ordinal(self.ordinal) };
-        let (value, expires_ms, compressed) = match change {
-            Change::Put { value, options } => (value, options.expires_ms, options.compressed),
-            Change::Delete | Change::None | Change::Revert { .. } | Change::Seal { .. } => (&[][..], None, false),
+        let there = self.pairs.get(&(table, key.to_vec()));
+        let grown = |value, options| Pair::with_own_append(there.map(|there| pair_of(key, there)), key, value, options);
+        let pair = if let Change::Append { value, options } = change { Some(grown(value, options)) } else { None };
+        let (value, expires_ms, compressed) = match (change, &pair) {
+            (_, Some(pair)) => (&pair.value[..], pair.expires_ms, pair.compressed),
+            (Change::Put { value, options }, None) => (value, options.expires_ms, options.compressed),
+            (_, None) => (&[][..], None, false),
         };
-        let put = matches!(change, Change::Put { .. });
+        let put = matches!(change, Change::Put { .. } | Change::Append { .. });
         self.batch.extend_from_slice(&table.0.to_le_bytes());
         self.batch.extend_from_slice(&[u8::from(put), u8::from(compressed)]);
         self.batch.extend_from_slice(&u16::try_from(key.len()).expect("keys are short").to_le_bytes());
@@ -345,12 +349,8 @@ impl ToyDomain {
     fn put_table(&mut self, name: &str, id: TableId, kind: u8, now: Tick) {
         let mut value = id.0.to_le_bytes().to_vec();
         value.push(kind);
-        self.append(
-            TableId(0),
-            name.as_bytes(),
-            Change::Put { value: &value, options: txn::PutOptions::default() },
-            now,
-        );
+        let change = Change::Put { value: &value, options: txn::PutOptions::default() };
+        self.append(TableId(0), name.as_bytes(), change, now);
     }
 
     fn next_pairs(&self, table: TableId, from: &Cursor, pairs_max: u32) -> Result<Answer, Error> {

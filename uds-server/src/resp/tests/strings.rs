@@ -1,6 +1,10 @@
 //! What each command on strings answers, beside what Redis answers.
 
 use super::bench::Bench;
+use crate::resp::view::View;
+use domains::Pair;
+use segments::{TableId, Version};
+use txn::{Change, CommitSet, Expect, PutOptions};
 
 #[test]
 fn values_are_put_and_read() {
@@ -198,4 +202,40 @@ fn keys_go_when_their_time_has_come() {
     bench.check(&[("GET c", "$-1|"), ("GET d", "$-1|"), ("GET a", "$1|1|"), ("SET c 2 NX", "+OK|"), ("INCR d", ":1|")]);
     bench.pass(1000);
     bench.check(&[("EXISTS a b", ":0|"), ("TTL c", ":-1|"), ("GET e", "$1|3|")]);
+}
+
+/// What is behind the end is appended: the commit does not write again what was read.
+#[test]
+fn bytes_behind_the_end_are_appended_and_others_put_as_a_whole() {
+    let (key, value, expires_ms) = (b"k".to_vec(), b"there".to_vec(), Some(9));
+    let pair = Pair { key, value, version: Version::default(), expires_ms, compressed: true };
+    let set_of = |see: bool, change: &dyn Fn(&mut View)| {
+        let (mut view, mut set) = (View::default(), CommitSet::new());
+        view.load(b"k", see.then_some(&pair));
+        change(&mut view);
+        view.add_to(&mut set, TableId(1)).unwrap();
+        set
+    };
+    let check = |set: &CommitSet, change: Change<'_>, expect: Expect| {
+        let part = set.part(0).unwrap();
+        assert_eq!((set.len(), part.change, part.expect), (1, change, expect));
+    };
+    let (plain, seen) = (PutOptions::default(), Expect::At(pair.version));
+    let twice = set_of(true, &|view| {
+        assert_eq!(view.append(b"k", 5, b" and"), 9);
+        assert_eq!(view.append(b"k", 10, b"on"), 12);
+    });
+    check(&twice, Change::Append { value: b" and\0on", options: plain }, seen);
+    let put = set_of(true, &|view| {
+        view.put(b"k", b"new".to_vec(), None);
+        view.append(b"k", 3, b"er");
+    });
+    check(&put, Change::Put { value: b"newer", options: plain }, seen);
+    let absent = set_of(false, &|view| assert_eq!(view.append(b"k", 0, b"made"), 4));
+    check(&absent, Change::Put { value: b"made", options: plain }, Expect::Absent);
+    let again = set_of(true, &|view| {
+        assert!(view.delete(b"k"));
+        view.append(b"k", 0, b"made");
+    });
+    check(&again, Change::Put { value: b"made", options: plain }, seen);
 }

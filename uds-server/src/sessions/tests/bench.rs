@@ -59,6 +59,11 @@ impl Fake {
             match part.change {
                 Change::None | Change::Revert { .. } | Change::Seal { .. } => continue,
                 Change::Put { value, .. } => drop(self.pairs.insert(key, (value.to_vec(), version))),
+                Change::Append { value, .. } => {
+                    let pair = self.pairs.entry(key).or_default();
+                    pair.0.extend_from_slice(value);
+                    pair.1 = version;
+                }
                 Change::Delete => drop(self.pairs.remove(&key)),
             }
             versions.push(version);
