@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "all of this is tests; clippy by itself sees only functions marked so")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the answer it wants; every other one is a failure")]
 
+mod appends;
 mod bad_input;
 mod bench;
 mod column;
