@@ -1,7 +1,7 @@
 //! A real socket, a real ring, and the loop of a shard; behind them a real store.
 
 use super::*;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 use uring::{Bell, Stream};
@@ -45,7 +45,11 @@ fn read(stream: &mut Stream, frames: usize) -> Vec<(u64, Option<u16>)> {
     let mut reader = FrameReader::new(u32::MAX);
     let (mut seen, mut bytes) = (Vec::new(), [0; 4096]);
     while seen.len() < frames {
-        let count = stream.read(&mut bytes).unwrap();
+        // A signal, that of being stopped and continued for one, ends a read that has a timeout.
+        let count = match stream.read(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            read => read.unwrap(),
+        };
         if count == 0 {
             break;
         }
@@ -203,7 +207,11 @@ fn what_was_committed_is_there_after_a_restart() {
         let mut reader = FrameReader::new(u32::MAX);
         let mut bytes = [0; 4096];
         loop {
-            let count = stream.read(&mut bytes).unwrap();
+            // A signal, that of being stopped and continued for one, ends a read that has a timeout.
+            let count = match stream.read(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.unwrap(),
+            };
             assert!(count > 0, "the server goes on");
             reader.push(&bytes[..count]);
             let Some(frame) = reader.frame().unwrap() else { continue };

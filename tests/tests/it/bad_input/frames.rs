@@ -65,6 +65,8 @@ impl Raw {
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Seen::End,
                 Ok(count) => self.reader.push(&bytes[..count]),
+                // A signal, that of being stopped and continued for one, ends a read that has a timeout.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
                     return Seen::End;
