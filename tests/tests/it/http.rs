@@ -36,10 +36,10 @@ fn metrics_tell_what_the_clients_of_both_protocols_did() {
     let store = daemon.connect();
     let table = store.create_raw("pairs", plain_spec(TableKind::Ordered, TableHome::Persistent)).unwrap();
     for number in 0..100_u32 {
-        table.upsert(&number.to_be_bytes(), b"value", PutOptions::default()).unwrap();
+        table.upsert(&number.to_le_bytes(), b"value", PutOptions::default()).unwrap();
     }
     store.force().unwrap();
-    assert!(table.get(&7_u32.to_be_bytes()).unwrap().is_some());
+    assert!(table.get(&7_u32.to_le_bytes()).unwrap().is_some());
     let mut redis = UnixStream::connect(&socket).unwrap();
     redis.write_all(b"PING\r\nNONSENSE\r\nQUIT\r\n").unwrap();
     redis.read_to_string(&mut String::new()).unwrap();
