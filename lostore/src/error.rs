@@ -52,6 +52,14 @@ pub enum Error {
         /// The field, and what is wrong.
         error: RecordError,
     },
+    /// A transaction was given a table of another store, or of another connection.
+    #[error(
+        "table '{table}' was opened by another store or connection than the transaction; open it by the transaction's own"
+    )]
+    ForeignTable {
+        /// The table's name.
+        table: String,
+    },
     /// The backend answered something else than was asked.
     #[error("{asked} was answered with something else; the server and this program do not belong together")]
     WrongAnswer {
@@ -158,6 +166,7 @@ impl Error {
                 RecordError::Field { .. } => 703,
                 RecordError::Missing { .. } => 704,
             },
+            Self::ForeignTable { .. } => 309,
             Self::WrongAnswer { .. } => 707,
         }
     }
@@ -173,6 +182,7 @@ impl Error {
             Self::Record { error: RecordError::Field { why: EnvelopeError::Unwritable { .. }, .. }, .. } => {
                 ErrorKind::Invalid
             }
+            Self::ForeignTable { .. } => ErrorKind::Invalid,
             Self::Record { .. } | Self::WrongAnswer { .. } => ErrorKind::Corrupt,
         }
     }
@@ -194,9 +204,12 @@ impl Error {
             Self::Remote { applied: true, .. } => Fate::Applied,
             Self::Disconnected { maybe_applied: true, .. } => Fate::Unknown,
             Self::Stopped | Self::WrongAnswer { .. } => Fate::Unknown,
-            Self::Domain(_) | Self::Remote { .. } | Self::Open(_) | Self::Disconnected { .. } | Self::Record { .. } => {
-                Fate::NotApplied
-            }
+            Self::Domain(_)
+            | Self::Remote { .. }
+            | Self::Open(_)
+            | Self::Disconnected { .. }
+            | Self::Record { .. }
+            | Self::ForeignTable { .. } => Fate::NotApplied,
         }
     }
 
@@ -216,6 +229,7 @@ impl Error {
             | Self::Disconnected { .. }
             | Self::Stopped
             | Self::Record { .. }
+            | Self::ForeignTable { .. }
             | Self::WrongAnswer { .. } => &[],
         }
     }

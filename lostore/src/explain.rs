@@ -136,6 +136,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "seal or revert some, or wait until their leases end",
     ),
     says(
+        309,
+        "a transaction was given a table that another store or connection has opened",
+        "open the table by the store that the transaction is of",
+    ),
+    says(
         401,
         "a record's bytes are not what was written",
         "restore it from a backup or delete it; `lostore verify` lists all damage",

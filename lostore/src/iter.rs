@@ -45,6 +45,8 @@ pub struct RawIter<'t, B: Backend> {
     /// Of a strict transaction: what must still be so when it commits.
     reads: Option<Reads>,
     last: Cursor,
+    /// Why there is no iteration, until it is told.
+    refusal: Option<Error>,
 }
 
 impl<'t, B: Backend> RawIter<'t, B> {
@@ -60,7 +62,13 @@ impl<'t, B: Backend> RawIter<'t, B> {
             own: Overlay::new(),
             reads: None,
             last: Cursor::Start,
+            refusal: None,
         }
+    }
+
+    /// One that tells why there is none, and ends.
+    pub(crate) fn refused(table: &RawTable<B>, error: Error) -> Self {
+        Self { source: Source::Exhausted, refusal: Some(error), ..Self::new(table, KeySpan::default()) }
     }
 
     /// Lays a transaction's own updates over the table's pairs; what is read is noted in `reads`.
@@ -127,6 +135,9 @@ impl<'t, B: Backend> RawIter<'t, B> {
 
     /// The next pair of table and own updates together.
     fn step(&mut self) -> Result<Option<Pair>, Error> {
+        if let Some(refusal) = self.refusal.take() {
+            return Err(refusal);
+        }
         if self.reads.is_some() && !self.ordered() {
             return Err(unordered(self.table.id()));
         }

@@ -66,6 +66,11 @@ impl<B: Backend> Store<B> {
         Self { session: Arc::new(Session::new(backend)) }
     }
 
+    /// Whether the other is a handle of this very store.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.session, &other.session)
+    }
+
     /// Opens the table, or creates it when there is none of this name.
     ///
     /// # Errors

@@ -131,3 +131,23 @@ impl<B: Backend> Reply<B> for NoticeReply {
         Ok(horizon)
     }
 }
+
+/// The answer of a commit.
+#[derive(Clone, Copy, Debug)]
+pub struct CommitReply {
+    pub(crate) notice: bool,
+    pub(crate) force: bool,
+}
+
+impl<B: Backend> Reply<B> for CommitReply {
+    type Output = Ticket<B>;
+
+    fn read(self, store: &Store<B>, answer: Answer) -> Result<Ticket<B>, Error> {
+        let Answer::Committed(committed) = answer else { return Err(Error::WrongAnswer { asked: "a commit" }) };
+        if self.force {
+            // Asked for and not waited for; the commit stands whatever becomes of it.
+            drop(store.start_force());
+        }
+        Ok(Ticket::new(store, committed, self.notice))
+    }
+}

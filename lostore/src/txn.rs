@@ -12,20 +12,20 @@ use crate::backend::Backend;
 use crate::error::Error;
 use crate::iter::{Iter, Overlay, RawIter};
 use crate::key::{AsKey, AsPrefix, KeyRange, KeySpan};
-use crate::pending::{Pending, Reply};
+use crate::pending::Pending;
 use crate::ptr::Ptr;
 use crate::raw::RawTable;
 use crate::record::{Found, Ordered, PtrField, Sacked, TableType, Writes};
 use crate::store::Store;
 use crate::strict::Reads;
 use crate::table::{Follow, Table, wrong_record};
-use crate::ticket::Ticket;
+use crate::ticket::{CommitReply, Ticket};
 use crate::token::Token;
 use ::txn::{Change, CommitSet, Expect, PutOptions, SetError};
 use domains::schema::envelope::{self, Rest};
 use domains::schema::keys::KeyBuf;
-use domains::{Answer, Level, Op, Pair, PairRef};
-use segments::Version;
+use domains::{Level, Op, Pair, PairRef};
+use segments::{TableId, Version};
 use std::fmt;
 
 /// How a transaction is opened.
@@ -142,12 +142,13 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met, or addresses cannot be set aside.
     pub fn add<T: Sacked>(&mut self, table: &Table<T, B>, record: &T) -> Result<Address<T>, Error> {
-        let address = self.store.address(table.raw().id())?;
+        let id = self.of(table.raw())?;
+        let address = self.store.address(id)?;
         let mut value = std::mem::take(&mut self.scratch);
         value.clear();
         let encoded = record.encode_record(&Rest::default(), &mut value);
         let put = encoded.map_err(|error| wrong_record(table.name(), error)).and_then(|()| {
-            let set = self.set.insert(table.raw().id(), &address, &value, PutOptions::default());
+            let set = self.set.insert(id, &address, &value, PutOptions::default());
             set.map_err(Error::refused)
         });
         self.scratch = value;
@@ -159,7 +160,8 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met, or this transaction has deleted the key before.
     pub fn delete<T: TableType>(&mut self, table: &Table<T, B>, key: impl AsKey<T::Key>) -> Result<(), Error> {
-        self.set.delete(table.raw().id(), &key.to_key()).map_err(Error::refused)
+        let id = self.of(table.raw())?;
+        self.set.delete(id, &key.to_key()).map_err(Error::refused)
     }
 
     /// Deletes a pair if it is there.
@@ -167,7 +169,8 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met.
     pub fn remove<T: TableType>(&mut self, table: &Table<T, B>, key: impl AsKey<T::Key>) -> Result<(), Error> {
-        self.set.remove(table.raw().id(), &key.to_key()).map_err(Error::refused)
+        let id = self.of(table.raw())?;
+        self.set.remove(id, &key.to_key()).map_err(Error::refused)
     }
 
     /// Undoes a revertible write: the pair becomes what it was before, whether that was another record, with its expiry, or
@@ -198,7 +201,8 @@ impl<B: Backend> Txn<B> {
         key: impl AsKey<T::Key>,
         expect: Expect,
     ) -> Result<(), Error> {
-        self.set.compare(table.raw().id(), &key.to_key(), expect).map_err(Error::refused)
+        let id = self.of(table.raw())?;
+        self.set.compare(id, &key.to_key(), expect).map_err(Error::refused)
     }
 
     /// Says that nobody may have changed a record since it was found.
@@ -206,7 +210,8 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When a limit is met.
     pub fn unchanged<T: TableType>(&mut self, table: &Table<T, B>, found: &Found<T>) -> Result<(), Error> {
-        self.set.compare(table.raw().id(), found.key_bytes(), Expect::At(found.version())).map_err(Error::refused)
+        let id = self.of(table.raw())?;
+        self.set.compare(id, found.key_bytes(), Expect::At(found.version())).map_err(Error::refused)
     }
 
     /// Looks a key up; sees this transaction's own updates.
@@ -344,6 +349,7 @@ impl<B: Backend> Txn<B> {
         verb: Verb,
         options: PutOptions,
     ) -> Result<(), Error> {
+        let id = self.of(table.raw())?;
         let mut key = KeyBuf::new();
         record.record().encode_key(record.found_key(), &mut key);
         let mut read = Rest::default();
@@ -354,11 +360,10 @@ impl<B: Backend> Txn<B> {
         value.clear();
         let encoded = record.record().encode_record(record.rest().unwrap_or(&read), &mut value);
         let put = encoded.map_err(|error| wrong_record(table.name(), error)).and_then(|()| {
-            let table = table.raw().id();
             let set = match verb {
-                Verb::Insert => self.set.insert(table, &key, &value, options),
-                Verb::Update => self.set.update(table, &key, &value, options),
-                Verb::Upsert => self.set.upsert(table, &key, &value, options),
+                Verb::Insert => self.set.insert(id, &key, &value, options),
+                Verb::Update => self.set.update(id, &key, &value, options),
+                Verb::Upsert => self.set.upsert(id, &key, &value, options),
             };
             set.map_err(Error::refused)
         });
@@ -409,11 +414,23 @@ impl<B: Backend> Txn<B> {
 
     /// What this transaction does to a key. What a revert will make of it is known at commit only, so such a key is not read.
     fn own(&self, table: &RawTable<B>, key: &[u8]) -> Result<Option<Change<'_>>, Error> {
-        let own = self.set.find(table.id(), key).map(|part| part.change);
+        let own = self.set.find(self.of(table)?, key).map(|part| part.change);
         if let Some(Change::Revert { .. }) = own { Err(Error::refused(SetError::RevertsAlone)) } else { Ok(own) }
     }
 
+    /// The table's id, when it is one of this store.
+    fn of(&self, table: &RawTable<B>) -> Result<TableId, Error> {
+        if self.store.is(table.store()) {
+            Ok(table.id())
+        } else {
+            Err(Error::ForeignTable { table: table.name().to_owned() })
+        }
+    }
+
     fn over(&self, table: &RawTable<B>, span: KeySpan) -> RawIter<'_, B> {
+        if let Err(error) = self.of(table) {
+            return RawIter::refused(table, error);
+        }
         let own: Overlay<'_> =
             self.set.parts().filter(|part| part.table == table.id()).map(|part| (part.key, part.change)).collect();
         RawIter::new(table, span).over(own, self.reads.clone())
@@ -457,7 +474,8 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::insert`].
     pub fn insert(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        self.txn.set.insert(self.table.id(), key, value, options).map_err(Error::refused)
+        let id = self.txn.of(self.table)?;
+        self.txn.set.insert(id, key, value, options).map_err(Error::refused)
     }
 
     /// Replaces the record of a pair that must be there.
@@ -465,7 +483,8 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::update`].
     pub fn update(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        self.txn.set.update(self.table.id(), key, value, options).map_err(Error::refused)
+        let id = self.txn.of(self.table)?;
+        self.txn.set.update(id, key, value, options).map_err(Error::refused)
     }
 
     /// Puts a pair, there or not.
@@ -473,7 +492,8 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::upsert`].
     pub fn upsert(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        self.txn.set.upsert(self.table.id(), key, value, options).map_err(Error::refused)
+        let id = self.txn.of(self.table)?;
+        self.txn.set.upsert(id, key, value, options).map_err(Error::refused)
     }
 
     /// Adds bytes to the end of a pair's record, as [`RawTable::append`] says; a pair that is not there becomes these bytes, unless a
@@ -482,7 +502,8 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// When a limit is met, or the transaction reverts or seals a write of the key.
     pub fn append(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        self.txn.set.append(self.table.id(), key, value, options, Expect::Any).map_err(Error::refused)
+        let id = self.txn.of(self.table)?;
+        self.txn.set.append(id, key, value, options, Expect::Any).map_err(Error::refused)
     }
 
     /// Deletes a pair that must be there.
@@ -490,7 +511,8 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::delete`].
     pub fn delete(&mut self, key: &[u8]) -> Result<(), Error> {
-        self.txn.set.delete(self.table.id(), key).map_err(Error::refused)
+        let id = self.txn.of(self.table)?;
+        self.txn.set.delete(id, key).map_err(Error::refused)
     }
 
     /// Deletes a pair if it is there.
@@ -498,7 +520,8 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::remove`].
     pub fn remove(&mut self, key: &[u8]) -> Result<(), Error> {
-        self.txn.set.remove(self.table.id(), key).map_err(Error::refused)
+        let id = self.txn.of(self.table)?;
+        self.txn.set.remove(id, key).map_err(Error::refused)
     }
 
     /// Says what must hold of a key when the transaction commits.
@@ -506,7 +529,8 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::compare`].
     pub fn compare(&mut self, key: &[u8], expect: Expect) -> Result<(), Error> {
-        self.txn.set.compare(self.table.id(), key, expect).map_err(Error::refused)
+        let id = self.txn.of(self.table)?;
+        self.txn.set.compare(id, key, expect).map_err(Error::refused)
     }
 
     /// Looks a key up; sees the transaction's own updates.
@@ -541,7 +565,8 @@ impl<B: Backend> RawTxn<'_, B> {
     /// # Errors
     /// As [`Txn::compare`].
     pub fn compare_range(&mut self, from: &[u8], until: Option<&[u8]>) -> Result<(), Error> {
-        self.txn.set.compare_range(self.table.id(), from, until).map_err(Error::refused)
+        let id = self.txn.of(self.table)?;
+        self.txn.set.compare_range(id, from, until).map_err(Error::refused)
     }
 
     /// The pairs of a span of keys, with the transaction's own updates laid over them.
@@ -553,25 +578,5 @@ impl<B: Backend> RawTxn<'_, B> {
 impl<B: Backend> fmt::Debug for RawTxn<'_, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?} on {:?}", self.txn, self.table)
-    }
-}
-
-/// The answer of a commit.
-#[derive(Clone, Copy, Debug)]
-pub struct CommitReply {
-    notice: bool,
-    force: bool,
-}
-
-impl<B: Backend> Reply<B> for CommitReply {
-    type Output = Ticket<B>;
-
-    fn read(self, store: &Store<B>, answer: Answer) -> Result<Ticket<B>, Error> {
-        let Answer::Committed(committed) = answer else { return Err(Error::WrongAnswer { asked: "a commit" }) };
-        if self.force {
-            // Asked for and not waited for; the commit stands whatever becomes of it.
-            drop(store.start_force());
-        }
-        Ok(Ticket::new(store, committed, self.notice))
     }
 }

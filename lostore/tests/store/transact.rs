@@ -2,7 +2,7 @@
 
 use super::{Dirent, dirent, inode, open};
 use lostore::mock::MapBackend;
-use lostore::{ErrorKind, Expect, Follow, Persistence, Store, TxnOptions};
+use lostore::{ErrorKind, Expect, Follow, Persistence, PutOptions, Store, TxnOptions};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -69,6 +69,45 @@ fn compares_are_by_version_so_writing_back_the_same_bytes_is_a_change() {
     let mut txn = store.txn();
     txn.unchanged(&inodes, &found).unwrap();
     assert_eq!(txn.commit().unwrap_err().code(), 303);
+}
+
+/// The numbers of tables begin anew in every store, so without the check another table would be written.
+#[test]
+fn a_table_of_another_store_is_refused_by_every_call() {
+    let (store, _, own) = open();
+    let (_, _, inodes) = open();
+    own.insert(inode(1)).unwrap();
+    inodes.insert(inode(1)).unwrap();
+    let mut txn = store.txn();
+    let found = inodes.get(1).unwrap().unwrap();
+    let refused = [
+        txn.insert(&inodes, inode(2)).unwrap_err(),
+        txn.update(&inodes, inode(1)).unwrap_err(),
+        txn.upsert(&inodes, inode(1)).unwrap_err(),
+        txn.delete(&inodes, 1).unwrap_err(),
+        txn.remove(&inodes, 1).unwrap_err(),
+        txn.compare(&inodes, 1, Expect::Present).unwrap_err(),
+        txn.unchanged(&inodes, &found).unwrap_err(),
+        txn.get(&inodes, 1).unwrap_err(),
+        txn.iter(&inodes).next().unwrap().unwrap_err(),
+        txn.raw(inodes.raw()).remove(b"key").unwrap_err(),
+        txn.raw(inodes.raw()).append(b"key", b"more", PutOptions::default()).unwrap_err(),
+        txn.raw(inodes.raw()).get(b"key").unwrap_err(),
+        txn.raw(inodes.raw()).range(lostore::KeySpan::default()).next().unwrap().unwrap_err(),
+    ];
+    for error in refused {
+        assert_eq!((error.code(), error.kind()), (309, ErrorKind::Invalid), "{error}");
+    }
+    assert!(txn.is_empty());
+    let mut iteration = txn.iter(&inodes);
+    assert!(iteration.next().unwrap().is_err());
+    assert!(iteration.next().is_none(), "it does not go on in another store");
+    drop(iteration);
+    // Another handle of the same store is as good.
+    let same: super::Inodes = store.clone().table(own.name()).unwrap();
+    txn.delete(&same, 1).unwrap();
+    txn.commit().unwrap();
+    assert_eq!(own.get(1).unwrap(), None);
 }
 
 #[test]
