@@ -35,7 +35,7 @@ impl Session {
                 codes::HELLO_EXPECTED => self.fail(header.id, code, world.horizon),
                 // Under its own number it would be taken for the answer to the other.
                 codes::DUPLICATE_ID => self.fail(0, code, world.horizon),
-                _ => self.reply_at_once(header.id, fault(code), world.horizon),
+                _ => self.refuse_frame(header.id, code, world),
             }
             return true;
         }
@@ -48,10 +48,22 @@ impl Session {
             Ok(elements) => self.begin_batch(frame, &elements, reader, world),
             Err(_) => {
                 self.miss(frame, kind);
-                self.reply_at_once(header.id, fault(codes::MALFORMED), world.horizon);
+                self.refuse_frame(header.id, codes::MALFORMED, world);
                 true
             }
         }
+    }
+
+    /// Answers a frame that is not begun, in its turn; when its number is none, or that of another, as what belongs to no request.
+    pub(super) fn refuse_frame(&mut self, id: u64, code: u16, world: &mut World<'_>) {
+        if id == 0 || self.calls.has(id) {
+            return self.reply_at_once(0, fault(code), world.horizon);
+        }
+        let at = self.calls.begin(id, false, 1, 0);
+        if self.in_order {
+            self.order.push_back(at);
+        }
+        self.refuse((at, 0), code, world);
     }
 
     /// A frame is not begun: transactions that it would have added to must never be committed without that.

@@ -196,11 +196,7 @@ impl Session {
             // Nobody can be told that it was this one.
             return self.fail(0, codes::MEMORY_FULL, world.horizon);
         }
-        let at = self.calls.begin(header.id, false, 1, 0);
-        if self.in_order {
-            self.order.push_back(at);
-        }
-        self.refuse((at, 0), codes::MEMORY_FULL, world);
+        self.refuse_frame(header.id, codes::MEMORY_FULL, world);
     }
 
     /// Memory for so many parts more of a frame's commit sets, where they are so small that the frame has not paid for them.

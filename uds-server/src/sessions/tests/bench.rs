@@ -140,7 +140,7 @@ pub(super) struct Client {
     pub(super) reader: FrameReader,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Seen {
     Welcome(Cut),
     Reply(u64, Result<String, u16>),
