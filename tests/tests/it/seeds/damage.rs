@@ -212,3 +212,45 @@ fn a_second_incarnation_hides_what_was_dropped() {
         assert_eq!(report.pairs, wanted.len() as u64, "{report:?}");
     }
 }
+
+/// What a client writes may look like the log's own pages, whichever place in a page it comes to lie at: it stays a value, and a
+/// recovery that ends in the midst of it takes none of it for log.
+#[test]
+fn values_that_are_copies_of_log_pages_stay_values() {
+    let mut bench = bench();
+    let table = create(&mut bench, "t", TableKind::Hash);
+    let mut wanted = fill(&mut bench, table, 60, 900);
+    force(&mut bench);
+    let mut life = 0;
+    for shift in (0..4096).step_by(24) {
+        // The superblock's first page, and the newest of the log with its close record.
+        let blank = Frames::zeroed(1);
+        let written: Vec<u64> = (SUPERBLOCK_PAGES..bench.device.pages()).collect();
+        let log: Vec<Frames> = written.into_iter().map(|at| page(&mut bench.device, at)).collect();
+        let log: Vec<&Frames> = log.iter().filter(|page| page.bytes() != blank.bytes()).collect();
+        let mut forged = vec![0; shift];
+        forged.extend_from_slice(page(&mut bench.device, 0).bytes());
+        log[log.len() - 2..].iter().for_each(|page| forged.extend_from_slice(page.bytes()));
+        let key = format!("forged {shift}").into_bytes();
+        put(&mut bench, table, &key, &forged).unwrap();
+        if shift % 5 == 0 {
+            force(&mut bench);
+            wanted.insert(key, forged);
+            continue;
+        }
+        // Half a life: nobody was told that it is persistent, so it may be there whole or not at all.
+        for _ in 0..shift % 7 {
+            bench.turn();
+        }
+        let report = bench.reopen(&tiny()).unwrap();
+        life += 1;
+        match get(&mut bench, table, &key).unwrap() {
+            Some(value) => assert!(value == forged, "{shift}: {report:?}"),
+            None => assert_eq!(put(&mut bench, table, &key, b"again").map(|_| ()), Ok(())),
+        }
+        wanted.insert(key.clone(), get(&mut bench, table, &key).unwrap().unwrap());
+        force(&mut bench);
+        check(&mut bench, table, &wanted);
+    }
+    assert!(life > 100, "{life} lives");
+}
