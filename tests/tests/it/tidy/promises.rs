@@ -47,6 +47,26 @@ fn every_promise_has_a_status() {
     report(&findings);
 }
 
+/// `design/io-rules.md`: every rule has its line, and every test that a line names is there.
+#[test]
+fn every_rule_of_input_and_output_names_tests_that_exist() {
+    let documents = documents();
+    let rules = documents.iter().find(|file| file.path == "design/io-rules.md").expect("design/io-rules.md exists");
+    let tests = test_names();
+    let lines: Vec<&str> = rules.text.lines().filter(|line| line.starts_with("| U")).collect();
+    let mut findings = Vec::new();
+    for (number, line) in (1..).zip(&lines) {
+        if !line.starts_with(&format!("| U{number} |")) {
+            findings.push(format!("U{number} is not in its place: {line}"));
+        }
+        // A test's name has words; types and the names of mutants have capitals.
+        let named = line.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() > 1);
+        findings.extend(named.filter(|name| !tests.contains(*name)).map(|name| format!("U{number}: no test '{name}'")));
+    }
+    assert_eq!(lines.len(), 22, "the list has so many rules");
+    report(&findings);
+}
+
 /// What is wrong with a line, if anything is.
 fn complaint(line: &Line<'_>, tests: &BTreeSet<String>) -> Option<String> {
     if line.promise.len() < TEXT_BYTES_MIN || line.shown.len() < TEXT_BYTES_MIN {
