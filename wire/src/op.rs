@@ -105,6 +105,24 @@ pub struct Part<'a> {
     pub change: Change<'a>,
 }
 
+impl Part<'_> {
+    /// Bytes of what it carries: its key, its value, and the end of its range.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        let value = match self.change {
+            Change::Put { value, .. } | Change::PutRevertible { value, .. } | Change::Append { value, .. } => {
+                value.bytes().len()
+            }
+            Change::None | Change::Delete | Change::Revert { .. } | Change::Seal { .. } => 0,
+        };
+        let until = match self.expect {
+            Expect::Range { until } => until.map_or(0, |until| until.0.len()),
+            Expect::Any | Expect::Absent | Expect::Present | Expect::At(_) | Expect::Never => 0,
+        };
+        self.key.0.len() + value + until
+    }
+}
+
 /// When a commit is answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Level {

@@ -60,23 +60,9 @@ fn piece(set: &CommitSet, first: usize, bytes_max: usize) -> Vec<Part<'_>> {
         .collect()
 }
 
-/// About how many bytes a part takes; what is not a key or a value is less than the constant.
+/// About how many bytes a part takes; what is not its content is less than the constant.
 fn part_bytes(part: &Part<'_>) -> usize {
-    let value = match part.change {
-        wire::Change::Put { value, .. }
-        | wire::Change::PutRevertible { value, .. }
-        | wire::Change::Append { value, .. } => value.bytes().len(),
-        wire::Change::None | wire::Change::Delete | wire::Change::Revert { .. } | wire::Change::Seal { .. } => 0,
-    };
-    let until = match part.expect {
-        wire::Expect::Range { until } => until.map_or(0, |until| until.0.len()),
-        wire::Expect::Any
-        | wire::Expect::Absent
-        | wire::Expect::Present
-        | wire::Expect::At(_)
-        | wire::Expect::Never => 0,
-    };
-    64 + part.key.0.len() + value + until
+    64 + part.content_bytes()
 }
 
 impl Client {

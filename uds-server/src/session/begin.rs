@@ -280,21 +280,7 @@ impl Session {
     }
 
     fn fits_transactions(&self, parts: &[Part<'_>], limits: &Limits) -> bool {
-        let value = |part: &Part<'_>| match part.change {
-            wire::Change::Put { value, .. }
-            | wire::Change::PutRevertible { value, .. }
-            | wire::Change::Append { value, .. } => value.bytes().len(),
-            wire::Change::None | wire::Change::Delete | wire::Change::Revert { .. } | wire::Change::Seal { .. } => 0,
-        };
-        let until = |part: &Part<'_>| match part.expect {
-            wire::Expect::Range { until } => until.map_or(0, |until| until.0.len()),
-            wire::Expect::Any
-            | wire::Expect::Absent
-            | wire::Expect::Present
-            | wire::Expect::At(_)
-            | wire::Expect::Never => 0,
-        };
-        let more: usize = parts.iter().map(|part| part.key.0.len() + value(part) + until(part)).sum();
+        let more: usize = parts.iter().map(Part::content_bytes).sum();
         self.transactions.bytes() + more <= limits.transaction_bytes_max
     }
 
