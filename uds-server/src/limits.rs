@@ -106,6 +106,19 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// A memory of 32 MiB for 256 connections, half of it for one user: commands of up to 1 MiB or frames that take up to 4.5 MiB of
+    /// the pool of 10, and requests together up to 6.6 MiB.
+    #[cfg(test)]
+    pub(crate) fn of_small_memory() -> Self {
+        Self {
+            connections_max: 256,
+            connections_user_max: 128,
+            memory_bytes: 32 << 20,
+            memory_user_bytes: 16 << 20,
+            ..Self::default()
+        }
+    }
+
     /// What is set aside of each connection's memory, for requests and again for replies.
     #[must_use]
     pub fn share_bytes(&self) -> usize {

@@ -46,7 +46,7 @@ fn verbs_are_counted_with_their_time() {
 #[test]
 fn the_lag_is_that_of_the_first_commit_told_in_each_epoch() {
     let mut metrics = Metrics::default();
-    let commit = Verb(5);
+    let commit = named("commit");
     for (counter, now) in [(1, 1_000), (1, 2_000), (2, 4_000), (3, 5_000)] {
         metrics.answered(commit, 0, &committed(counter, Persistence::Pending), at(now));
     }
@@ -64,7 +64,7 @@ fn the_lag_is_that_of_the_first_commit_told_in_each_epoch() {
 fn epochs_that_never_end_take_no_memory() {
     let mut metrics = Metrics::default();
     for counter in 1..1000 {
-        metrics.answered(Verb(5), 0, &committed(counter, Persistence::Pending), at(counter));
+        metrics.answered(named("commit"), 0, &committed(counter, Persistence::Pending), at(counter));
     }
     assert_eq!(metrics.under_way.len(), EPOCHS_MAX);
 }

@@ -94,17 +94,6 @@ fn a_server_that_stops_answers_what_was_begun() {
     assert!(bench.ends(0));
 }
 
-/// A memory of 32 MiB for 256 connections, half of it for one user: commands of up to 1 MiB, 6.6 MiB of requests at a time.
-fn small() -> Limits {
-    Limits {
-        connections_max: 256,
-        connections_user_max: 128,
-        memory_bytes: 32 << 20,
-        memory_user_bytes: 16 << 20,
-        ..Limits::default()
-    }
-}
-
 fn set(key: &str, bytes: usize) -> Vec<u8> {
     let value = "v".repeat(bytes);
     format!("*3\r\n$3\r\nSET\r\n${}\r\n{key}\r\n${bytes}\r\n{value}\r\n", key.len()).into_bytes()
@@ -112,7 +101,7 @@ fn set(key: &str, bytes: usize) -> Vec<u8> {
 
 #[test]
 fn commands_wait_for_memory_in_their_order_and_small_ones_do_not() {
-    let mut bench = Bench::with(small());
+    let mut bench = Bench::with(Limits::of_small_memory());
     let [second, third, other] = [bench.connect(), bench.connect(), bench.connect()];
     let command = set("k", 900 << 10);
     let pieces: Vec<&[u8]> = command.chunks(64 << 10).collect();
@@ -140,7 +129,7 @@ fn commands_wait_for_memory_in_their_order_and_small_ones_do_not() {
 
 #[test]
 fn what_commands_read_queue_and_commit_is_counted() {
-    let mut bench = Bench::with(small());
+    let mut bench = Bench::with(Limits::of_small_memory());
     let other = bench.connect();
     let held = |bench: &Bench| {
         let figures = bench.sessions.figures();

@@ -5,21 +5,9 @@ use crate::budget::{request_bytes, request_of};
 use crate::limits::{Limits, RECEIVE_BYTES};
 use wire::{Bytes, FrameWriter, List, codes};
 
-/// A memory of 32 MiB for 256 connections, half of it for one user. A request takes up to 4.5 MiB of the pool of 10, requests
-/// together up to 6.6 MiB.
-fn small() -> Limits {
-    Limits {
-        connections_max: 256,
-        connections_user_max: 128,
-        memory_bytes: 32 << 20,
-        memory_user_bytes: 16 << 20,
-        ..Limits::default()
-    }
-}
-
 /// A bench with such limits, the largest request there is, and a value that makes one.
 fn bench() -> (Bench, Vec<u8>) {
-    let bench = Bench::new(small());
+    let bench = Bench::new(Limits::of_small_memory());
     let most = bench.sessions.facts().limits.request_frame_bytes_max as usize;
     (bench, vec![b'v'; most - 100])
 }
@@ -203,7 +191,7 @@ fn a_disconnect_while_waiting_lets_the_next_pass() {
 
 #[test]
 fn tiny_parts_and_large_batches_pay_for_what_they_take() {
-    let mut bench = Bench::new(small());
+    let mut bench = Bench::new(Limits::of_small_memory());
     let limits = bench.sessions.facts().limits;
     let mut client = bench.client();
     // Each takes 128 bytes and is sent in seven: they are paid for, and given back.
