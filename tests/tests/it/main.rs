@@ -25,3 +25,4 @@ mod redis;
 mod seeds;
 mod simulator;
 mod tidy;
+mod waits;

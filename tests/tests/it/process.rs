@@ -90,6 +90,11 @@ impl Daemon {
         EpochId::new(Incarnation(incarnation.parse().unwrap()), counter.parse().unwrap())
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

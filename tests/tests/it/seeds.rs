@@ -5,6 +5,7 @@
 
 mod damage;
 mod faults;
+mod torn;
 
 use crate::bench::{Bench, tiny};
 use crate::column::{pair_of, plain};
