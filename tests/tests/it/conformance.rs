@@ -10,6 +10,7 @@ mod chains;
 mod follows;
 mod levels;
 mod limits;
+mod options;
 mod pairs;
 mod ranges;
 mod reads;
@@ -88,6 +89,7 @@ fn every_domain_conforms() {
         levels::CHECKS,
         time::CHECKS,
         reverts::CHECKS,
+        options::CHECKS,
     ];
     let checks: Vec<_> = lists.into_iter().flatten().flat_map(|line| one_each(*line)).collect();
     let checks = &checks;
