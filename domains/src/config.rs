@@ -24,6 +24,11 @@ pub struct Config {
     pub zero_pages: u32,
     /// Whether commits that fail on a key on which many fail are answered in turn. Off for measurements.
     pub takes_turns: bool,
+    /// Clients whose requests are remembered so that they are applied once. Each takes up to 12 KiB of memory and as many bytes on
+    /// the device.
+    pub clients_max: usize,
+    /// A client that was not heard of for so long may be forgotten for another.
+    pub client_idle_ms: u64,
 }
 
 impl Default for Config {
@@ -38,6 +43,8 @@ impl Default for Config {
             kept_bytes_max: 256 << 20,
             zero_pages: 1_024,
             takes_turns: true,
+            clients_max: 1_024,
+            client_idle_ms: 24 * 60 * 60 * 1_000,
         }
     }
 }

@@ -8,11 +8,12 @@
 //! record whose bytes are in the tail, in the cache or on the device; a poisoned engine applies nothing.
 //!
 //! Files: `core` is what all operations share, `ops` are the operations, `records` is where bytes are, `extend` is how records grow,
-//! `catalog` and `table` are what there is.
+//! `catalog` and `table` are what there is, `clients` are those whose requests are applied once.
 
 pub(crate) mod cache;
 pub(crate) mod catalog;
 pub(crate) mod chain;
+pub(crate) mod clients;
 pub(crate) mod commit;
 pub(crate) mod contention;
 pub(crate) mod core;

@@ -175,6 +175,40 @@ pub enum Error {
         /// Bytes of the records they keep.
         bytes: u64,
     },
+    /// A request of a client is too old to be told from those that were applied.
+    #[error(
+        "request {request} of the client is {} or more behind its request {by}, which was applied: whether {request} was too is no \
+         longer known; this time it was not applied; keep the numbers of requests under way closer together",
+        crate::seam::REQUEST_WINDOW
+    )]
+    RequestForgotten {
+        /// Its number.
+        request: u64,
+        /// The number of the one that has its place.
+        by: u64,
+    },
+    /// Whoever sends this does not speak for the client, or not any more.
+    #[error(
+        "attempt {attempt} does not speak for the client: the last that was accepted is {accepted}; nothing was applied; identify \
+         the client under a greater attempt"
+    )]
+    NotTheClient {
+        /// Under which attempt it was sent.
+        attempt: u64,
+        /// The last that was accepted since the store was opened; 0 when none was.
+        accepted: u64,
+    },
+    /// There are as many clients as may be remembered, and all were heard of lately.
+    #[error(
+        "the requests of {clients} clients are remembered, which is the limit, and each of them was heard of in the last {idle_ms} ms; \
+         let programs keep their client ids instead of drawing new ones, or wait"
+    )]
+    ClientsFull {
+        /// How many there are.
+        clients: u64,
+        /// After how long without a word one may be forgotten.
+        idle_ms: u64,
+    },
     /// The domain does not promise this.
     #[error("the {domain} domain does not offer {what}")]
     Unsupported {
@@ -313,6 +347,9 @@ impl Error {
             Self::NoSuchToken { .. } => 306,
             Self::LeaseEnded { .. } => 307,
             Self::KeptFull { .. } => 308,
+            Self::RequestForgotten { .. } => 310,
+            Self::NotTheClient { .. } => 311,
+            Self::ClientsFull { .. } => 312,
             Self::CorruptRecord { .. } => 401,
             Self::ReadFailed { .. } => 402,
             Self::CorruptStore { .. } => 403,
@@ -351,15 +388,17 @@ impl Error {
             | Self::WrongKind { .. }
             | Self::BadKey { .. }
             | Self::Limit { .. }
+            | Self::RequestForgotten { .. }
             | Self::Set(_)
             | Self::Incompatible { .. } => ErrorKind::Invalid,
             Self::CompareFailed { .. }
             | Self::TableExists { .. }
             | Self::EpochLost { .. }
+            | Self::NotTheClient { .. }
             | Self::LeaseEnded { .. } => ErrorKind::Conflict,
             Self::NoSuchTable { .. } | Self::TableGone { .. } | Self::NoSuchToken { .. } => ErrorKind::NotFound,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::NoSpace { .. } | Self::Busy | Self::KeptFull { .. } => ErrorKind::Full,
+            Self::NoSpace { .. } | Self::Busy | Self::KeptFull { .. } | Self::ClientsFull { .. } => ErrorKind::Full,
             Self::CorruptRecord { .. }
             | Self::ReadFailed { .. }
             | Self::CorruptStore { .. }

@@ -23,7 +23,8 @@ pub use error::{Error, ErrorKind, Failure};
 pub use ranges::{Range, Ranges};
 pub use schema::TableSpec;
 pub use seam::{
-    Answer, Capabilities, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Domain, Driven, Followed,
-    Horizon, Level, Op, OpId, Pair, PairRef, Persistence, Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
+    Answer, Capabilities, Chain, ChainEnd, ClientId, Committed, Connections, Cursor, Direction, Domain, Driven,
+    Followed, Horizon, Identified, Level, Once, Op, OpId, Pair, PairRef, Persistence, REQUEST_WINDOW, RequestFate,
+    Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };
 pub use translate::field_out;

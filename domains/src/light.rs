@@ -95,6 +95,9 @@ impl Light {
                 self.chain((table, key), links, now).map(Answer::Chain)
             }
             Op::Commit { set, level } => self.commit(&set, level, now).map(Answer::Committed),
+            Op::CommitOnce { .. } | Op::Identify { .. } | Op::Fates { .. } => {
+                Err(Error::Unsupported { domain: "light", what: "requests that are applied once" })
+            }
             Op::Reserve { table, count } => self.reserve(table, count).map(Answer::Reserved),
             Op::Await { .. } => Err(Error::Unsupported { domain: "light", what: "notices of persistence" }),
             Op::Force => Ok(Answer::Persistent(self.horizon())),

@@ -512,11 +512,13 @@ fn asked(id: OpId, op: &Op) -> Asked {
         }
         Op::RenameTable { from, to } => name(from, Some(to)),
         Op::Await { epoch } => Subject::Epoch(*epoch),
-        Op::Commit { .. } | Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
+        Op::Commit { .. } | Op::CommitOnce { .. } | Op::Identify { .. } | Op::Fates { .. } => Subject::Nothing,
+        Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
     };
     let changes = matches!(
         op,
         Op::Commit { .. }
+            | Op::CommitOnce { .. }
             | Op::CreateTable { .. }
             | Op::RenameTable { .. }
             | Op::DestroyTable { .. }
@@ -529,12 +531,14 @@ fn asked(id: OpId, op: &Op) -> Asked {
 fn is_brisk(op: &Op) -> bool {
     match op {
         Op::Lookup { .. } | Op::Follow { .. } | Op::Reserve { .. } => true,
-        Op::Commit { level, .. } => *level == Level::Committed,
+        Op::Commit { level, .. } | Op::CommitOnce { level, .. } => *level == Level::Committed,
         Op::LookupMany { .. }
         | Op::ReadRanges { .. }
         | Op::Next { .. }
         | Op::Verify { .. }
         | Op::FollowChain { .. }
+        | Op::Identify { .. }
+        | Op::Fates { .. }
         | Op::Await { .. }
         | Op::Force
         | Op::CreateTable { .. }
@@ -554,8 +558,10 @@ fn op_bytes(op: &Op) -> usize {
         Op::ReadRanges { key, ranges, .. } => key.len() + 20 * ranges.len(),
         Op::LookupMany { keys, .. } => keys.iter().map(|key| key.len() + 3).sum(),
         Op::FollowChain { key, fields, .. } => key.len() + 3 * fields.len(),
-        Op::Commit { set, .. } => set.bytes() + 64 * (set.len() + set.ranges().len()),
+        Op::Fates { requests, .. } => 10 * requests.len(),
+        Op::Commit { set, .. } | Op::CommitOnce { set, .. } => set.bytes() + 64 * (set.len() + set.ranges().len()),
         Op::Next { .. }
+        | Op::Identify { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
         | Op::Force
@@ -570,7 +576,7 @@ fn op_bytes(op: &Op) -> usize {
 }
 
 fn op_parts(op: &Op) -> usize {
-    if let Op::Commit { set, .. } = op { set.len() + set.ranges().len() } else { 0 }
+    if let Op::Commit { set, .. } | Op::CommitOnce { set, .. } = op { set.len() + set.ranges().len() } else { 0 }
 }
 
 /// As much of a name as a hello has room for.

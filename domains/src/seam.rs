@@ -14,13 +14,15 @@ use crate::error::Error;
 use crate::ranges::{Range, Ranges};
 use crate::schema::TableSpec;
 pub use connections::Connections;
-use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
+use segments::{Completion, EpochId, Incarnation, Ordinal, Request, TableId, Tag, Version};
 use smallvec::SmallVec;
 use std::task::Poll;
 use txn::{CommitSet, PutOptions};
 
+mod once;
 mod reads;
 
+pub use once::{ClientId, Identified, Once, REQUEST_WINDOW, RequestFate};
 pub use reads::{Chain, ChainEnd, Stored};
 
 /// The only clock that logic knows: nanoseconds since the executor started (monotone), and the wall clock for expiry.
@@ -151,6 +153,30 @@ pub enum Op {
         set: CommitSet,
         /// When to answer.
         level: Level,
+    },
+    /// As [`Op::Commit`], applied once however often it is sent: [`Answer::Committed`]. The client must have been identified under
+    /// this attempt.
+    CommitOnce {
+        /// The set.
+        set: CommitSet,
+        /// When to answer.
+        level: Level,
+        /// Which request of which client it is.
+        once: Once,
+    },
+    /// A client says who it is; from then on what earlier attempts of it have under way is refused: [`Answer::Identified`].
+    Identify {
+        /// Who it is.
+        client: ClientId,
+        /// Greater than at any time before.
+        attempt: u64,
+    },
+    /// What has become of requests of a client that is identified, after every commit that came before this: [`Answer::Fates`].
+    Fates {
+        /// Whose they are.
+        client: ClientId,
+        /// Their numbers (at most 1024).
+        requests: Vec<u64>,
     },
     /// Sets addresses of a sack aside for inserts to come: [`Answer::Reserved`].
     Reserve {
@@ -298,6 +324,14 @@ impl Versions {
         self.0.push(version);
     }
 
+    /// So many of one commit, which follow each other without a gap. A count that nobody can have is cut.
+    #[must_use]
+    pub fn in_a_row(epoch: EpochId, first: Ordinal, count: u32) -> Self {
+        let count = u64::from(count).min(txn::limits::SET_PARTS_MAX as u64);
+        let ordinals = (0..count).map(|at| Ordinal(first.0.saturating_add(at)));
+        Self(ordinals.map(|ordinal| Version { epoch, ordinal }).collect())
+    }
+
     /// All, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Version] {
@@ -425,6 +459,10 @@ pub enum Answer {
     Chain(Chain),
     /// Of a commit.
     Committed(Committed),
+    /// Of an identification.
+    Identified(Identified),
+    /// Of a question for fates: of each request, in their order.
+    Fates(Vec<RequestFate>),
     /// Of a reservation: addresses, encoded as the sack's keys.
     Reserved(Vec<[u8; 8]>),
     /// Of an await or a force: the domain is persistent up to here.

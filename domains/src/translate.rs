@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorKind, Failure};
 use crate::ranges::Ranges;
 use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
 use crate::seam::{
-    Answer, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Followed, Horizon, Level, Op, Pair,
-    Persistence, Status, Stored, TableInfo, TableStatus, Versions,
+    Answer, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Followed, Horizon, Identified, Level, Op, Pair,
+    Persistence, RequestFate, Status, Stored, TableInfo, TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 use txn::{Change, CommitSet, Expect, PutOptions, RangeCompare};
@@ -52,11 +52,15 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
             records_max: *records_max,
         },
         Op::Commit { set, level } => {
-            let level = level_out(*level);
-            // The notice is what moves the horizon of a client that asks for nothing else.
-            let options = wire::CommitOptions { level, force: false, notify: level == wire::Level::Committed };
-            wire::Op::Commit { parts: List::new(parts_out(set).collect())?, options }
+            wire::Op::Commit { parts: List::new(parts_out(set).collect())?, options: options_out(*level) }
         }
+        Op::CommitOnce { set, level, once } => wire::Op::CommitOnce {
+            request: once.request,
+            parts: List::new(parts_out(set).collect())?,
+            options: options_out(*level),
+        },
+        Op::Identify { client, attempt } => wire::Op::Identify { client: client.0, attempt: *attempt },
+        Op::Fates { requests, .. } => wire::Op::Fates { requests: List::new(requests.clone())? },
         Op::Reserve { table, count } => wire::Op::Reserve { table: table.0, count: *count },
         Op::Await { epoch } => wire::Op::Await { epoch: epoch.0 },
         Op::Force => wire::Op::Force,
@@ -82,11 +86,15 @@ pub(crate) fn too_long(op: &Op) -> Error {
         }
         Op::CreateTable { spec, .. } => (FIELDS, most(spec), wire::limits::FIELDS_MAX),
         Op::OpenTable { spec, .. } => (FIELDS, spec.as_ref().map_or(0, most), wire::limits::FIELDS_MAX),
-        Op::Commit { set, .. } => ("the number of parts", parts_out(set).count(), wire::limits::PARTS_MAX),
+        Op::Fates { requests, .. } => ("the number of requests to ask for", requests.len(), wire::limits::FATES_MAX),
+        Op::Commit { set, .. } | Op::CommitOnce { set, .. } => {
+            ("the number of parts", parts_out(set).count(), wire::limits::PARTS_MAX)
+        }
         Op::Lookup { .. }
         | Op::Next { .. }
         | Op::Follow { .. }
         | Op::Verify { .. }
+        | Op::Identify { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
         | Op::Force
@@ -102,7 +110,14 @@ pub(crate) fn too_long(op: &Op) -> Error {
 /// A list of a table's fields.
 const FIELDS: &str = "the number of fields of a key or record";
 
-pub(crate) fn level_out(level: Level) -> wire::Level {
+/// How a set is committed.
+pub(crate) fn options_out(level: Level) -> wire::CommitOptions {
+    let level = level_out(level);
+    // The notice is what moves the horizon of a client that asks for nothing else.
+    wire::CommitOptions { level, force: false, notify: level == wire::Level::Committed }
+}
+
+fn level_out(level: Level) -> wire::Level {
     match level {
         Level::Committed => wire::Level::Committed,
         Level::Persistent => wire::Level::Persistent,
@@ -206,13 +221,13 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
         wire::Answer::Committed { epoch, versions, persistence } => {
             let mut given = Versions::default();
             versions.iter().for_each(|version| given.push(version_in(*version)));
-            let persistence = match persistence {
-                wire::Persistence::Pending => Persistence::Pending,
-                wire::Persistence::Persistent => Persistence::Persistent,
-                wire::Persistence::Volatile => Persistence::Volatile,
-            };
+            let persistence = persistence_in(persistence);
             Answer::Committed(Committed { epoch: EpochId(epoch), versions: given, persistence })
         }
+        wire::Answer::Identified { accepted, attempt, last, window: _, idle_ms } => {
+            Answer::Identified(Identified { accepted, attempt, last, idle_ms })
+        }
+        wire::Answer::Fates(fates) => Answer::Fates(fates.iter().map(fate_in).collect()),
         wire::Answer::Reserved(addresses) => Answer::Reserved(addresses.into_vec()),
         wire::Answer::Persistent(horizon) => Answer::Persistent(horizon_in(horizon)),
         wire::Answer::Table(info) => Answer::Table(info_in(&info)),
@@ -236,6 +251,26 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
         }
         wire::Answer::Opened { .. } | wire::Answer::Cancelled(_) => return None,
     })
+}
+
+fn persistence_in(persistence: wire::Persistence) -> Persistence {
+    match persistence {
+        wire::Persistence::Pending => Persistence::Pending,
+        wire::Persistence::Persistent => Persistence::Persistent,
+        wire::Persistence::Volatile => Persistence::Volatile,
+    }
+}
+
+fn fate_in(fate: &wire::RequestFate) -> RequestFate {
+    match *fate {
+        wire::RequestFate::NotApplied => RequestFate::NotApplied,
+        wire::RequestFate::Forgotten => RequestFate::Forgotten,
+        wire::RequestFate::Applied { epoch, ordinal_first, versions, persistence } => {
+            let epoch = EpochId(epoch);
+            let versions = Versions::in_a_row(epoch, Ordinal(ordinal_first), versions);
+            RequestFate::Applied(Committed { epoch, versions, persistence: persistence_in(persistence) })
+        }
+    }
 }
 
 fn end_in(end: wire::ChainEnd<'_>) -> ChainEnd {

@@ -141,6 +141,21 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "open the table by the store that the transaction is of",
     ),
     says(
+        310,
+        "a request of a client is so old that it cannot be told from those that were applied",
+        "keep the numbers of a client's requests under way within 256 of each other; ask for its fate before you give it up",
+    ),
+    says(
+        311,
+        "what was sent does not speak for the client: a later connection of the client does, or it was never identified",
+        "nothing was applied; identify the client under a greater attempt, and send the request again under its number",
+    ),
+    says(
+        312,
+        "the store remembers the requests of as many clients as it may, all of them heard of lately",
+        "let programs keep their client ids over restarts instead of drawing new ones, or wait until one has been idle for a day",
+    ),
+    says(
         401,
         "a record's bytes are not what was written",
         "restore it from a backup or delete it; `lostore verify` lists all damage",
@@ -203,6 +218,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         520,
         "the server's memory for all connections, or for this user's, is taken",
         "try again later, in smaller pieces, or raise the daemon's --memory; `lostore status` shows who waits",
+    ),
+    says(
+        521,
+        "the connection has not said for which client it speaks, or its identification is not answered yet",
+        "send Identify first and wait until it is accepted; nothing was done",
     ),
     says(
         530,

@@ -171,6 +171,10 @@ impl State {
                 Err(domains::Error::Unsupported { domain, what: "verifications and chains" })
             }
             Op::Commit { set, level } => self.commit(&set, level),
+            Op::CommitOnce { .. } | Op::Identify { .. } | Op::Fates { .. } => {
+                let domain = self.capabilities.name;
+                Err(domains::Error::Unsupported { domain, what: "requests that are applied once" })
+            }
             Op::Reserve { table, count } => self.reserve(table, count),
             Op::Await { epoch } => {
                 if epoch.incarnation() == self.incarnation {
@@ -397,6 +401,9 @@ fn name_of(op: &Op) -> &'static str {
         Op::Verify { .. } => "verify",
         Op::FollowChain { .. } => "follow chain",
         Op::Commit { .. } => "commit",
+        Op::CommitOnce { .. } => "commit once",
+        Op::Identify { .. } => "identify",
+        Op::Fates { .. } => "fates",
         Op::Reserve { .. } => "reserve",
         Op::Await { .. } => "await",
         Op::Force => "force",

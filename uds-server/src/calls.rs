@@ -4,6 +4,7 @@
 //! only then, so a [`Ticket`] names one call from its operation's start to its answer and never another. A cancelled call is
 //! answered at once, but keeps its place and its credits until the domain is done with it.
 
+use domains::Level;
 use std::collections::BTreeSet;
 use wire::Element;
 
@@ -17,6 +18,8 @@ pub(crate) struct Purpose {
     pub(crate) notify: bool,
     /// It changes nothing: it may be cancelled, and its answer dropped when the client does not read.
     pub(crate) reads: bool,
+    /// It asks for the fate of this request, a commit that came again, which is answered as at this level if it was applied.
+    pub(crate) recalls: Option<(u64, Level)>,
 }
 
 #[derive(Debug)]

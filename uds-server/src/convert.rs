@@ -7,8 +7,8 @@ use crate::faults::fault;
 use crate::limits::NEXT_BYTES_MAX;
 use domains::schema::{Field, FieldType, TableHome, TableKind};
 use domains::{
-    Answer, ChainEnd, Cursor, Direction, Error, ErrorKind, Followed, Horizon, Level, Pair, Persistence, Status,
-    TableInfo, TableSpec,
+    Answer, ChainEnd, Cursor, Direction, Error, ErrorKind, Followed, Horizon, Level, Pair, Persistence, RequestFate,
+    Status, TableInfo, TableSpec,
 };
 use segments::{EpochId, Ordinal, TableId, Version};
 use txn::{CommitSet, Expect, PutOptions, SetError};
@@ -156,6 +156,10 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
         wire::Op::DropCache => domains::Op::DropCache,
         wire::Op::Ping
         | wire::Op::Commit { .. }
+        | wire::Op::CommitOnce { .. }
+        | wire::Op::Identify { .. }
+        | wire::Op::Fates { .. }
+        | wire::Op::TxnCommitOnce { .. }
         | wire::Op::TxnOpen
         | wire::Op::TxnAdd { .. }
         | wire::Op::TxnLookup { .. }
@@ -267,12 +271,16 @@ fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
         Answer::Committed(committed) => wire::Answer::Committed {
             epoch: committed.epoch.0,
             versions: List::new(committed.versions.as_slice().iter().copied().map(version_out).collect())?,
-            persistence: match committed.persistence {
-                Persistence::Pending => wire::Persistence::Pending,
-                Persistence::Persistent => wire::Persistence::Persistent,
-                Persistence::Volatile => wire::Persistence::Volatile,
-            },
+            persistence: persistence_out(committed.persistence),
         },
+        Answer::Identified(identified) => wire::Answer::Identified {
+            accepted: identified.accepted,
+            attempt: identified.attempt,
+            last: identified.last,
+            window: domains::REQUEST_WINDOW,
+            idle_ms: identified.idle_ms,
+        },
+        Answer::Fates(fates) => wire::Answer::Fates(List::new(fates.iter().map(fate_out).collect())?),
         Answer::Reserved(addresses) => wire::Answer::Reserved(List::new(addresses.clone())?),
         Answer::Persistent(horizon) => wire::Answer::Persistent(horizon_out(*horizon)),
         Answer::Table(info) => wire::Answer::Table(info_out(info)?),
@@ -280,6 +288,30 @@ fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
         Answer::Status(status) => wire::Answer::Status(status_out(status)?),
         Answer::Done => wire::Answer::Done,
     })
+}
+
+fn persistence_out(persistence: Persistence) -> wire::Persistence {
+    match persistence {
+        Persistence::Pending => wire::Persistence::Pending,
+        Persistence::Persistent => wire::Persistence::Persistent,
+        Persistence::Volatile => wire::Persistence::Volatile,
+    }
+}
+
+fn fate_out(fate: &RequestFate) -> wire::RequestFate {
+    match fate {
+        RequestFate::NotApplied => wire::RequestFate::NotApplied,
+        RequestFate::Forgotten => wire::RequestFate::Forgotten,
+        RequestFate::Applied(committed) => {
+            let versions = committed.versions.as_slice();
+            wire::RequestFate::Applied {
+                epoch: committed.epoch.0,
+                ordinal_first: versions.first().map_or(0, |version| version.ordinal.0),
+                versions: u32::try_from(versions.len()).expect("a set has at most 65,536 parts"),
+                persistence: persistence_out(committed.persistence),
+            }
+        }
+    }
 }
 
 fn end_out(end: &ChainEnd) -> wire::ChainEnd<'_> {

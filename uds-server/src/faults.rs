@@ -63,6 +63,10 @@ fn describe(code: u16) -> (u8, &'static str) {
             fault_kind::FULL,
             "the server's memory for connections is taken by others' requests and replies; nothing was done; try again later",
         ),
+        codes::NOT_IDENTIFIED => (
+            fault_kind::INVALID,
+            "the connection has not said for which client it speaks; send Identify and wait for its answer; nothing was done",
+        ),
         other => unreachable!("{other} is no code of the protocol's own"),
     }
 }

@@ -45,7 +45,7 @@ impl Histogram {
 pub(crate) struct Verb(usize);
 
 /// The verbs, by name. A commit that is answered when it is persistent is a verb of its own: it takes as long as the device.
-pub(crate) const VERBS: [&str; 19] = [
+pub(crate) const VERBS: [&str; 23] = [
     "lookup",
     "lookup_many",
     "read_ranges",
@@ -55,6 +55,10 @@ pub(crate) const VERBS: [&str; 19] = [
     "verify",
     "commit",
     "commit_persistent",
+    "commit_once",
+    "commit_once_persistent",
+    "identify",
+    "fates",
     "reserve",
     "await",
     "force",
@@ -79,6 +83,10 @@ pub(crate) fn verb(op: &Op) -> Verb {
         Op::Verify { .. } => const { named("verify") },
         Op::Commit { level: Level::Committed, .. } => const { named("commit") },
         Op::Commit { level: Level::Persistent, .. } => const { named("commit_persistent") },
+        Op::CommitOnce { level: Level::Committed, .. } => const { named("commit_once") },
+        Op::CommitOnce { level: Level::Persistent, .. } => const { named("commit_once_persistent") },
+        Op::Identify { .. } => const { named("identify") },
+        Op::Fates { .. } => const { named("fates") },
         Op::Reserve { .. } => const { named("reserve") },
         Op::Await { .. } => const { named("await") },
         Op::Force => const { named("force") },

@@ -21,7 +21,7 @@ use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX, OP_BYTES, OP_REPLY
 use crate::metrics::Metrics;
 use crate::resp::shared::Shared;
 use crate::transactions::Transactions;
-use domains::{Answer, Capabilities, Error, Horizon, Level, Pair, PairRef, Persistence, Seen, Tick};
+use domains::{Answer, Capabilities, ClientId, Error, Horizon, Level, Pair, PairRef, Persistence, Seen, Tick};
 use intake::Intake;
 use segments::cuts::Cuts;
 use segments::{EpochId, TableId};
@@ -34,6 +34,7 @@ use wire::{Element, FrameReader, FrameWriter, Outcome};
 mod begin;
 mod hello;
 mod intake;
+mod once;
 
 /// What a server tells its clients about itself.
 #[derive(Clone, Debug)]
@@ -109,6 +110,10 @@ pub(crate) struct Session {
     transactions: Transactions,
     /// What transactions have appended to keys that are being looked up for them.
     own_appends: BTreeMap<(u32, u32), OwnAppend>,
+    /// The client that the connection speaks for, and under which attempt.
+    identity: Option<(ClientId, u64)>,
+    /// Who it has said that it is, where that is not answered yet.
+    claims: BTreeMap<(u32, u32), ClientId>,
     /// Epochs whose persistence is to be pushed.
     notices: BTreeSet<EpochId>,
     /// The first frame waits for room: for so many operations.
@@ -151,6 +156,8 @@ impl Session {
             order: VecDeque::new(),
             transactions: Transactions::default(),
             own_appends: BTreeMap::new(),
+            identity: None,
+            claims: BTreeMap::new(),
             notices: BTreeSet::new(),
             stalled: None,
             received_at: now,
@@ -196,6 +203,11 @@ impl Session {
     pub(crate) fn answered(&mut self, ticket: Ticket, result: &Result<Answer, Error>, world: &mut World<'_>) {
         let Some(place) = ticket else { return };
         let purpose = self.calls.purpose(place);
+        self.identified(place, result);
+        if purpose.recalls.is_some() {
+            self.recalled(place, result, world);
+            return self.proceed(world);
+        }
         if let Ok(Answer::Committed(committed)) = result
             && purpose.notify
             && committed.persistence == Persistence::Pending

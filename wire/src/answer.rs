@@ -1,6 +1,6 @@
 //! What a server answers and pushes. Variants are appended only.
 
-use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, KEYS_MAX, PAIRS_MAX, PARTS_MAX, RANGES_MAX, TABLES_MAX};
+use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, FATES_MAX, KEYS_MAX, PAIRS_MAX, PARTS_MAX, RANGES_MAX, TABLES_MAX};
 use crate::op::Version;
 use crate::table::TableInfo;
 use crate::value::{Bytes, List, Value, Valued};
@@ -234,6 +234,26 @@ pub struct Status<'a> {
     pub counters: List<Counter, COUNTERS_MAX>,
 }
 
+/// What has become of a client's request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum RequestFate {
+    /// It has not been applied, or nothing of it is left: sent again, it is applied.
+    NotApplied,
+    /// It was applied, and stands.
+    Applied {
+        /// The epoch it joined.
+        epoch: u64,
+        /// The ordinal of the first version it gave; the others follow without a gap.
+        ordinal_first: u64,
+        /// How many versions it gave.
+        versions: u32,
+        /// Whether it survives a power failure yet.
+        persistence: Persistence,
+    },
+    /// It can no longer be told: a later request has taken its place in the client's window.
+    Forgotten,
+}
+
 /// What an operation that succeeded is answered with.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Answer<'a> {
@@ -292,6 +312,21 @@ pub enum Answer<'a> {
     Many(#[serde(borrow)] List<Option<Pair<'a>>, KEYS_MAX>),
     /// Of a read of ranges: the parts, when the pair is there.
     Ranges(#[serde(borrow)] Option<Ranges<'a>>),
+    /// Of an identification.
+    Identified {
+        /// Whether this connection speaks for the client now. If not, a connection of the same or a later attempt has.
+        accepted: bool,
+        /// The last attempt that was accepted.
+        attempt: u64,
+        /// The greatest number among the requests that were applied and are remembered; 0 when none is.
+        last: u64,
+        /// How far apart the numbers of requests that are under way may be.
+        window: u32,
+        /// For how long the client is remembered at least after it was last heard of, in milliseconds.
+        idle_ms: u64,
+    },
+    /// What has become of requests, in the order in which they were named.
+    Fates(List<RequestFate, FATES_MAX>),
 }
 
 /// A compare that did not hold.

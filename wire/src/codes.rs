@@ -61,6 +61,8 @@ pub const CONNECTIONS_FULL: u16 = 518;
 pub const DUPLICATE_ID: u16 = 519;
 /// The server's memory for all connections, or for this user's, is taken; the request waited for it, or is one that does not wait.
 pub const MEMORY_FULL: u16 = 520;
+/// The connection has not said for which client it speaks.
+pub const NOT_IDENTIFIED: u16 = 521;
 /// Something that Redis does, or that is promised, and is not served; the text says what to use instead.
 pub const UNSERVED: u16 = 530;
 /// The cursor of an iteration is not known.

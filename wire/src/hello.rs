@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 /// The version of the bodies that this crate speaks.
 pub const VERSION: u8 = 1;
 
+/// Feature: requests under a client's own numbers, applied once (`Identify`, `CommitOnce`, `TxnCommitOnce`, `Fates`).
+pub const FEATURE_ONCE: u64 = 1;
+/// Every feature that this crate knows.
+pub const FEATURES: u64 = FEATURE_ONCE;
+
 /// The client's first frame. Nothing else is answered before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Hello<'a> {
@@ -13,7 +18,7 @@ pub struct Hello<'a> {
     pub version_min: u8,
     /// The newest version the client speaks.
     pub version_max: u8,
-    /// Features the client would use. None is defined yet.
+    /// Features the client would use: bits of [`FEATURES`]; others are ignored.
     pub features: u64,
     /// Replies are to come in the order of the requests.
     pub in_order: bool,

@@ -25,11 +25,11 @@ pub mod writer;
 
 pub use answer::{
     Answer, ChainEnd, Counter, Failure, Fault, Followed, Horizon, Link, Outcome, Pair, Persistence, Push, Ranges,
-    Status, Stored, TableStatus,
+    RequestFate, Status, Stored, TableStatus,
 };
 pub use error::{DecodeError, FrameError};
 pub use header::{Header, Kind, MARK};
-pub use hello::{ConnectionLimits, Cut, Hello, Known, VERSION, Welcome};
+pub use hello::{ConnectionLimits, Cut, FEATURE_ONCE, FEATURES, Hello, Known, VERSION, Welcome};
 pub use message::{BatchReply, Encoded, Item, Items, Reply};
 pub use op::{Change, CommitOptions, Cursor, Direction, Expect, Level, Op, Part, Range, Version};
 pub use reader::{Frame, FrameReader};

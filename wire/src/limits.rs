@@ -37,6 +37,8 @@ pub const CHAIN_FIELDS_MAX: usize = 1024;
 pub const KEYS_MAX: usize = 4096;
 /// Most ranges of one read.
 pub const RANGES_MAX: usize = 1024;
+/// Most requests whose fates are asked for at a time.
+pub const FATES_MAX: usize = 1024;
 
 const _: () = assert!(REPLY_FRAME_BYTES_MAX as usize >= 2 * (64 << 20) + PARTS_MAX * 20);
 const _: () = assert!(BATCH_OPS_MAX <= PARTS_MAX);

@@ -1,6 +1,6 @@
 //! What a client asks. The variants' numbers are the protocol's verbs: append only.
 
-use crate::limits::{CHAIN_FIELDS_MAX, KEYS_MAX, PARTS_MAX, RANGES_MAX};
+use crate::limits::{CHAIN_FIELDS_MAX, FATES_MAX, KEYS_MAX, PARTS_MAX, RANGES_MAX};
 use crate::table::TableSpec;
 use crate::value::{Bytes, List, Value, Valued};
 use serde::{Deserialize, Serialize};
@@ -345,11 +345,42 @@ pub enum Op<'a> {
         /// The parts.
         ranges: List<Range, RANGES_MAX>,
     },
+    /// Says for which client this connection speaks from now on: `Identified`.
+    Identify {
+        /// The client: a number that it chose at random and keeps.
+        client: [u8; 16],
+        /// Greater than at any of its connections before, and not 0.
+        attempt: u64,
+    },
+    /// As `Commit`, applied once however often the client sends it: `Committed`.
+    CommitOnce {
+        /// The client's number for the request, on all its connections.
+        request: u64,
+        /// Compares and updates, one part a key.
+        #[serde(borrow)]
+        parts: List<Part<'a>, PARTS_MAX>,
+        /// How.
+        options: CommitOptions,
+    },
+    /// As `TxnCommit`, applied once however often the client sends the transaction: `Committed`.
+    TxnCommitOnce {
+        /// The client's number for the request, on all its connections.
+        request: u64,
+        /// The transaction.
+        txn: u64,
+        /// How.
+        options: CommitOptions,
+    },
+    /// What has become of the client's requests: `Fates`.
+    Fates {
+        /// Their numbers.
+        requests: List<u64, FATES_MAX>,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 25] = [
+    pub const NAMES: [&'static str; 29] = [
         "Ping",
         "Lookup",
         "Next",
@@ -375,12 +406,16 @@ impl Op<'_> {
         "FollowChain",
         "LookupMany",
         "ReadRanges",
+        "Identify",
+        "CommitOnce",
+        "TxnCommitOnce",
+        "Fates",
     ];
 }
 
 impl<'a> Valued<'a> for Op<'a> {
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value<'a>)) {
-        if let Op::Commit { parts, .. } | Op::TxnAdd { parts, .. } = self {
+        if let Op::Commit { parts, .. } | Op::CommitOnce { parts, .. } | Op::TxnAdd { parts, .. } = self {
             for part in parts.as_mut_slice() {
                 if let Change::Put { value, .. } | Change::PutRevertible { value, .. } | Change::Append { value, .. } =
                     &mut part.change

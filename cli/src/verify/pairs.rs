@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 /// The catalog's own table.
 const CATALOG: TableId = TableId(0);
+/// The table of the requests that were applied once.
+const REQUESTS: TableId = TableId(u32::MAX);
 
 /// A record of the log, as much of it as is compared.
 #[derive(Clone, Debug)]
@@ -155,7 +157,7 @@ impl Pairs {
     /// Names of tables, the catalog's too.
     pub(crate) fn names(&self) -> Vec<(TableId, String)> {
         let tables = self.tables().into_iter().map(|(id, (name, _))| (id, name));
-        tables.chain([(CATALOG, "the catalog".to_owned())]).collect()
+        tables.chain([(CATALOG, "the catalog".to_owned()), (REQUESTS, "the requests of clients".to_owned())]).collect()
     }
 
     /// Takes a table's pairs out.

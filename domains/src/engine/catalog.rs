@@ -7,6 +7,7 @@
 //! Invariants: a table is in `tables` exactly when its pair is in table 0; the id of a table is told to nobody before its
 //! creation is persistent, for an id whose table was lost in a crash is given again.
 
+use super::clients::REQUESTS;
 use super::commit::{After, Commit};
 use super::core::Core;
 use super::ops::{Machine, ready};
@@ -43,18 +44,22 @@ pub(crate) struct Catalog {
 }
 
 impl Catalog {
-    /// A catalog with nothing in it but itself.
+    /// A catalog with nothing in it but itself and the table of requests.
     pub(crate) fn new(home: TableHome, fingerprint_bits: u8) -> Self {
         let spec = TableSpec {
-            type_name: "catalog".to_owned(),
+            type_name: String::new(),
             kind: TableKind::Ordered,
             home,
             key: Vec::new(),
             record: Vec::new(),
             pairs_hint: 0,
         };
-        let info = TableInfo { id: CATALOG, name: String::new(), spec };
-        let tables = BTreeMap::from([(CATALOG, Table::new(info, fingerprint_bits, EpochId::default()))]);
+        let own = |id, type_name: &str| {
+            let spec = TableSpec { type_name: type_name.to_owned(), ..spec.clone() };
+            let info = TableInfo { id, name: String::new(), spec };
+            (id, Table::new(info, fingerprint_bits, EpochId::default()))
+        };
+        let tables = BTreeMap::from([own(CATALOG, "catalog"), own(REQUESTS, "requests")]);
         Self { tables, names: BTreeMap::new(), next_id: 1, fingerprint_bits, changes: 0 }
     }
 
@@ -80,7 +85,7 @@ impl Catalog {
         self.names.values().map(|id| &self.tables[id])
     }
 
-    /// Every table, the catalog first.
+    /// Every table, the catalog first and that of requests last.
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Table> {
         self.tables.values()
     }

@@ -6,6 +6,7 @@
 //! A set that is applied cannot fail any more: keys, tables, compares and room were checked in the same step.
 
 use super::catalog::CATALOG;
+use super::clients::{self, REQUESTS};
 use super::core::{Core, Old};
 use super::find::Known;
 use super::ops::{Need, Step, answer_of};
@@ -14,7 +15,7 @@ use super::table::Index;
 use crate::error::{Error, Failure};
 use crate::index::{Address, KeyHash};
 use crate::schema::TableHome;
-use crate::seam::{Committed, Level, Op, Persistence, TableInfo, Tick, Versions};
+use crate::seam::{Answer, Committed, Level, Once, Op, Persistence, TableInfo, Tick, Versions};
 use segments::log::room::{Extras, RoomNeed};
 use segments::log::writer::Room;
 use segments::probes::{Probe, hit};
@@ -36,6 +37,8 @@ pub(crate) enum After {
     Table(Box<TableInfo>),
     /// That it is done.
     Done,
+    /// This, which was known before.
+    Answer(Box<Answer>),
 }
 
 #[derive(Debug)]
@@ -71,6 +74,8 @@ pub(crate) struct Commit {
     state: State,
     /// The operation on tables that this set was made of, and how often the catalog had changed then.
     made_of: Option<(Box<Op>, u64)>,
+    /// The client's request that it is.
+    once: Option<Once>,
 }
 
 /// Reads in flight for one commit at most: 64 pages are 256 KiB.
@@ -125,7 +130,16 @@ impl Commit {
             failed: None,
             state: State::Checking,
             made_of: None,
+            once: None,
         })
+    }
+
+    /// Makes it a request of a client, which is applied once.
+    pub(crate) fn once(mut self, once: Once) -> Self {
+        if self.persistent {
+            self.need.add(clients::KEY_BYTES, clients::VALUE_BYTES, false);
+        }
+        Self { once: Some(once), ..self }
     }
 
     /// Notes the operation that this set was made of, and when.
@@ -218,6 +232,11 @@ impl Commit {
 
     /// Checks and applies in one go; or says what must come first.
     fn try_apply(&mut self, core: &mut Core, now: Tick, behind: bool) -> Result<Result<Committed, Need>, Error> {
+        if let Some(once) = &self.once
+            && let Some(committed) = core.applied_before(once)?
+        {
+            return Ok(Ok(committed));
+        }
         core.check_poison()?;
         let olds = match self.check(core, now) {
             Ok(Ok(olds)) => olds,
@@ -307,6 +326,9 @@ impl Commit {
             }
         }
         core.counters.commits += 1;
+        if let Some(once) = &self.once {
+            core.remember(once, &versions, epoch, lasting, now);
+        }
         let (epoch, persistence) = match (lasting, versions.as_slice().is_empty()) {
             (true, _) => (epoch, Persistence::Pending),
             // What it saw and left as it was may be younger than the last persistent epoch, and is persistent no sooner.
@@ -356,6 +378,10 @@ fn check_part(core: &Core, part: &Part<'_>) -> Result<(), Error> {
     if part.table == CATALOG && part.change != Change::None {
         let why = "the catalog is changed by creating, renaming and destroying tables";
         return Err(Error::WrongKind { op: "an update", table: TableId(0), why });
+    }
+    if part.table == REQUESTS && part.change != Change::None {
+        let why = "the store keeps there which requests of clients were applied";
+        return Err(Error::WrongKind { op: "an update", table: REQUESTS, why });
     }
     if matches!(table.index, Index::Sack(_)) && Address::decode(part.key).is_none() {
         return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want: "8-byte addresses that it gave" });

@@ -5,6 +5,7 @@
 
 use super::cache::Cache;
 use super::catalog::Catalog;
+use super::clients::Clients;
 use super::contention::Contention;
 use super::extend::Grown;
 use super::find::Sought;
@@ -54,6 +55,8 @@ pub(crate) struct Core {
     pub(crate) epochs: Epochs,
     pub(crate) counters: Counters,
     pub(crate) contention: Contention,
+    /// Those whose requests are applied once.
+    pub(crate) clients: Clients,
     /// Why nothing more is applied, once a log write or flush has failed.
     pub(crate) poisoned: Option<String>,
     /// The end is being written down: nothing more is applied.
@@ -98,6 +101,7 @@ impl Core {
             epochs: Epochs::Volatile,
             counters: Counters::default(),
             contention: Contention::new(),
+            clients: Clients::default(),
             poisoned: None,
             closed: false,
             next_ordinal: 1,
@@ -116,6 +120,7 @@ impl Core {
         self.records.log = Some(log);
         self.joined = EpochId::base(incarnation);
         self.cuts = cuts;
+        self.recall_clients();
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {

@@ -4,6 +4,7 @@
 //! been met and starts its look at the shared state afresh, so nothing it concluded before the wait can be stale.
 
 use super::chain::{FollowChain, Links};
+use super::clients::{Fates, Identify, Stepped};
 use super::commit::{After, Commit};
 use super::core::Core;
 use super::extend::OrPlaces;
@@ -73,6 +74,8 @@ pub(crate) enum Machine {
     Ranges(Box<ReadRanges>),
     Next(Box<Next>),
     Commit(Box<Commit>),
+    Identify(Box<Identify>),
+    Fates(Fates),
     Await(Await),
     Untold(Untold),
     /// Answered without waiting.
@@ -104,6 +107,9 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
         }
         Op::Await { epoch } => Machine::Await(Await { epoch: Some(epoch) }),
         Op::Force => Machine::Await(Await { epoch: None }),
+        Op::CommitOnce { set, level, once } => Machine::Commit(Box::new(Commit::new(core, set, level)?.once(once))),
+        Op::Identify { client, attempt } => Machine::Identify(Box::new(Identify::new(client, attempt)?)),
+        Op::Fates { client, requests } => Machine::Fates(Fates::new(client, requests)?),
         Op::Reserve { table, count } => ready(Answer::Reserved(core.reserve(table, count)?)),
         Op::CreateTable { .. } | Op::OpenTable { .. } | Op::RenameTable { .. } | Op::DestroyTable { .. } => {
             catalog_machine(core, op)?
@@ -142,6 +148,9 @@ fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
         | Op::Verify { .. }
         | Op::FollowChain { .. }
         | Op::Commit { .. }
+        | Op::CommitOnce { .. }
+        | Op::Identify { .. }
+        | Op::Fates { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
         | Op::Force
@@ -175,6 +184,14 @@ impl Machine {
                 None => commit.step(core, now, behind),
                 Some(op) => self.begin_anew(op, core, now, behind),
             },
+            Self::Identify(identify) => match identify.step(core, now) {
+                Stepped::As(step) => step,
+                Stepped::Becomes(commit) => {
+                    *self = Self::Commit(commit);
+                    self.step(core, now, behind)
+                }
+            },
+            Self::Fates(fates) => fates.step(core, now, behind),
             Self::Await(wait) => wait.step(core, now, behind),
             Self::Untold(untold) if core.is_persistent(untold.epoch) => {
                 let op = untold.op.clone();
@@ -210,7 +227,10 @@ impl Machine {
             Self::Ranges(ranges) => (&mut ranges.known, &mut ranges.failed),
             Self::Next(next) => (&mut next.known, &mut next.failed),
             Self::Commit(commit) => (&mut commit.known, &mut commit.failed),
-            Self::Await(_) | Self::Untold(_) | Self::Ready(_) => unreachable!("only operations on pairs read"),
+            Self::Identify(identify) => (&mut identify.known, &mut identify.failed),
+            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Ready(_) => {
+                unreachable!("only operations on pairs read")
+            }
         };
         match admitted {
             Ok(record) => known.add(place, record),
@@ -230,6 +250,8 @@ impl Machine {
         match self {
             Self::Commit(commit) => commit.waits_to_apply(),
             Self::Await(wait) => wait.epoch.is_none(),
+            Self::Fates(_) => true,
+            Self::Identify(_) => false,
             Self::Verify(_) | Self::Chain(_) | Self::Many(_) | Self::Ranges(_) => false,
             Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Untold(_) | Self::Ready(_) => false,
         }
@@ -386,5 +408,6 @@ pub(crate) fn answer_of(after: &After, committed: Committed) -> Answer {
         After::Committed => Answer::Committed(committed),
         After::Table(info) => Answer::Table((**info).clone()),
         After::Done => Answer::Done,
+        After::Answer(answer) => (**answer).clone(),
     }
 }

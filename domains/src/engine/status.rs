@@ -1,16 +1,24 @@
 //! The figures of an engine, gathered when they are asked for.
 
+use super::clients::REQUESTS;
 use super::core::Core;
+use super::table::Table;
 use crate::seam::{Connections, Status, TableStatus};
+
+/// Whether it is anybody's affair: the engine's own table of requests has no name to be shown under, and a bound.
+fn is_shown(table: &Table) -> bool {
+    table.info.id != REQUESTS
+}
 
 /// How the engine is.
 pub(crate) fn of(core: &Core) -> Status {
-    let tables = core.catalog.tables().filter(|table| core.is_told(table)).map(|table| TableStatus {
-        info: table.info.clone(),
-        pairs: table.pairs(),
-        index_bytes: table.index_bytes(),
-        record_bytes: table.record_bytes + table.kept_bytes,
-    });
+    let tables =
+        core.catalog.tables().filter(|table| core.is_told(table) && is_shown(table)).map(|table| TableStatus {
+            info: table.info.clone(),
+            pairs: table.pairs(),
+            index_bytes: table.index_bytes(),
+            record_bytes: table.record_bytes + table.kept_bytes,
+        });
     let space = core.records.log.as_ref().map(|log| log.space());
     let counters = core.counters;
     Status {

@@ -12,7 +12,7 @@ use crate::seam::{Level, Op, OpId};
 use crate::translate;
 use txn::CommitSet;
 use wire::limits::PARTS_MAX;
-use wire::{Answer, CommitOptions, List, Outcome, Part};
+use wire::{Answer, List, Outcome, Part};
 
 /// Bytes of a frame of parts, as far as they can be cut: large enough to cost little, small enough to find memory in the server.
 const PIECE_BYTES: usize = 4 << 20;
@@ -122,8 +122,7 @@ impl Client {
         let frame_bytes = self.greeting.as_ref().map_or(0, |greeting| greeting.limits.request_frame_bytes as usize);
         let parts = piece(&staging.set, first, PIECE_BYTES.min(frame_bytes));
         if parts.is_empty() {
-            let level = translate::level_out(staging.level);
-            let options = CommitOptions { level, force: false, notify: level == wire::Level::Committed };
+            let options = translate::options_out(staging.level);
             let frame = self.frame_last + 1;
             self.writer
                 .request(frame, 0, wire::Op::TxnCommit { txn, options })

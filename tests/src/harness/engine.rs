@@ -75,6 +75,7 @@ impl Persistent {
             fingerprint_bits: *rng.pick(&[1, 4, 64, 64]),
             zero_pages: *rng.pick(&[1, 4, 32]),
             takes_turns: true,
+            ..Config::default()
         };
         Self { config }
     }

@@ -9,7 +9,7 @@ use crate::convert::{add_parts, domain_op, level, outcome};
 use crate::faults::fault;
 use crate::limits::{Limits, PART_BYTES};
 use crate::transactions::memory_of;
-use domains::Error;
+use domains::{Error, Once};
 use segments::TableId;
 use std::time::Duration;
 use txn::{Change, CommitSet, SetError};
@@ -160,7 +160,9 @@ impl Session {
                 return self.refuse(place, code, world);
             }
         };
-        if let Op::Commit { parts: added, .. } | Op::TxnAdd { parts: added, .. } = &op {
+        if let Op::Commit { parts: added, .. } | Op::CommitOnce { parts: added, .. } | Op::TxnAdd { parts: added, .. } =
+            &op
+        {
             let before = *parts;
             *parts += added.len();
             let refusal = if *parts > wire::limits::PARTS_MAX {
@@ -178,15 +180,19 @@ impl Session {
         }
         match op {
             Op::Ping => self.say(place, Answer::Done, world),
-            Op::Commit { parts, options } => self.commit_whole(place, &parts, options, world),
+            Op::Commit { parts, options } => self.commit_whole(place, &parts, options, None, world),
+            Op::CommitOnce { request, parts, options } => match self.once(request) {
+                Some(once) => self.commit_whole(place, &parts, options, Some(once), world),
+                None => self.refuse(place, codes::NOT_IDENTIFIED, world),
+            },
+            Op::TxnCommitOnce { request, txn, options } => self.txn_commit_once(place, request, (txn, options), world),
+            Op::Identify { client, attempt } => self.identify(place, client, attempt, world),
+            Op::Fates { requests } => self.fates(place, requests.into_vec(), world),
             Op::TxnOpen => self.txn_open(place, world),
             Op::TxnAdd { txn, parts } => self.txn_add(place, txn, &parts, world),
             Op::TxnLookup { txn, table, key } => self.txn_lookup(place, txn, (table, key), world),
             Op::TxnCommit { txn, options } => match self.transactions.take(txn) {
-                Some(set) => {
-                    self.calls.add_bytes(place.0, memory_of(&set));
-                    self.commit(place, set, options, world);
-                }
+                Some(set) => self.commit_taken(place, set, options, None, world),
                 None => self.refuse(place, codes::NO_SUCH_TRANSACTION, world),
             },
             Op::TxnAbort { txn } => match self.transactions.take(txn) {
@@ -217,7 +223,7 @@ impl Session {
     /// Passes an operation on to the domain.
     fn ask(&mut self, place: Place, op: &Op<'_>, reads: bool, world: &mut World<'_>) {
         let op = domain_op(op).expect("the dispatcher passes the domain's verbs on, and only those");
-        self.calls.set_purpose(place, Purpose { notify: false, reads });
+        self.calls.set_purpose(place, Purpose { reads, ..Purpose::default() });
         world.asked.push((Some(place), op));
     }
 
@@ -236,17 +242,49 @@ impl Session {
         self.settle(place, Purpose::default(), outcome(&result, &mut text), world);
     }
 
-    fn commit_whole(&mut self, place: Place, parts: &[Part<'_>], options: CommitOptions, world: &mut World<'_>) {
+    fn commit_whole(
+        &mut self,
+        place: Place,
+        parts: &[Part<'_>],
+        options: CommitOptions,
+        once: Option<Once>,
+        world: &mut World<'_>,
+    ) {
         let mut set = CommitSet::new();
         match add_parts(&mut set, parts) {
-            Ok(()) => self.commit(place, set, options, world),
+            Ok(()) => self.commit(place, set, options, once, world),
             Err(error) => self.fault_of(place, Error::Set(error), world),
         }
     }
 
-    fn commit(&mut self, place: Place, set: CommitSet, options: CommitOptions, world: &mut World<'_>) {
-        self.calls.set_purpose(place, Purpose { notify: options.notify, reads: false });
-        world.asked.push((Some(place), domains::Op::Commit { set, level: level(options.level) }));
+    /// Commits a transaction's set, which the transactions hold no more.
+    pub(super) fn commit_taken(
+        &mut self,
+        place: Place,
+        set: CommitSet,
+        options: CommitOptions,
+        once: Option<Once>,
+        world: &mut World<'_>,
+    ) {
+        self.calls.add_bytes(place.0, memory_of(&set));
+        self.commit(place, set, options, once, world);
+    }
+
+    fn commit(
+        &mut self,
+        place: Place,
+        set: CommitSet,
+        options: CommitOptions,
+        once: Option<Once>,
+        world: &mut World<'_>,
+    ) {
+        self.calls.set_purpose(place, Purpose { notify: options.notify, ..Purpose::default() });
+        let level = level(options.level);
+        let op = match once {
+            None => domains::Op::Commit { set, level },
+            Some(once) => domains::Op::CommitOnce { set, level, once },
+        };
+        world.asked.push((Some(place), op));
         if options.force {
             // Nobody waits for it: the commit's own answer says all, and the notice comes with the epoch.
             world.asked.push((None, domains::Op::Force));

@@ -5,7 +5,7 @@ use crate::convert::horizon_out;
 use domains::Horizon;
 use segments::Incarnation;
 use wire::codes;
-use wire::{ConnectionLimits, Cut, Frame, Hello, Kind, Known, VERSION, Welcome};
+use wire::{ConnectionLimits, Cut, FEATURES, Frame, Hello, Kind, Known, VERSION, Welcome};
 
 /// Bytes of a client's name and version that are remembered.
 const CLIENT_BYTES_MAX: usize = 64;
@@ -29,17 +29,17 @@ impl Session {
         self.in_order = hello.in_order;
         self.client = name(&hello);
         self.life = Life::Open;
-        let welcome = welcome(world.facts, world.horizon, hello.known);
+        let welcome = welcome(world.facts, world.horizon, &hello);
         self.writer.welcome(id, &welcome).expect("a welcome is small");
     }
 }
 
-fn welcome(facts: &Facts, horizon: Horizon, known: Option<Known>) -> Welcome<'static> {
+fn welcome(facts: &Facts, horizon: Horizon, hello: &Hello<'_>) -> Welcome<'static> {
     let limits = &facts.limits;
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Welcome {
         version: VERSION,
-        features: 0,
+        features: hello.features & FEATURES,
         limits: ConnectionLimits {
             request_frame_bytes: limits.request_frame_bytes_max,
             reply_frame_bytes: limits.reply_frame_bytes_max,
@@ -54,7 +54,7 @@ fn welcome(facts: &Facts, horizon: Horizon, known: Option<Known>) -> Welcome<'st
         abortable: facts.capabilities.abortable,
         persistence: facts.capabilities.persistence,
         horizon: horizon_out(horizon),
-        cut: cut(facts, horizon, known),
+        cut: cut(facts, horizon, hello.known),
     }
 }
 

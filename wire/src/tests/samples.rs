@@ -170,6 +170,10 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
             Op::LookupMany { table: 7, keys: List::new(vec![Bytes(b"key"), Bytes(b""), Bytes(b"key")]).unwrap() },
         ),
         ("read-ranges", Op::ReadRanges { table: 7, key: Bytes(b"key"), ranges: ranges() }),
+        ("identify", Op::Identify { client: *b"fedcba9876543210", attempt: 300 }),
+        ("commit-once", Op::CommitOnce { request: 300, parts: large_part(), options: options(Level::Committed) }),
+        ("txn-commit-once", Op::TxnCommitOnce { request: 301, txn: 2, options: options(Level::Persistent) }),
+        ("fates", Op::Fates { requests: List::new(vec![1, 300, u64::MAX]).unwrap() }),
     ]
 }
 
@@ -232,6 +236,10 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
     ];
     let mut outcomes: Vec<_> = answers.into_iter().map(|(name, answer)| (name, Outcome::Ok(answer))).collect();
     outcomes.push(("fault", Outcome::Err(fault)));
+    let identified = Answer::Identified { accepted: true, attempt: 300, last: 299, window: 256, idle_ms: 86_400_000 };
+    let (epoch, persistence) = (0x0300_0000_0012, Persistence::Pending);
+    let applied = RequestFate::Applied { epoch, ordinal_first: 300, versions: 2, persistence };
+    let fates = vec![RequestFate::NotApplied, applied, RequestFate::Forgotten];
     let later = [
         ("stored", Answer::Stored(Some(stored))),
         ("stored-absent", Answer::Stored(None)),
@@ -246,6 +254,8 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         ("many", Answer::Many(List::new(vec![Some(from), None, Some(pair(b"large", LARGE))]).unwrap())),
         ("ranges-absent", Answer::Ranges(None)),
         ("ranges", Answer::Ranges(Some(parts_read()))),
+        ("identified", identified),
+        ("fates", Answer::Fates(List::new(fates).unwrap())),
     ];
     outcomes.extend(later.map(|(name, answer)| (name, Outcome::Ok(answer))));
     outcomes

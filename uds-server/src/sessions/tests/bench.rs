@@ -102,6 +102,9 @@ impl Domain for Fake {
             | Op::Follow { .. }
             | Op::Verify { .. }
             | Op::FollowChain { .. }
+            | Op::CommitOnce { .. }
+            | Op::Identify { .. }
+            | Op::Fates { .. }
             | Op::Reserve { .. }
             | Op::CreateTable { .. }
             | Op::OpenTable { .. }
