@@ -82,6 +82,9 @@ pub(crate) enum Verb {
     /// Lists, makes, shows, renames and drops tables.
     #[command(subcommand)]
     Table(Table),
+    /// Looks at rules of who may do what (see `serve --acl`), without a server.
+    #[command(subcommand)]
+    Acl(Acl),
     /// Shows how the store is: tables, memory, device, persistence.
     Status,
     /// Asks the store for a sign of life and says how long it took.
@@ -183,12 +186,44 @@ pub(crate) struct Serve {
     /// The most connections of one user at a time; half of all by default.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub(crate) connections_per_user: Option<u32>,
-    /// Permissions of the socket, octal.
-    #[arg(long, value_name = "MODE", default_value = "600", value_parser = octal)]
-    pub(crate) mode: u32,
+    /// Permissions of the socket, octal. 600 by default: only the server's user may connect; with --acl 666, and the rules decide.
+    #[arg(long, value_name = "MODE", value_parser = octal)]
+    pub(crate) mode: Option<u32>,
+    /// The file that says which users and groups may do what on which tables; read again at SIGHUP. Without it the server's user
+    /// and root may do everything, and nobody else anything. `lostore acl check FILE` tries it.
+    #[arg(long, value_name = "FILE", env = "LOSTORE_ACL")]
+    pub(crate) acl: Option<PathBuf>,
     /// When updates of Redis clients are answered, until LS.LEVEL says otherwise.
     #[arg(long, value_enum, value_name = "LEVEL", default_value = "committed")]
     pub(crate) redis_level: LevelArg,
+}
+
+/// What to find out about rules.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Acl {
+    /// Understands a file of rules, or says of each wrong line what is wrong with it.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Says what a caller may do on a table, and by which lines.
+    Explain(Explain),
+}
+
+/// Arguments of `acl explain`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Explain {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// The caller's user, as a number.
+    #[arg(long, value_name = "N")]
+    pub(crate) uid: u32,
+    /// The caller's groups, as numbers; the one of the user's own number when none is given.
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub(crate) gid: Vec<u32>,
+    /// The table's name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: String,
 }
 
 /// How far an update is when it is answered.

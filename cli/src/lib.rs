@@ -10,6 +10,7 @@
     reason = "JSON and answers have one wanted kind, and a refusal for all others"
 )]
 
+mod acl;
 mod args;
 mod cas;
 mod chain;
@@ -80,6 +81,7 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Cas(cas) => cas::cas(&target, &cas, output),
         Verb::Txn(txn) => script::txn(&target, &txn, output),
         Verb::Table(table) => tables::table(&target, table, output),
+        Verb::Acl(acl) => acl::acl(&acl, output),
         Verb::Status => status::status(&target, output),
         Verb::Ping(ping) => status::ping(&target, &ping, output),
         Verb::Inspect(inspect) => inspect::inspect(&inspect, output),

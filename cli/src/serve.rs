@@ -31,7 +31,9 @@ pub(crate) fn serve(target: &Target, args: &Serve, output: &mut Output) -> Resul
         return Err(uring::Error::SocketPath { path, bytes, max }.into());
     }
     let mut config = ServeConfig::new(args.dir.clone(), socket);
-    config.permissions = args.mode;
+    // Whom the rules name must get as far as to the rules.
+    config.permissions = args.mode.unwrap_or(if args.acl.is_some() { 0o666 } else { config.permissions });
+    config.acl.clone_from(&args.acl);
     config.io = options(target.io).io;
     config.redis_level = match args.redis_level {
         LevelArg::Committed => Level::Committed,

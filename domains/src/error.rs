@@ -60,13 +60,13 @@ pub enum ErrorKind {
 #[non_exhaustive]
 pub enum Error {
     /// No table has this name.
-    #[error("there is no table '{name}'; `lostore table list` shows those there are")]
+    #[error("there is no table '{name}' for this user; `lostore table list` shows those there are")]
     NoSuchTable {
         /// The name.
         name: String,
     },
     /// No table has this id (it was destroyed, or the id is made up).
-    #[error("there is no table {table}; it may have been destroyed")]
+    #[error("there is no table {table} for this user; it may have been destroyed")]
     TableGone {
         /// The id.
         table: TableId,
@@ -316,6 +316,19 @@ pub enum Error {
     /// The domain is closing.
     #[error("the store is closing")]
     Closing,
+    /// Who asks may not do this. Only a server says so: a store that is embedded is its program's.
+    #[error(
+        "user {user} may not do this: the server's rules give no right '{right}'{}; nothing was done",
+        table.as_ref().map_or_else(String::new, |table| format!(" on table '{table}'"))
+    )]
+    Denied {
+        /// Who.
+        user: u32,
+        /// The right that is missing.
+        right: &'static str,
+        /// The table; none where the right is of the server.
+        table: Option<String>,
+    },
 }
 
 impl Error {
@@ -331,6 +344,7 @@ impl Error {
             Self::Unsupported { .. } => 106,
             Self::OpensSpent { .. } => 107,
             Self::DeviceFailed { .. } => 108,
+            Self::Denied { .. } => 150,
             Self::NoSuchTable { .. } => 201,
             Self::TableGone { .. } => 202,
             Self::TableExists { .. } => 203,
@@ -408,6 +422,7 @@ impl Error {
             | Self::UnknownFeatures { .. }
             | Self::OpensSpent { .. }
             | Self::DeviceFailed { .. }
+            | Self::Denied { .. }
             | Self::Closing => ErrorKind::Environment,
         }
     }

@@ -137,6 +137,12 @@ pub enum OpenError {
         /// What it said.
         why: String,
     },
+    /// What the server's rules say cannot be understood, so nobody is served by them.
+    #[error("{why}")]
+    Rules {
+        /// The file, its lines, and what to write.
+        why: String,
+    },
     /// The system refused something else.
     #[error("{what} failed at {}: {why}", path.display())]
     System {
@@ -249,6 +255,7 @@ impl OpenError {
             Self::NoServer { .. } => 135,
             Self::Protocol { .. } => 136,
             Self::System { .. } => 137,
+            Self::Rules { .. } => 151,
         }
     }
 }

@@ -87,8 +87,26 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "check the path; use a client and server of versions that meet",
     ),
     says(137, "the system refused a call", "the message has the call, the path and the system's answer"),
-    says(201, "no table has this name", "check the name; `lostore table list` shows those there are"),
-    says(202, "the table was destroyed after it was opened", "open it again by name"),
+    says(
+        150,
+        "the server's rules do not give this user the right that the operation takes; nothing was done",
+        "ask the server's owner for it; `lostore acl explain` says what the rules give to whom, and by which line",
+    ),
+    says(
+        151,
+        "the server's rules cannot be read or understood",
+        "correct the lines that the message names; `lostore acl check FILE` tries again without a server",
+    ),
+    says(
+        201,
+        "no table has this name, or the server's rules give this user no right on it",
+        "check the name; `lostore table list` shows those there are; ask the server's owner whether there is more",
+    ),
+    says(
+        202,
+        "the table was destroyed after it was opened, or the server's rules give this user no right on it any more",
+        "open it again by name",
+    ),
     says(203, "the name is taken", "open the table, or choose another name"),
     says(204, "a table's name has 1 to 255 bytes", "choose a name of that length"),
     says(
@@ -207,7 +225,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
     says(514, "the server is stopping; nothing was done", "connect again later"),
     says(515, "the connection stood still for too long and was ended", "connect again, and finish what is begun"),
     says(516, "the commits of one batch have more than 65,536 parts together", "send them in several batches"),
-    says(517, "the server serves its owner and root only", "run the client as the server's user"),
+    says(
+        517,
+        "the server serves its owner, root, and those that its rules name; this user is none of them",
+        "run the client as the server's user, or ask its owner for a rule (`lostore serve --acl`)",
+    ),
     says(518, "the server, or this user of it, has as many connections as it may", "close one first"),
     says(
         519,

@@ -53,9 +53,10 @@ fn describe(code: u16) -> (u8, &'static str) {
         codes::STOPPING => (fault_kind::ENVIRONMENT, "the server is stopping; nothing was done; connect again later"),
         codes::TIMED_OUT => (fault_kind::ENVIRONMENT, "the connection stood still for too long; connect again"),
         codes::TOO_MANY_PARTS => (fault_kind::INVALID, "the commits of one batch have at most 65,536 parts together"),
-        codes::ACCESS_DENIED => {
-            (fault_kind::ENVIRONMENT, "this server serves its owner and root only; run the client as the server's user")
-        }
+        codes::ACCESS_DENIED => (
+            fault_kind::ENVIRONMENT,
+            "this server serves its owner, root, and those that its rules name; run the client as the server's user, or ask for a rule",
+        ),
         codes::CONNECTIONS_FULL => {
             (fault_kind::FULL, "the server, or this user of it, has as many connections as it may; close one first")
         }

@@ -2,12 +2,14 @@
 //!
 //! Contract: at most one receive and one send of a connection are in flight; a receive only while its session wants bytes, and of one
 //! that has been quiet for a second it takes no buffer until bytes are there. A
-//! connection's place is free again when its socket operations are home. Peers other than the owner and root are told so and
-//! not served. When asked to stop, it takes no connection, finishes what was begun, and cuts what does not read its replies.
+//! connection's place is free again when its socket operations are home. Peers that neither are owners nor named by a rule are told so
+//! and not served; rules are read again when somebody asks, and wrong ones change nothing. When asked to stop, it takes no connection, finishes what was begun, and cuts what does not read its replies.
 //!
 //! It waits for nothing, and knows neither verbs nor transactions.
 
+use crate::acl::{Caller, Rules, RulesError};
 use crate::budget::NoPlace;
+use crate::gate::{Gate, Owners};
 use crate::limits::{RECEIVE_BYTES, SEND_BYTES_MAX};
 use crate::session::{Facts, after};
 use crate::sessions::{Connection, Round, Sessions};
@@ -31,6 +33,8 @@ enum Purpose {
     Cancel = 5,
     /// Bytes have come where a quiet connection is.
     Heed = 6,
+    /// The rules are to be read again.
+    Reload = 7,
 }
 
 const PURPOSE_SHIFT: u32 = 32;
@@ -64,8 +68,26 @@ enum Stopping {
     Until(Tick),
 }
 
+/// Who may visit a server, and what for.
+pub struct Visitors {
+    /// Users that may do everything.
+    pub owners: Vec<u32>,
+    /// What others may do.
+    pub rules: Rules,
+    /// What rings when the rules are to be read again, and what reads them.
+    pub reload: Option<(Doorbell, Reader)>,
+}
+
+/// Reads the rules.
+pub type Reader = Box<dyn FnMut() -> Result<Rules, RulesError> + Send>;
+
+impl std::fmt::Debug for Visitors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Visitors").field("owners", &self.owners).field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
 /// The front of a server on a Unix socket.
-#[derive(Debug)]
 pub struct SocketFront {
     listener: Option<Listener>,
     accepting: Option<OpId>,
@@ -74,7 +96,7 @@ pub struct SocketFront {
     /// When connections have been quiet for long enough.
     quiet_due: Option<Tick>,
     termination: Option<Doorbell>,
-    uids_allowed: Vec<u32>,
+    reload: Option<(Doorbell, Reader)>,
     sessions: Sessions,
     lines: Vec<Option<Line>>,
     /// Places that something has happened to since the last turn.
@@ -88,17 +110,18 @@ pub struct SocketFront {
 }
 
 impl SocketFront {
-    /// A front that takes connections at `listener` from these users, and stops when `termination` rings.
+    /// A front that takes connections at `listener` from these visitors, and stops when `termination` rings.
     #[must_use]
-    pub fn new(listener: Listener, termination: Option<Doorbell>, uids_allowed: Vec<u32>, facts: Facts) -> Self {
+    pub fn new(listener: Listener, termination: Option<Doorbell>, visitors: Visitors, facts: Facts) -> Self {
+        let Visitors { owners, rules, reload } = visitors;
         Self {
             listener: Some(listener),
             accepting: None,
             accept_due: None,
             quiet_due: None,
             termination,
-            uids_allowed,
-            sessions: Sessions::new(facts),
+            reload,
+            sessions: Sessions::new(facts, Gate::new(Owners::Users(owners), rules)),
             lines: Vec::new(),
             touched: BTreeSet::new(),
             horizon: Horizon::default(),
@@ -145,17 +168,22 @@ impl SocketFront {
     }
 
     fn admit(&mut self, socket: Socket, desk: &mut Desk<'_, RingPort>) {
-        let peer = socket.peer();
-        let allowed = peer.as_ref().is_ok_and(|peer| self.uids_allowed.contains(&peer.uid));
+        // Whom the kernel does not tell of is nobody.
+        let caller = socket.peer().and_then(|peer| {
+            let groups = socket.groups()?;
+            Ok(Caller { uid: peer.uid, gid: peer.gid, groups })
+        });
+        let standing = caller.ok().and_then(|caller| self.sessions.admit(caller));
+        let allowed = standing.is_some();
         let limits = &self.sessions.facts().limits;
         if self.sessions.len() > limits.connections_max + limits.connections_max / 8 {
             // Even those that are only told so take a place; beyond an eighth more of them nothing is said.
             socket.shut_down();
             return;
         }
-        let (connection, place) = match &peer {
-            Ok(peer) if self.uids_allowed.contains(&peer.uid) => self.sessions.open(peer.uid, desk.now),
-            Ok(_) | Err(_) => (self.sessions.open_place(desk.now), Ok(())),
+        let (connection, place) = match standing {
+            Some(standing) => self.sessions.open(standing, desk.now),
+            None => (self.sessions.open_place(desk.now), Ok(())),
         };
         let at = connection.place as usize;
         if self.lines.len() <= at {
@@ -174,6 +202,29 @@ impl SocketFront {
             tracing::warn!(code, "a connection was refused");
             self.sessions.refuse(connection, code, desk.horizon());
         }
+    }
+
+    fn heed_reload(&mut self, desk: &mut Desk<'_, RingPort>) {
+        if let Some((doorbell, _)) = &self.reload {
+            let op = uring::Op::Watch { doorbell: doorbell.clone() };
+            desk.port.submit_io(op, number(Purpose::Reload, 0));
+        }
+    }
+
+    /// Reads the rules again; when they are wrong those before stay.
+    fn reload(&mut self, desk: &mut Desk<'_, RingPort>) {
+        if self.stopping != Stopping::No {
+            return;
+        }
+        let Some((_, read)) = &mut self.reload else { return };
+        match read() {
+            Ok(rules) => {
+                tracing::info!(rules = rules.all().len(), "the rules were read again and hold from now on");
+                self.sessions.set_rules(rules);
+            }
+            Err(error) => tracing::error!(%error, "the rules could not be read again; those before stay"),
+        }
+        self.heed_reload(desk);
     }
 
     fn received(&mut self, at: u32, completion: uring::Completion<Page>, desk: &mut Desk<'_, RingPort>) {
@@ -367,6 +418,15 @@ impl SocketFront {
     }
 }
 
+impl std::fmt::Debug for SocketFront {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SocketFront")
+            .field("stopping", &self.stopping)
+            .field("lines", &self.lines)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Front<RingPort> for SocketFront {
     fn start(&mut self, desk: &mut Desk<'_, RingPort>) {
         self.horizon = desk.horizon();
@@ -374,6 +434,8 @@ impl Front<RingPort> for SocketFront {
             let op = uring::Op::Watch { doorbell: doorbell.clone() };
             desk.port.submit_io(op, number(Purpose::Terminate, 0));
         }
+        self.heed_reload(desk);
+        self.round(desk, |sessions, round| sessions.list_tables(round.asked));
         self.accept(desk);
     }
 
@@ -399,6 +461,7 @@ impl Front<RingPort> for SocketFront {
                 self.stirred(at, &io.result, desk);
             }
             Purpose::Cancel => {}
+            Purpose::Reload => self.reload(desk),
         }
     }
 
@@ -446,7 +509,15 @@ fn number(purpose: Purpose, at: u32) -> u64 {
 }
 
 fn split(number: u64) -> (Purpose, u32) {
-    let all = [Purpose::Accept, Purpose::Terminate, Purpose::Receive, Purpose::Send, Purpose::Cancel, Purpose::Heed];
+    let all = [
+        Purpose::Accept,
+        Purpose::Terminate,
+        Purpose::Receive,
+        Purpose::Send,
+        Purpose::Cancel,
+        Purpose::Heed,
+        Purpose::Reload,
+    ];
     let purpose = all.into_iter().find(|purpose| *purpose as u64 == number >> PURPOSE_SHIFT);
     let at = u32::try_from(number & u64::from(u32::MAX)).expect("32 bits");
     (purpose.unwrap_or_else(|| unreachable!("{number:#x} is no number of the front's")), at)

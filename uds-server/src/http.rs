@@ -6,6 +6,7 @@
 //!
 //! It reads no clock and no socket: time comes as a [`Tick`], bytes as slices.
 
+use crate::acl::Right;
 use crate::budget::{Held, reply_bytes};
 use crate::limits::Limits;
 use crate::session::{World, after};
@@ -53,6 +54,7 @@ struct Form {
 type Status = (u16, &'static str);
 const OK: Status = (200, "OK");
 const BAD_REQUEST: Status = (400, "Bad Request");
+const FORBIDDEN: Status = (403, "Forbidden");
 const NOT_FOUND: Status = (404, "Not Found");
 const METHOD_NOT_ALLOWED: Status = (405, "Method Not Allowed");
 const TIMED_OUT: Status = (408, "Request Timeout");
@@ -232,6 +234,10 @@ impl Session {
 
     fn begin(&mut self, path: &str, form: Form, world: &mut World<'_>) {
         let asks = match path {
+            "/" | "/metrics" if world.guard.server(Right::Admin).is_err() => {
+                let text = "LS0150 the server's rules give this user no right 'admin', which figures of the whole server take\n";
+                return self.reply(FORBIDDEN, TEXT, text, form);
+            }
             "/" => return self.reply(OK, "text/html; charset=utf-8", PAGE, form),
             "/livez" => return self.reply(OK, TEXT, "live\n", form),
             "/metrics" => Asks::Metrics,

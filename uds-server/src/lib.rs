@@ -4,9 +4,10 @@
 //! to nobody. What a peer sends can cost that peer its connection and nobody else anything.
 //!
 //! Inside out: a session is one connection without a socket (`session`), with its requests (`calls`) and transactions
-//! (`transactions`); `sessions` is all of them, with the memory that they share (`budget`); [`SocketFront`] puts them on a shard's ring. Only the front knows sockets, only
-//! the caller of the shard knows a clock.
+//! (`transactions`); `sessions` is all of them, with the memory that they share (`budget`) and what each may do (`gate`, by the rules
+//! of [`acl`]); [`SocketFront`] puts them on a shard's ring. Only the front knows sockets, only the caller of the shard knows a clock.
 
+pub mod acl;
 pub mod front;
 pub mod limits;
 pub mod serve;
@@ -15,6 +16,7 @@ mod budget;
 mod calls;
 mod convert;
 mod faults;
+mod gate;
 mod http;
 mod metrics;
 mod peer;
@@ -23,7 +25,7 @@ mod session;
 mod sessions;
 mod transactions;
 
-pub use front::SocketFront;
+pub use front::{SocketFront, Visitors};
 pub use limits::Limits;
 pub use serve::{Ready, ServeConfig, serve};
 pub use session::Facts;

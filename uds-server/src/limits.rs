@@ -81,7 +81,7 @@ pub const BATCH_RESERVE_BYTES: usize = 4 << 20;
 impl Default for Limits {
     /// A connection that uses all it may takes 138 MiB for a frame coming in, 73 MiB for the one begun before it, 152 MiB in
     /// transactions and 264 MiB in replies; all connections together take what [`Limits::memory_bytes`] says. One that is idle takes
-    /// less than 4 KiB. Only the owner and root may connect, so these limits guard against mistakes rather than enemies.
+    /// less than 4 KiB. Who may connect is the owner's to say; no user takes more than its part of connections and memory.
     fn default() -> Self {
         Self {
             request_frame_bytes_max: wire::limits::REQUEST_FRAME_BYTES_MAX,

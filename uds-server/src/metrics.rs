@@ -124,6 +124,8 @@ pub(crate) struct Metrics {
     verbs: [Histogram; VERBS.len()],
     /// Operations that were answered with an error.
     pub(crate) errors: u64,
+    /// Operations that were refused for want of a right, and never reached the domain.
+    pub(crate) denied: u64,
     /// Lookups that memory served within the turn that asked.
     pub(crate) at_once: u64,
     /// From a commit's answer to its persistence, of the first commit in each epoch.

@@ -227,6 +227,7 @@ impl Session {
             sequence,
             memory: &mut world.memory,
             had: 0,
+            guard: world.guard,
             look: &mut *world.look,
             asked: world.asked,
         };

@@ -2,9 +2,11 @@
 //!
 //! Contract: the directory's lock is taken before anything else and given back last; only its holder replaces a stale socket.
 //! The socket is there only while the store is open and recovered. At SIGTERM or SIGINT nothing more is taken in, what was begun
-//! is answered, everything committed is made persistent, and the socket's file is gone before [`serve`] returns.
+//! is answered, everything committed is made persistent, and the socket's file is gone before [`serve`] returns. At SIGHUP the rules
+//! are read again.
 
-use crate::front::SocketFront;
+use crate::acl::Rules;
+use crate::front::{SocketFront, Visitors};
 use crate::limits::Limits;
 use crate::session::Facts;
 use domains::config::Config;
@@ -29,8 +31,10 @@ pub struct ServeConfig {
     pub socket: PathBuf,
     /// Permissions of the socket's file.
     pub permissions: u32,
-    /// Users that may connect.
+    /// Users that may do everything.
     pub uids: Vec<u32>,
+    /// The file that says what others may do; it is read again at the signal HUP. Nobody else may connect without one.
+    pub acl: Option<PathBuf>,
     /// How to reach the kernel.
     pub io: IoKind,
     /// Bounds of each connection, and of all of them.
@@ -54,6 +58,7 @@ impl ServeConfig {
             socket,
             permissions: uring::socket::SOCKET_PERMISSIONS_DEFAULT,
             uids,
+            acl: None,
             io: IoKind::Auto,
             limits: Limits::default(),
             redis_level: Level::Committed,
@@ -87,6 +92,7 @@ pub fn serve(config: &ServeConfig, engine: &Config, ready: impl FnOnce(&Ready)) 
         Some(doorbell) => doorbell.clone(),
         None => uring::termination().map_err(OpenError::from)?,
     };
+    let visitors = visitors(config)?;
     let places = u32::try_from(config.limits.connections_max * 2).unwrap_or(u32::MAX).saturating_add(DEVICE_PLACES);
     let options =
         Options { io: config.io, config: engine.clone(), shard: config.shard.clone(), places, ..Options::default() };
@@ -102,11 +108,22 @@ pub fn serve(config: &ServeConfig, engine: &Config, ready: impl FnOnce(&Ready)) 
             redis_level: plan.redis_level,
         };
         tell.send((grounds.choice.clone(), grounds.engine.horizon())).expect("whoever started the shard waits for it");
-        Ok(SocketFront::new(listener, Some(termination), plan.uids, facts))
+        Ok(SocketFront::new(listener, Some(termination), visitors, facts))
     })?;
     let (io, horizon) = told.recv().expect("a shard that started has told");
     ready(&Ready { socket: config.socket.clone(), io, horizon, report });
     shared.join()
+}
+
+/// Who may visit, by the rules as they are now. Wrong ones keep the server from starting.
+fn visitors(config: &ServeConfig) -> Result<Visitors, Error> {
+    let owners = config.uids.clone();
+    let Some(path) = config.acl.clone() else {
+        return Ok(Visitors { owners, rules: Rules::default(), reload: None });
+    };
+    let rules = Rules::read(&path).map_err(|error| OpenError::Rules { why: error.to_string() })?;
+    let doorbell = uring::reloading().map_err(OpenError::from)?;
+    Ok(Visitors { owners, rules, reload: Some((doorbell, Box::new(move || Rules::read(&path)))) })
 }
 
 #[cfg(test)]

@@ -13,10 +13,12 @@
 //!
 //! It reads no clock and no socket: time comes as a [`Tick`], bytes as slices.
 
+use crate::acl::Right;
 use crate::budget::{Account, Held, Kind, reply_bytes};
 use crate::calls::{Calls, Purpose, Ticket};
 use crate::convert::{horizon_out, outcome};
 use crate::faults::fault;
+use crate::gate::Guard;
 use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX, OP_BYTES, OP_REPLY_BYTES, READ_BYTES_MIN};
 use crate::metrics::Metrics;
 use crate::resp::shared::Shared;
@@ -65,6 +67,8 @@ pub(crate) struct World<'a> {
     pub(crate) memory: Account<'a>,
     /// What was counted.
     pub(crate) metrics: &'a Metrics,
+    /// What the connection may do. What it asks of the domain is held against that in any case.
+    pub(crate) guard: Guard<'a>,
     /// What memory alone can show at once, as it is before anything that is asked in this call.
     pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(Ticket, domains::Op)>,
@@ -129,6 +133,9 @@ pub(crate) struct Session {
 /// A status with what the domain does not know: how the connections stand.
 fn with_figures(result: &Result<Answer, Error>, world: &World<'_>) -> Option<Result<Answer, Error>> {
     let Ok(Answer::Status(status)) = result else { return None };
+    if world.guard.server(Right::Admin).is_err() {
+        return None;
+    }
     let mut status = status.clone();
     status.connections = world.memory.figures();
     Some(Ok(Answer::Status(status)))

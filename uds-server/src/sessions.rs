@@ -1,16 +1,20 @@
 //! All connections: who is who, and whose answer an answer is.
 //!
 //! Contract: an operation's number names one operation in flight; its answer goes to the connection that asked, or to nobody
-//! when that connection has ended. A place is taken again under a new generation, so an answer never reaches a successor.
+//! when that connection has ended. A place is taken again under a new generation, so an answer never reaches a successor. What a
+//! connection asks reaches the domain only through the [`gate`](crate::gate); what is refused there is answered as the domain would.
 
+use crate::acl::{Caller, Rules};
 use crate::budget::{Account, Budget, Kind, NoPlace};
 use crate::calls::Ticket;
+use crate::gate::{Gate, Guard, Standing};
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Verb, verb};
 use crate::peer::Peer;
 use crate::resp::shared::Shared;
 use crate::session::{Facts, Look, World};
 use domains::{Answer, Error, Horizon, Op, PairRef, Seen, Tick};
+use std::collections::VecDeque;
 
 /// Names a connection: its place, and how often the place was taken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -31,6 +35,7 @@ pub(crate) struct Round<'a> {
 struct Place {
     generation: u32,
     session: Option<Peer>,
+    standing: Standing,
     /// Bytes of the buffer that is lent to receive in.
     lent: usize,
 }
@@ -42,6 +47,8 @@ struct Route {
     ticket: Ticket,
     /// It gives a table another name, or destroys one.
     renames: bool,
+    /// It destroys one.
+    destroys: bool,
     verb: Verb,
     /// When it was asked, in nanoseconds.
     since: u64,
@@ -59,13 +66,29 @@ pub(crate) struct Sessions {
     shared: Shared,
     budget: Budget,
     metrics: Metrics,
+    gate: Gate,
+    /// What the gate refused and the sessions have not been told.
+    denied: VecDeque<(Ticket, Error)>,
+    listing: Listing,
     /// How many there were.
     opened: u64,
 }
 
+/// Whether the domain is asked what tables there are, for the gate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Listing {
+    No,
+    Asked,
+    /// What is on its way may be out of date already.
+    AskedAndAgain,
+}
+
+/// The number of the listing that is asked for the gate: none of a connection's operations has it, whose numbers have 32 bits.
+const LISTING: u64 = 1 << 32;
+
 impl Sessions {
     /// Those of a server with these facts, whose limits are [`Limits::fitted`] to its memory here.
-    pub(crate) fn new(mut facts: Facts) -> Self {
+    pub(crate) fn new(mut facts: Facts, gate: Gate) -> Self {
         facts.limits = facts.limits.fitted();
         let limits = &facts.limits;
         let enough = |bytes, connections| bytes >= Limits::memory_bytes_min(connections);
@@ -75,8 +98,53 @@ impl Sessions {
         assert!(limits.unsent_bytes_max <= limits.unsent_bytes_hard, "nothing new is begun before reads are refused");
         let (places, free, routes, routes_free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (budget, shared) = (Budget::new(limits), Shared::default());
-        let (asked, metrics) = (Vec::new(), Metrics::default());
-        Self { facts, places, free, routes, routes_free, asked, shared, budget, metrics, opened: 0 }
+        let (asked, denied, metrics, listing) = (Vec::new(), VecDeque::new(), Metrics::default(), Listing::No);
+        Self {
+            facts,
+            places,
+            free,
+            routes,
+            routes_free,
+            asked,
+            shared,
+            budget,
+            metrics,
+            gate,
+            denied,
+            listing,
+            opened: 0,
+        }
+    }
+
+    /// Asks the domain what tables there are: at the start, and when one is gone.
+    pub(crate) fn list_tables(&mut self, asked: &mut Vec<(u64, Op)>) {
+        self.listing = match self.listing {
+            Listing::No => {
+                asked.push((LISTING, Op::ListTables));
+                Listing::Asked
+            }
+            Listing::Asked | Listing::AskedAndAgain => Listing::AskedAndAgain,
+        };
+    }
+
+    fn listed(&mut self, result: &Result<Answer, Error>, asked: &mut Vec<(u64, Op)>) {
+        if let Ok(Answer::Tables(tables)) = result {
+            self.gate.learn_all(tables);
+        }
+        let again = std::mem::replace(&mut self.listing, Listing::No) == Listing::AskedAndAgain;
+        if again {
+            self.list_tables(asked);
+        }
+    }
+
+    /// Other rules hold from now on, for those who are connected too.
+    pub(crate) fn set_rules(&mut self, rules: Rules) {
+        self.gate.set_rules(rules);
+    }
+
+    /// How a caller stands; nothing when it is not to be served.
+    pub(crate) fn admit(&self, caller: Caller) -> Option<Standing> {
+        self.gate.admit(caller)
     }
 
     pub(crate) fn facts(&self) -> &Facts {
@@ -101,15 +169,17 @@ impl Sessions {
     }
 
     /// A connection was made by this user; whether it may be served. One that may not is to be told so.
-    pub(crate) fn open(&mut self, user: u32, now: Tick) -> (Connection, Result<(), NoPlace>) {
+    pub(crate) fn open(&mut self, standing: Standing, now: Tick) -> (Connection, Result<(), NoPlace>) {
         let connection = self.open_place(now);
+        let user = standing.uid();
+        self.places[connection.place as usize].standing = standing;
         (connection, self.budget.open(connection.place, user))
     }
 
     /// A connection was made that is not to be served, but told why.
     pub(crate) fn open_place(&mut self, now: Tick) -> Connection {
         let place = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, session: None, lent: 0 });
+            self.places.push(Place { generation: 0, session: None, standing: Standing::nobody(), lent: 0 });
             u32::try_from(self.places.len() - 1).expect("the limit on connections is far lower")
         });
         self.opened += 1;
@@ -118,7 +188,7 @@ impl Sessions {
         let at = &mut self.places[place as usize];
         assert!(at.session.is_none(), "place {place} was free");
         at.generation = at.generation.wrapping_add(1);
-        (at.session, at.lent) = (Some(session), 0);
+        (at.session, at.lent, at.standing) = (Some(session), 0, Standing::nobody());
         Connection { place, generation: at.generation }
     }
 
@@ -210,9 +280,13 @@ impl Sessions {
         result: &Result<Answer, Error>,
         round: &mut Round<'_>,
     ) -> Option<Connection> {
+        if op == LISTING {
+            self.listed(result, round.asked);
+            return None;
+        }
         let at = u32::try_from(op).expect("the domain answers what it was asked");
         let route = self.routes[at as usize].take();
-        let Some(Route { connection, ticket, renames, verb, since }) = route else {
+        let Some(Route { connection, ticket, renames, destroys, verb, since }) = route else {
             unreachable!("operation {op} is answered once")
         };
         self.routes_free.push(at);
@@ -220,11 +294,44 @@ impl Sessions {
         if renames {
             self.shared.forget_names();
         }
+        match result {
+            Ok(Answer::Table(info)) => self.gate.learn(info),
+            Ok(_) if destroys => self.list_tables(round.asked),
+            Ok(_) | Err(_) => {}
+        }
+        let shown = result.as_ref().ok().and_then(|answer| self.shown(connection, answer)).map(Ok);
+        let result = shown.as_ref().unwrap_or(result);
         self.with(connection, round, |session, world| session.answered(ticket, result, world)).map(|()| connection)
     }
 
-    /// Calls a session and gives what it asks a number.
+    /// An answer as the connection may see it, where that is less than it is.
+    fn shown(&mut self, connection: Connection, answer: &Answer) -> Option<Answer> {
+        let place = self.places.get_mut(connection.place as usize)?;
+        if place.generation != connection.generation {
+            return None;
+        }
+        self.gate.refresh(&mut place.standing);
+        Guard::new(&self.gate, &place.standing).shown(answer)
+    }
+
+    /// Calls a session, and again for each thing it asked that the gate refused.
     fn with<R>(
+        &mut self,
+        connection: Connection,
+        round: &mut Round<'_>,
+        call: impl FnOnce(&mut Peer, &mut World<'_>) -> R,
+    ) -> Option<R> {
+        let result = self.call(connection, round, call)?;
+        while let Some((ticket, error)) = self.denied.pop_front() {
+            self.metrics.denied += 1;
+            let told = self.call(connection, round, |session, world| session.answered(ticket, &Err(error), world));
+            assert!(told.is_some(), "a connection does not end while it is called");
+        }
+        Some(result)
+    }
+
+    /// Calls a session and gives what it asks a number.
+    fn call<R>(
         &mut self,
         connection: Connection,
         round: &mut Round<'_>,
@@ -235,24 +342,33 @@ impl Sessions {
         let session = place.session.as_mut().filter(|_| place.generation == connection.generation)?;
         let (now, horizon) = (round.now, round.horizon);
         let (facts, shared, asked) = (&self.facts, &mut self.shared, &mut self.asked);
+        self.gate.refresh(&mut place.standing);
+        let guard = Guard::new(&self.gate, &place.standing);
         self.metrics.persistent(horizon, now);
         let mut at_once = 0;
         let mut look = |table, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)| {
+            guard.read(table)?;
             let seen = (round.look)(table, key, see);
             at_once += u64::from(matches!(seen, Ok(Seen::Ready)));
             seen
         };
         let memory = Account::new(&mut self.budget, connection.place);
         let metrics = &self.metrics;
-        let mut world = World { facts, now, horizon, shared, memory, metrics, look: &mut look, asked };
+        let mut world = World { facts, now, horizon, shared, memory, metrics, guard, look: &mut look, asked };
         let result = call(session, &mut world);
         let [requests, replies] = session.held();
         world.memory.settle([requests + place.lent, replies], session.waits_for_memory());
         self.metrics.at_once += at_once;
         let mut asked = std::mem::take(&mut self.asked);
         for (ticket, op) in asked.drain(..) {
-            let renames = matches!(op, Op::RenameTable { .. } | Op::DestroyTable { .. });
-            let route = Route { connection, ticket, renames, verb: verb(&op), since: now.nanos };
+            if let Err(error) = Guard::new(&self.gate, &self.places[connection.place as usize].standing).check(&op) {
+                // What nobody waits for is not done, and nobody is told.
+                self.denied.extend(ticket.map(|ticket| (Some(ticket), error)));
+                continue;
+            }
+            let destroys = matches!(op, Op::DestroyTable { .. });
+            let renames = destroys || matches!(op, Op::RenameTable { .. });
+            let route = Route { connection, ticket, renames, destroys, verb: verb(&op), since: now.nanos };
             round.asked.push((self.route(route), op));
         }
         self.asked = asked;

@@ -40,7 +40,7 @@ pub use io::{Completion, Io, IoError, Memory, Op, OpId, Outcome};
 pub use lock::{DirectoryLock, Patience, lock_directory};
 pub use posix::Posix;
 pub use ring::Ring;
-pub use signals::termination;
+pub use signals::{reloading, termination};
 pub use socket::{Listener, Peer, Socket, Stream, connect};
 
 #[cfg(test)]

@@ -135,6 +135,32 @@ impl Socket {
         Ok(Peer { pid, uid, gid })
     }
 
+    /// The further groups of who connected, as of its connect.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn groups(&self) -> Result<Vec<u32>, Error> {
+        let mut groups = vec![0u32; 32];
+        loop {
+            let had = u32::try_from(groups.len() * 4).expect("a process has at most 65,536 groups");
+            let mut bytes = had;
+            // SAFETY: `getsockopt` wants an open descriptor, which `fd` is, a length, and room for as many bytes, which
+            // `groups` has: numbers of four bytes, each of which may hold anything.
+            let answer = unsafe {
+                getsockopt(self.fd.as_raw_fd(), SOL_SOCKET, SO_PEERGROUPS, groups.as_mut_ptr(), &raw mut bytes)
+            };
+            if answer == 0 && bytes <= had {
+                groups.truncate(bytes as usize / 4);
+                return Ok(groups);
+            }
+            // Where there was no room for all of them it says how much they take.
+            if answer == 0 || bytes <= had || bytes > GROUPS_MAX * 4 {
+                return Err(Error::os("ask for", Path::new("the peer's groups"), Errno::NOTCONN));
+            }
+            groups.resize(bytes as usize / 4, 0);
+        }
+    }
+
     /// Ends both directions, so that whatever waits on either side is answered.
     pub fn shut_down(&self) {
         // The only error is that there is no connection any more, which is what was wanted.
@@ -200,7 +226,10 @@ fn make_room(path: &Path, lock: Option<&DirectoryLock>) -> Result<(), Error> {
 
 const SOL_SOCKET: i32 = 1;
 const SO_PEERCRED: i32 = 17;
+const SO_PEERGROUPS: i32 = 59;
 const SO_PASSRIGHTS: i32 = 83;
+/// The most groups that Linux gives a process.
+const GROUPS_MAX: u32 = 65_536;
 
 unsafe extern "C" {
     /// `getsockopt(2)` of the C library that std links anyway.

@@ -53,7 +53,7 @@ pub const STOPPING: u16 = 514;
 pub const TIMED_OUT: u16 = 515;
 /// The commit sets of one batch have too many parts together.
 pub const TOO_MANY_PARTS: u16 = 516;
-/// The peer's user may not use this server; the connection ends.
+/// The peer's user may not use this server at all; the connection ends.
 pub const ACCESS_DENIED: u16 = 517;
 /// The server has as many connections as it may; the connection ends.
 pub const CONNECTIONS_FULL: u16 = 518;

@@ -13,7 +13,7 @@ use lostore::{AnyBackend, PutOptions, RawTable, explain, plain_spec};
 /// A refusal as somebody sees it: the code, and all the text there is with it.
 pub(crate) struct Refusal {
     pub(crate) code: u16,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl From<lostore::Error> for Refusal {

@@ -14,6 +14,7 @@ mod conformance;
 mod crash;
 mod daemon;
 mod flipped;
+mod guests;
 mod histories;
 mod http;
 mod metadata;

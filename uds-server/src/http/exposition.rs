@@ -78,6 +78,7 @@ pub(super) fn text(seen: &Seen<'_>) -> String {
         page.histogram("lostore_operation_seconds", &[("verb", verb)], histogram);
     }
     page.one("lostore_operation_errors_total", Counter, "Operations answered with an error.", metrics.errors);
+    page.one("lostore_operations_denied_total", Counter, "Operations refused for want of a right.", metrics.denied);
     page.one("lostore_lookups_at_once_total", Counter, "Lookups that memory served at once.", metrics.at_once);
     let lag = "Time from a commit's answer to its persistence, of the first commit in each epoch.";
     page.family("lostore_persistence_lag_seconds", Kind::Histogram, lag);

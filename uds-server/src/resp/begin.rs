@@ -10,6 +10,7 @@ use super::slots::{Class, Machine};
 use super::task::Task;
 use super::writer::Writer;
 use super::{Life, Session};
+use crate::acl::Right;
 use crate::budget::{Kind, reply_bytes};
 use crate::session::World;
 use crate::transactions::memory_of;
@@ -26,7 +27,7 @@ impl Session {
     /// Begins a command; `false` when it must wait for those before it.
     pub(super) fn begin(&mut self, args: Args<'_>, world: &mut World<'_>) -> bool {
         let call = Call { args, now_ms: world.now.unix_ms };
-        let spec = match self.check(&call) {
+        let spec = match self.check(&call).and_then(|spec| permitted(spec, world)) {
             Ok(spec) => spec,
             Err(fault) => {
                 if let Some(multi) = &mut self.connection.multi {
@@ -174,6 +175,10 @@ impl Session {
 
     /// Begins a command on keys: as one lookup or one commit where that is enough, else as a script.
     fn begin_on_keys(&mut self, spec: &'static Spec, call: &Call<'_>, world: &mut World<'_>) -> bool {
+        if !world.guard.knows(&self.connection.keyspace) {
+            self.say_fault(&Fault::NoTable { name: self.connection.keyspace.to_string() }, world);
+            return true;
+        }
         let known = match world.shared.keyspace(&self.connection.keyspace) {
             Keyspace::At(table) => Some(table),
             Keyspace::Unknown | Keyspace::Busy(_) => None,
@@ -259,6 +264,14 @@ impl Session {
         self.start(class, Box::new(script), COMMAND_BYTES + call.args.bytes(), world);
         true
     }
+}
+
+/// The command, if it keeps nothing on the server between requests, or the caller may do that.
+fn permitted(spec: &'static Spec, world: &World<'_>) -> Result<&'static Spec, Fault> {
+    if ["MULTI", "WATCH"].contains(&spec.name) {
+        world.guard.server(Right::Txn)?;
+    }
+    Ok(spec)
 }
 
 /// Whether a command is carried out between `MULTI` and `EXEC`, rather than put off.

@@ -56,7 +56,7 @@ pub(crate) fn hello(connection: &mut Connection, call: &Call<'_>, out: &mut Writ
 
 const NO_PASSWORDS: Fault = Fault::Unserved {
     what: "AUTH",
-    instead: "there are no passwords, the socket's permissions decide who may connect; leave it out",
+    instead: "there are no passwords, a client has the rights of its user; leave it out",
 };
 
 pub(crate) fn auth(_connection: &mut Connection, _call: &Call<'_>, _out: &mut Writer) -> Result<(), Fault> {

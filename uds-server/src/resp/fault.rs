@@ -102,6 +102,12 @@ pub(crate) enum Fault {
         "OOM LS0520 the server's memory for connections is taken by others' requests and replies; nothing was done; try again later"
     )]
     Memory,
+    /// A table on which the user has no right, whether or not it is there.
+    #[error("NOPERM LS0201 there is no table '{name}' for this user; the server's owner can say what its rules give")]
+    NoTable {
+        /// Its name.
+        name: String,
+    },
     /// The server ends.
     #[error("ERR LS0514 the server is stopping; nothing was done; connect again later")]
     Stopping,
@@ -141,6 +147,9 @@ impl From<txn::SetError> for Fault {
 
 /// The word that Redis has for this kind, where clients act on one.
 fn prefix(error: &Error) -> &'static str {
+    if matches!(error, Error::Denied { .. }) {
+        return "NOPERM";
+    }
     match error.kind() {
         ErrorKind::Poisoned => "MISCONF",
         ErrorKind::Full => "OOM",

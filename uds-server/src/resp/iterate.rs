@@ -132,7 +132,7 @@ impl Walk {
 impl Work for Walk {
     fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
-        match self.opening.begin(context) {
+        match self.opening.begin(context)? {
             Some(found) => self.opened(found, context, reply),
             None => Ok(Step::Wait),
         }
@@ -165,7 +165,7 @@ impl Work for Walk {
 
     fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
-        match self.opening.turn(context) {
+        match self.opening.turn(context)? {
             Some(found) => self.opened(found, context, reply),
             None => Ok(Step::Wait),
         }

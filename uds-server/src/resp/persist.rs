@@ -154,6 +154,7 @@ impl Empty {
             reply.simple("OK");
             return Ok(Step::Done);
         };
+        context.knows(name)?;
         self.parked = matches!(context.shared.keyspace(name), Keyspace::Busy(_));
         if !self.parked {
             context.shared.set_keyspace(name, Keyspace::Busy(context.connection.id));

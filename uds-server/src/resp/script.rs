@@ -109,7 +109,7 @@ impl Script {
             let name = &self.tables[at].0;
             let create = at == 0 && self.writes() && super::connection::database_of(name).is_some();
             let mut opening = Opening::new(Arc::clone(name), create);
-            let found = opening.begin(context);
+            let found = opening.begin(context)?;
             match found {
                 Some(found) => self.found(at, found)?,
                 None => {
@@ -366,7 +366,7 @@ impl Work for Script {
         self.now = context.now;
         let State::Opening { opening, at } = &mut self.state else { return Ok(Step::Wait) };
         let at = *at;
-        match opening.turn(context) {
+        match opening.turn(context)? {
             None => Ok(Step::Wait),
             Some(found) => {
                 self.found(at, found)?;

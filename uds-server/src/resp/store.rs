@@ -66,7 +66,7 @@ impl OnTables {
                     Opening::of_any_kind(Arc::clone(name))
                 }
             };
-            let found = opening.begin(context);
+            let found = opening.begin(context)?;
             self.opening = Some(opening);
             match found {
                 Some(found) => self.found(found)?,
@@ -199,9 +199,8 @@ impl Work for OnTables {
 
     fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
-        let Some(found) = self.opening.as_mut().and_then(|opening| opening.turn(context)) else {
-            return Ok(Step::Wait);
-        };
+        let Some(opening) = &mut self.opening else { return Ok(Step::Wait) };
+        let Some(found) = opening.turn(context)? else { return Ok(Step::Wait) };
         self.found(found)?;
         self.go_on(context, reply)
     }

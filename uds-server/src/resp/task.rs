@@ -9,6 +9,7 @@ use super::shared::{Keyspace, Shared};
 use super::writer::Writer;
 use crate::budget::{Account, Kind};
 use crate::calls::Ticket;
+use crate::gate::Guard;
 use crate::limits::Limits;
 use crate::session::Look;
 use domains::schema::{TableHome, TableKind};
@@ -39,6 +40,8 @@ pub(crate) struct Context<'a, 'b> {
     pub(crate) memory: &'a mut Account<'b>,
     /// What was had of it in this call.
     pub(crate) had: usize,
+    /// What the connection may do.
+    pub(crate) guard: Guard<'a>,
     pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(Ticket, Op)>,
 }
@@ -56,6 +59,11 @@ impl Context<'_, '_> {
         }
         self.had += bytes;
         Ok(())
+    }
+
+    /// Whether the connection may know of a table of this name.
+    pub(crate) fn knows(&self, name: &str) -> Result<(), Fault> {
+        if self.guard.knows(name) { Ok(()) } else { Err(Fault::NoTable { name: name.to_owned() }) }
     }
 
     /// Asks the domain for something whose answer nobody waits for.
@@ -139,15 +147,16 @@ impl Opening {
         Self { name, create: false, parked: false, sacks: true }
     }
 
-    /// What is known already; else it asks.
-    pub(crate) fn begin(&mut self, context: &mut Context<'_, '_>) -> Option<Found> {
+    /// What is known already; else it asks. Who has no right on the name is told so, whether or not there is a table.
+    pub(crate) fn begin(&mut self, context: &mut Context<'_, '_>) -> Result<Option<Found>, Fault> {
+        context.knows(&self.name)?;
         self.parked = false;
         match context.shared.keyspace(&self.name) {
-            Keyspace::At(table) => return Some(Found::Table(table)),
+            Keyspace::At(table) => return Ok(Some(Found::Table(table))),
             Keyspace::Busy(_) => self.parked = true,
             Keyspace::Unknown => self.open(context),
         }
-        None
+        Ok(None)
     }
 
     fn open(&self, context: &mut Context<'_, '_>) {
@@ -155,8 +164,8 @@ impl Opening {
     }
 
     /// Looks again when it had to wait for another connection.
-    pub(crate) fn turn(&mut self, context: &mut Context<'_, '_>) -> Option<Found> {
-        if self.parked { self.begin(context) } else { None }
+    pub(crate) fn turn(&mut self, context: &mut Context<'_, '_>) -> Result<Option<Found>, Fault> {
+        if self.parked { self.begin(context) } else { Ok(None) }
     }
 
     pub(crate) fn due(&self, now: Tick) -> Option<Tick> {

@@ -47,7 +47,8 @@ fn a_connection_is_what_redis_clients_expect() {
     assert!(bench.ends(0));
 }
 
-const AUTH: &str = "-ERR LS0530 AUTH is not served: there are no passwords, the socket's permissions decide who may connect; leave it out|";
+const AUTH: &str =
+    "-ERR LS0530 AUTH is not served: there are no passwords, a client has the rights of its user; leave it out|";
 
 #[test]
 fn what_is_not_served_is_an_error_that_says_so_and_ends_nothing() {

@@ -58,7 +58,7 @@ impl Watch {
 impl Work for Watch {
     fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
-        match self.opening.begin(context) {
+        match self.opening.begin(context)? {
             Some(found) => self.opened(found, context, reply),
             None => Ok(Step::Wait),
         }
@@ -94,7 +94,7 @@ impl Work for Watch {
         if self.asked == self.keys.len() {
             return Ok(self.finish(context, reply));
         }
-        match self.opening.begin(context) {
+        match self.opening.begin(context)? {
             Some(found) => self.opened(found, context, reply),
             None => Ok(Step::Wait),
         }
@@ -102,7 +102,7 @@ impl Work for Watch {
 
     fn turn(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         self.now = context.now;
-        match self.opening.turn(context) {
+        match self.opening.turn(context)? {
             Some(found) => self.opened(found, context, reply),
             None => Ok(Step::Wait),
         }

@@ -4,6 +4,7 @@
 
 use super::intake::Room;
 use super::{Life, OwnAppend, Session, World, after};
+use crate::acl::Right;
 use crate::calls::Purpose;
 use crate::convert::{add_parts, domain_op, level, outcome};
 use crate::faults::fault;
@@ -278,6 +279,9 @@ impl Session {
         once: Option<Once>,
         world: &mut World<'_>,
     ) {
+        if let (true, Err(error)) = (options.force, world.guard.server(Right::Force)) {
+            return self.fault_of(place, error, world);
+        }
         self.calls.set_purpose(place, Purpose { notify: options.notify, ..Purpose::default() });
         let level = level(options.level);
         let op = match once {
@@ -292,6 +296,9 @@ impl Session {
     }
 
     fn txn_open(&mut self, place: Place, world: &mut World<'_>) {
+        if let Err(error) = world.guard.server(Right::Txn) {
+            return self.fault_of(place, error, world);
+        }
         match self.transactions.open(&world.facts.limits, world.now) {
             Some(txn) => self.say(place, Answer::Opened { txn }, world),
             None => self.refuse(place, codes::TRANSACTIONS_FULL, world),

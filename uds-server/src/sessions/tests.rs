@@ -3,6 +3,7 @@
 mod bench;
 mod http;
 mod memory;
+mod rights;
 
 use crate::limits::Limits;
 use bench::*;

@@ -32,7 +32,11 @@ pub(crate) enum Seen {
 
 impl Raw {
     pub(crate) fn new(daemon: &Daemon) -> Self {
-        let stream = UnixStream::connect(daemon.socket()).unwrap();
+        Self::over(UnixStream::connect(daemon.socket()).unwrap())
+    }
+
+    /// Over a connection that somebody made.
+    pub(crate) fn over(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         Self { stream, reader: FrameReader::new(u32::MAX) }
     }

@@ -1,5 +1,7 @@
 //! Connections over a domain in memory, and the turns between them.
 
+use crate::acl::{Caller, Rules};
+use crate::gate::{Gate, Owners};
 use crate::limits::Limits;
 use crate::session::{Facts, after};
 use crate::sessions::{Connection, Round, Sessions};
@@ -35,7 +37,7 @@ impl Bench {
         let facts = Facts { server_id: [7; 16], capabilities: domain.capabilities(), cuts, limits, redis_level };
         let now = Tick { nanos: 1, unix_ms: 1_000_000 };
         let (connections, held, asked) = (Vec::new(), Vec::new(), Vec::new());
-        let sessions = Sessions::new(facts);
+        let sessions = Sessions::new(facts, Gate::new(Owners::Everybody, Rules::default()));
         let mut bench = Self { sessions, domain, now, connections, hold: false, held, asked };
         bench.connect();
         bench
@@ -43,7 +45,9 @@ impl Bench {
 
     /// One more connection; returns its number.
     pub(super) fn connect(&mut self) -> usize {
-        let (connection, place) = self.sessions.open(1000, self.now);
+        let caller = Caller { uid: 1000, gid: 1000, groups: Vec::new() };
+        let standing = self.sessions.admit(caller).expect("everybody is served");
+        let (connection, place) = self.sessions.open(standing, self.now);
         assert!(place.is_ok(), "the test has few connections");
         self.connections.push(connection);
         self.connections.len() - 1

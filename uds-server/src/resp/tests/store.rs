@@ -26,8 +26,8 @@ fn tables_are_made_used_and_dropped() {
         ("SELECT 0", "+OK|"),
         ("GET a", "$-1|"),
         ("LS.GET users none", "*-1|"),
-        ("LS.USE nothing", "-ERR LS0201 there is no table 'nothing'; `lostore table list` shows those there are|"),
-        ("LS.GET nothing a", "-ERR LS0201 there is no table 'nothing'; `lostore table list` shows those there are|"),
+        ("LS.USE nothing", "-ERR LS0201 there is no table 'nothing' for this user; `lostore table list` shows those there are|"),
+        ("LS.GET nothing a", "-ERR LS0201 there is no table 'nothing' for this user; `lostore table list` shows those there are|"),
     ]);
     let pair = bench.say("LS.GET users a");
     assert!(pair.starts_with("*4|$1|a|$1|1|$") && pair.ends_with("|$-1|"), "{pair}");
@@ -41,8 +41,8 @@ fn tables_are_made_used_and_dropped() {
         ("LS.VERIFY a", ":1|"),
         ("LS.VERIFY none", ":0|"),
         ("LS.TABLE DROP users", "+OK|"),
-        ("GET a", "-ERR LS0201 there is no table 'users'; `lostore table list` shows those there are|"),
-        ("SET a 1", "-ERR LS0201 there is no table 'users'; `lostore table list` shows those there are|"),
+        ("GET a", "-ERR LS0201 there is no table 'users' for this user; `lostore table list` shows those there are|"),
+        ("SET a 1", "-ERR LS0201 there is no table 'users' for this user; `lostore table list` shows those there are|"),
         ("LS.TABLE CREATE users", "+OK|"),
         ("SET a 5", "+OK|"),
         ("LS.TABLE CREATE sack SACK", "+OK|"),

@@ -1,5 +1,7 @@
 //! A scripted domain, clients that speak frames, and the turns between them.
 
+use crate::acl::{Caller, Rules};
+use crate::gate::{Gate, Owners};
 use crate::limits::Limits;
 use crate::session::Facts;
 use crate::sessions::{Connection, Round, Sessions};
@@ -168,7 +170,11 @@ impl Bench {
         let capabilities = Fake::default().capabilities();
         let cuts = Cuts::none(Incarnation(1)).ended(EpochId::new(Incarnation(1), 9));
         let facts = Facts { server_id: [7; 16], capabilities, cuts, limits, redis_level: domains::Level::Committed };
-        Self { sessions: Sessions::new(facts), domain: Fake::default(), now: Tick::default() }
+        Self {
+            sessions: Sessions::new(facts, Gate::new(Owners::Everybody, Rules::default())),
+            domain: Fake::default(),
+            now: Tick::default(),
+        }
     }
 
     pub(super) fn round<R>(&mut self, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
@@ -217,7 +223,9 @@ impl Bench {
     }
 
     pub(super) fn silent(&mut self) -> Client {
-        let (connection, place) = self.sessions.open(1000, self.now);
+        let caller = Caller { uid: 1000, gid: 1000, groups: Vec::new() };
+        let standing = self.sessions.admit(caller).expect("everybody is served");
+        let (connection, place) = self.sessions.open(standing, self.now);
         assert!(place.is_ok(), "the test has few connections");
         let max = wire::limits::REPLY_FRAME_BYTES_MAX;
         Client { connection, writer: FrameWriter::new(max), reader: FrameReader::new(max) }
