@@ -275,7 +275,7 @@ fn programs_are_told_by_the_library() {
         assert!(error.help().contains("lostore acl explain"), "{}", error.help());
         assert_eq!(store.open_raw("theirs").unwrap_err().code(), 201);
     });
-    let refused = as_user(UNMAPPED, &[], || Options::default().connect(&socket).err().expect("it is nobody"));
+    let refused = as_user(UNMAPPED, &[], || Options::default().connect(&socket).expect_err("it is nobody"));
     assert_eq!(refused.code(), 517, "{refused}");
     inn.daemon.stop();
 }
