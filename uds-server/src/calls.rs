@@ -41,6 +41,8 @@ pub(crate) struct Call {
     pub(crate) told: bool,
     /// What it counts towards the bytes of requests in flight.
     pub(crate) bytes: usize,
+    /// Bytes that its answers were asked for to have, at most.
+    expected: usize,
     ops: Vec<Place>,
     waiting: usize,
     /// Bytes of the outcomes that have come.
@@ -84,6 +86,8 @@ pub(crate) struct Calls {
     ids: BTreeSet<u64>,
     ops: usize,
     bytes: usize,
+    /// Bytes that the answers to those in flight were asked for to have, at most.
+    expected: usize,
     /// Bytes of outcomes whose replies are not written.
     gathered: usize,
 }
@@ -97,6 +101,11 @@ impl Calls {
     /// Bytes of requests in flight.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes that the answers to come may have, where that was said.
+    pub(crate) fn expected(&self) -> usize {
+        self.expected
     }
 
     /// Bytes of outcomes that wait for others of their batch, or for their turn.
@@ -118,7 +127,17 @@ impl Calls {
     /// Begins a call of so many operations.
     pub(crate) fn begin(&mut self, id: u64, batch: bool, ops: usize, bytes: usize) -> u32 {
         let places = (0..ops).map(|_| Place::Waiting(Purpose::default())).collect();
-        let call = Call { id, batch, cancelled: false, told: false, bytes, ops: places, waiting: ops, gathered: 0 };
+        let call = Call {
+            id,
+            batch,
+            cancelled: false,
+            told: false,
+            bytes,
+            expected: 0,
+            ops: places,
+            waiting: ops,
+            gathered: 0,
+        };
         let new = self.ids.insert(id);
         assert!(new, "the session refuses {id}, which has no reply yet");
         self.ops += ops;
@@ -158,6 +177,12 @@ impl Calls {
         self.bytes += bytes;
     }
 
+    /// An operation was begun whose answer may have so many bytes.
+    pub(crate) fn expect_bytes(&mut self, at: u32, bytes: usize) {
+        self.call_mut(at).expected += bytes;
+        self.expected += bytes;
+    }
+
     /// Notes an outcome; `true` when it was the call's last.
     pub(crate) fn answer(&mut self, (at, op): (u32, u32), outcome: Element) -> bool {
         self.gathered += outcome.len();
@@ -194,6 +219,7 @@ impl Calls {
         }
         self.ops -= call.len();
         self.bytes -= call.bytes;
+        self.expected -= call.expected;
         self.gathered -= call.gathered;
         call
     }

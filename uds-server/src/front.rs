@@ -105,6 +105,8 @@ pub struct SocketFront {
     due: Option<Tick>,
     /// When the first of those that wait for memory has waited long enough.
     patience: Option<Tick>,
+    /// When the last round of turns was: one between two looks at what has come.
+    turned: Option<Tick>,
     stopping: Stopping,
     asked: Vec<(u64, Op)>,
 }
@@ -127,6 +129,7 @@ impl SocketFront {
             horizon: Horizon::default(),
             due: None,
             patience: None,
+            turned: None,
             stopping: Stopping::No,
             asked: Vec::new(),
         }
@@ -389,6 +392,20 @@ impl SocketFront {
         }
     }
 
+    /// A turn for each connection that waits for one. The clock is read anew before what has come is looked at, so there is one
+    /// round between two such looks, and who comes waits for no more than that.
+    fn take_turns(&mut self, desk: &mut Desk<'_, RingPort>) {
+        if self.turned == Some(desk.now) {
+            return;
+        }
+        self.turned = Some(desk.now);
+        for _ in 0..self.sessions.waiting() {
+            if let Some(connection) = self.round(desk, |sessions, round| sessions.next_turn(round)) {
+                self.touched.insert(connection.place);
+            }
+        }
+    }
+
     /// Does for each connection what can be done now; what one gives back may be what another waits for.
     fn settle(&mut self, desk: &mut Desk<'_, RingPort>) {
         self.patience = self.sessions.expire(desk.now);
@@ -477,6 +494,7 @@ impl Front<RingPort> for SocketFront {
         }
         self.turn_sessions(desk);
         self.quieten(desk);
+        self.take_turns(desk);
         let done = self.is_done(desk.now);
         self.settle(desk);
         let (life, end) = match self.stopping {
@@ -486,7 +504,11 @@ impl Front<RingPort> for SocketFront {
             Stopping::Until(_) if done || self.sessions.len() == 0 => (Life::Done, None),
             Stopping::Until(end) => (Life::Closing, Some(end).filter(|end| end.nanos > desk.now.nanos)),
         };
-        Wish { due: [self.due, self.patience, self.quiet_due, self.accept_due, end].into_iter().flatten().min(), life }
+        let turns = (self.sessions.waiting() > 0).then_some(desk.now);
+        Wish {
+            due: [turns, self.due, self.patience, self.quiet_due, self.accept_due, end].into_iter().flatten().min(),
+            life,
+        }
     }
 
     fn stop(&mut self, desk: &mut Desk<'_, RingPort>) {

@@ -4,8 +4,8 @@
 //! to nobody. What a peer sends can cost that peer its connection and nobody else anything.
 //!
 //! Inside out: a session is one connection without a socket (`session`), with its requests (`calls`) and transactions
-//! (`transactions`); `sessions` is all of them, with the memory that they share (`budget`) and what each may do (`gate`, by the rules
-//! of [`acl`]); [`SocketFront`] puts them on a shard's ring. Only the front knows sockets, only the caller of the shard knows a clock.
+//! (`transactions`); `sessions` is all of them, with the memory that they share (`budget`), whose turn it is (`fair`) and what each may
+//! do (`gate`, by the rules of [`acl`]); [`SocketFront`] puts them on a shard's ring. Only the front knows sockets, only the caller of the shard knows a clock.
 
 pub mod acl;
 pub mod front;
@@ -15,6 +15,7 @@ pub mod serve;
 mod budget;
 mod calls;
 mod convert;
+mod fair;
 mod faults;
 mod gate;
 mod http;

@@ -40,6 +40,8 @@ pub struct Limits {
     pub memory_user_bytes: usize,
     /// How long a request may wait for memory until it is refused.
     pub memory_patience: Duration,
+    /// What a connection may do before others that wait have their turn: bytes in and out, and [`OP_WORK`] for each operation.
+    pub turn_work: usize,
 }
 
 /// Memory of all connections by default: three requests of the largest size at once (138 MiB each, half of it for one user), and
@@ -63,6 +65,11 @@ pub const PACE_BYTES: u64 = 1 << 20;
 /// A reader must take so many bytes, or all there are, within the patience: less is not reading.
 pub const READ_BYTES_MIN: usize = 64 << 10;
 
+/// What an operation counts in a turn beside its bytes: about as much work as to take in or send so many.
+pub const OP_WORK: usize = 256;
+/// What a connection may do in a turn: 400 small operations or a receive of twice the usual size. A tenth of that would make a greedy
+/// client's sends small, ten times as much would let each greedy one hold others up by some milliseconds.
+pub const TURN_WORK: usize = 128 << 10;
 /// Bytes received at a time. Two of them may come after a session has asked for no more: the one that made it, and the one that
 /// was under way.
 pub const RECEIVE_BYTES: usize = 64 << 10;
@@ -101,6 +108,7 @@ impl Default for Limits {
             memory_bytes: MEMORY_BYTES,
             memory_user_bytes: MEMORY_BYTES / 2,
             memory_patience: Duration::from_secs(30),
+            turn_work: TURN_WORK,
         }
     }
 }

@@ -256,6 +256,25 @@ impl Peer {
         }
     }
 
+    /// Its turn has come: what waited for it goes on.
+    pub(crate) fn go_on(&mut self, world: &mut World<'_>) {
+        match self {
+            Self::Native(session) => session.go_on(world),
+            Self::Resp(session) => session.go_on(world),
+            // One request at a time, and nothing waits for a turn.
+            Self::Http(_) | Self::Gone | Self::Silent(_) => {}
+        }
+    }
+
+    /// Bytes of replies that are not sent.
+    pub(crate) fn unsent(&self) -> usize {
+        match self {
+            Self::Native(session) => session.unsent(),
+            Self::Resp(session) => session.unsent(),
+            Self::Http(_) | Self::Gone | Self::Silent(_) => 0,
+        }
+    }
+
     /// The number under which others may wait for it.
     pub(crate) fn text_id(&self) -> Option<u64> {
         match self {

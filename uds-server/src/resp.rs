@@ -370,6 +370,16 @@ impl Session {
         self.proceed(world);
     }
 
+    /// Its turn has come.
+    pub(crate) fn go_on(&mut self, world: &mut World<'_>) {
+        self.proceed(world);
+    }
+
+    /// Bytes of replies that are not sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len() + self.slots.gathered()
+    }
+
     /// The connection's number.
     pub(crate) fn id(&self) -> u64 {
         self.connection.id

@@ -17,6 +17,7 @@ use crate::acl::Right;
 use crate::budget::{Account, Held, Kind, reply_bytes};
 use crate::calls::{Calls, Purpose, Ticket};
 use crate::convert::{horizon_out, outcome};
+use crate::fair::Allowance;
 use crate::faults::fault;
 use crate::gate::Guard;
 use crate::limits::{BATCH_RESERVE_BYTES, Limits, NOTICES_MAX, OP_BYTES, OP_REPLY_BYTES, READ_BYTES_MIN};
@@ -69,6 +70,8 @@ pub(crate) struct World<'a> {
     pub(crate) metrics: &'a Metrics,
     /// What the connection may do. What it asks of the domain is held against that in any case.
     pub(crate) guard: Guard<'a>,
+    /// What the connection may begin in its turn.
+    pub(crate) allowance: Allowance,
     /// What memory alone can show at once, as it is before anything that is asked in this call.
     pub(crate) look: &'a mut Look<'a>,
     pub(crate) asked: &'a mut Vec<(Ticket, domains::Op)>,
@@ -336,6 +339,16 @@ impl Session {
             (self.unsent_since, self.drained) = (Some(world.now), 0);
         }
         self.proceed(world);
+    }
+
+    /// Its turn has come.
+    pub(crate) fn go_on(&mut self, world: &mut World<'_>) {
+        self.proceed(world);
+    }
+
+    /// Bytes of replies that are not sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.writer.len() + self.calls.gathered()
     }
 
     /// Who it is, for people.

@@ -7,6 +7,7 @@
 use crate::acl::{Caller, Rules};
 use crate::budget::{Account, Budget, Kind, NoPlace};
 use crate::calls::Ticket;
+use crate::fair::Fair;
 use crate::gate::{Gate, Guard, Standing};
 use crate::limits::Limits;
 use crate::metrics::{Metrics, Verb, verb};
@@ -65,6 +66,7 @@ pub(crate) struct Sessions {
     asked: Vec<(Ticket, Op)>,
     shared: Shared,
     budget: Budget,
+    fair: Fair,
     metrics: Metrics,
     gate: Gate,
     /// What the gate refused and the sessions have not been told.
@@ -97,7 +99,7 @@ impl Sessions {
         assert!(limits.ops_in_flight_max >= 1, "a connection needs at least one credit");
         assert!(limits.unsent_bytes_max <= limits.unsent_bytes_hard, "nothing new is begun before reads are refused");
         let (places, free, routes, routes_free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (budget, shared) = (Budget::new(limits), Shared::default());
+        let (budget, fair, shared) = (Budget::new(limits), Fair::new(limits.turn_work), Shared::default());
         let (asked, denied, metrics, listing) = (Vec::new(), VecDeque::new(), Metrics::default(), Listing::No);
         Self {
             facts,
@@ -108,6 +110,7 @@ impl Sessions {
             asked,
             shared,
             budget,
+            fair,
             metrics,
             gate,
             denied,
@@ -183,6 +186,7 @@ impl Sessions {
             u32::try_from(self.places.len() - 1).expect("the limit on connections is far lower")
         });
         self.opened += 1;
+        self.fair.open(place);
         self.shared.begin(now);
         let session = Peer::new(self.opened, now);
         let at = &mut self.places[place as usize];
@@ -201,6 +205,7 @@ impl Sessions {
             self.shared.ended(id);
         }
         self.free.push(connection.place);
+        self.fair.close(connection.place);
         self.budget.close(connection.place);
     }
 
@@ -258,8 +263,22 @@ impl Sessions {
         (0..self.places.len()).filter_map(|place| self.at(u32::try_from(place).ok()?)).collect()
     }
 
+    /// How many wait for their turn.
+    pub(crate) fn waiting(&self) -> usize {
+        self.fair.waiting()
+    }
+
+    /// The turn of the connection that waits first; says whose it was.
+    pub(crate) fn next_turn(&mut self, round: &mut Round<'_>) -> Option<Connection> {
+        let place = self.fair.next()?;
+        let connection = self.at(place).expect("who is gone waits for nothing");
+        self.with(connection, round, Peer::go_on);
+        Some(connection)
+    }
+
     /// Bytes have come.
     pub(crate) fn receive(&mut self, connection: Connection, bytes: &[u8], round: &mut Round<'_>) {
+        self.fair.heard(connection.place);
         self.with(connection, round, |session, world| session.receive(bytes, world));
     }
 
@@ -353,9 +372,14 @@ impl Sessions {
             seen
         };
         let memory = Account::new(&mut self.budget, connection.place);
-        let metrics = &self.metrics;
-        let mut world = World { facts, now, horizon, shared, memory, metrics, guard, look: &mut look, asked };
+        let (metrics, allowance) = (&self.metrics, self.fair.allowance(connection.place));
+        let mut world =
+            World { facts, now, horizon, shared, memory, metrics, guard, allowance, look: &mut look, asked };
+        let unsent = session.unsent();
         let result = call(session, &mut world);
+        let mut allowance = world.allowance;
+        allowance.spend(session.unsent().saturating_sub(unsent));
+        self.fair.settle(connection.place, allowance);
         let [requests, replies] = session.held();
         world.memory.settle([requests + place.lent, replies], session.waits_for_memory());
         self.metrics.at_once += at_once;

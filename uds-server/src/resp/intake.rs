@@ -10,7 +10,7 @@ use super::parser::{Parser, ProtocolError};
 use super::slots::Class;
 use super::{Life, Session};
 use crate::budget::{Kind, Turn, request_bytes};
-use crate::limits::{OP_REPLY_BYTES, PACE_BYTES};
+use crate::limits::{OP_REPLY_BYTES, OP_WORK, PACE_BYTES};
 use crate::session::{World, after};
 use domains::Tick;
 use std::time::Duration;
@@ -87,10 +87,12 @@ impl Session {
                 self.next(parser);
             }
             (Ok(true), Paid::Yes) => {
-                self.stalled = !self.has_room(parser, world) || !self.begin(parser.command(), world);
+                let turn = world.allowance.has();
+                self.stalled = !turn || !self.has_room(parser, world) || !self.begin(parser.command(), world);
                 if self.stalled {
                     return false;
                 }
+                world.allowance.spend(OP_WORK + parser.announced());
                 self.next(parser);
             }
         }

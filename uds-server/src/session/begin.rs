@@ -8,7 +8,7 @@ use crate::acl::Right;
 use crate::calls::Purpose;
 use crate::convert::{add_parts, domain_op, level, outcome};
 use crate::faults::fault;
-use crate::limits::{Limits, PART_BYTES};
+use crate::limits::{Limits, OP_WORK, PART_BYTES};
 use crate::transactions::memory_of;
 use domains::{Error, Once};
 use segments::TableId;
@@ -140,6 +140,8 @@ impl Session {
             }
         }
         let at = self.begin_call(frame, true, elements.len());
+        // The frame itself counts as one.
+        world.allowance.spend((elements.len() - 1) * OP_WORK);
         let mut parts = 0;
         for (op, element) in (0..).zip(elements) {
             self.begin_op((at, op), *element, &mut parts, world);
@@ -225,6 +227,10 @@ impl Session {
     fn ask(&mut self, place: Place, op: &Op<'_>, reads: bool, world: &mut World<'_>) {
         let op = domain_op(op).expect("the dispatcher passes the domain's verbs on, and only those");
         self.calls.set_purpose(place, Purpose { reads, ..Purpose::default() });
+        if let domains::Op::Next { bytes_max, .. } = &op {
+            // A walk may bring that much whenever it is answered, and others of this connection need not be begun before.
+            self.calls.expect_bytes(place.0, *bytes_max as usize);
+        }
         world.asked.push((Some(place), op));
     }
 

@@ -7,7 +7,7 @@
 
 use super::{Life, Session, World, after};
 use crate::budget::{Kind, Turn, request_bytes};
-use crate::limits::{OP_BYTES, OP_REPLY_BYTES, PACE_BYTES, PART_BYTES};
+use crate::limits::{OP_BYTES, OP_REPLY_BYTES, OP_WORK, PACE_BYTES, PART_BYTES};
 use domains::Tick;
 use std::time::Duration;
 use wire::{FrameError, FrameReader, Header, Kind as FrameKind, codes};
@@ -94,6 +94,10 @@ impl Session {
             self.stalled = None;
             return false;
         };
+        if !world.allowance.has() {
+            self.stalled = Some(self.stalled.unwrap_or(1));
+            return false;
+        }
         match self.room(reader, world) {
             Room::Later => {
                 self.stalled = Some(self.stalled.unwrap_or(1));
@@ -108,6 +112,8 @@ impl Session {
             }
         }
         self.stalled = None;
+        let bytes = usize::try_from(header.content_bytes()).expect("a frame's length has 32 bits");
+        world.allowance.spend(OP_WORK + bytes);
         reader.advance();
         self.intake = Intake::Unasked;
         if self.life == Life::Open {
@@ -167,6 +173,7 @@ impl Session {
         let need = self.stalled.unwrap_or(1);
         let credits = self.writer.len() <= limits.unsent_bytes_max
             && self.calls.bytes() <= limits.request_bytes_max
+            && self.writer.len() + self.calls.expected() <= limits.unsent_bytes_max
             && (self.calls.is_empty() || self.calls.ops() + need <= limits.ops_in_flight_max);
         if !credits {
             return Room::Later;

@@ -4,6 +4,7 @@ mod bench;
 mod http;
 mod memory;
 mod rights;
+mod turns;
 
 use crate::limits::Limits;
 use bench::*;

@@ -99,6 +99,7 @@ impl Bench {
         for (id, answer) in std::mem::take(&mut self.held).into_iter().rev() {
             self.round(|sessions, round| sessions.answered(id.0, &answer, round));
         }
+        self.turns();
     }
 
     pub(super) fn pass(&mut self, millis: u64) {
@@ -114,7 +115,15 @@ impl Bench {
     pub(super) fn send(&mut self, connection: usize, bytes: &[u8]) -> String {
         let connection = self.connections[connection];
         self.round(|sessions, round| sessions.receive(connection, bytes, round));
+        self.turns();
         self.read_from(connection)
+    }
+
+    /// Gives those that wait for it their turns.
+    fn turns(&mut self) {
+        while self.sessions.waiting() > 0 {
+            self.round(|sessions, round| sessions.next_turn(round));
+        }
     }
 
     pub(super) fn read(&mut self, connection: usize) -> String {
@@ -131,6 +140,7 @@ impl Bench {
             session.consume(output.len());
             seen.extend(output);
             self.round(|sessions, round| sessions.sent(connection, round));
+            self.turns();
         }
         String::from_utf8_lossy(&seen).replace("\r\n", "|")
     }

@@ -211,6 +211,7 @@ impl Bench {
         let held = std::mem::take(&mut self.domain.held);
         self.domain.ready.extend(held);
         self.answers();
+        self.turns();
     }
 
     pub(super) fn pass(&mut self, millis: u64) {
@@ -240,6 +241,14 @@ impl Bench {
 
     pub(super) fn send(&mut self, client: &Client, bytes: &[u8]) {
         self.round(|sessions, round| sessions.receive(client.connection, bytes, round));
+        self.turns();
+    }
+
+    /// Gives those that wait for it their turns.
+    fn turns(&mut self) {
+        while self.sessions.waiting() > 0 {
+            self.round(|sessions, round| sessions.next_turn(round));
+        }
     }
 
     /// Sends what the client has written and reads all that comes back.
@@ -258,6 +267,7 @@ impl Bench {
             session.consume(output.len());
             client.reader.push(&output);
             self.round(|sessions, round| sessions.sent(client.connection, round));
+            self.turns();
         }
         let mut seen = Vec::new();
         while let Some(frame) = client.reader.frame().unwrap() {
