@@ -24,7 +24,7 @@ fn daemon(dir: &Path, shell: &str, connections: &str) -> Daemon {
 }
 
 /// A daemon that serves while somebody misbehaves, and afterwards holds no more than before.
-fn beside(misbehave: impl FnOnce(&Daemon, &Watch, &Probe)) {
+pub(super) fn beside(misbehave: impl FnOnce(&Daemon, &Watch, &Probe)) {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("store");
     let daemon = daemon(&dir, "true", "1100");
@@ -58,7 +58,7 @@ fn txn_requests(table: u32) -> Vec<u8> {
 }
 
 /// The table that the probe works on.
-fn probes_table(watch: &Watch) -> u32 {
+pub(super) fn probes_table(watch: &Watch) -> u32 {
     watch.store.open_raw("probe").unwrap().id().0
 }
 
