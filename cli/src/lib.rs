@@ -16,6 +16,7 @@ mod cas;
 mod chain;
 mod demo;
 mod failure;
+mod notify;
 mod offline;
 mod output;
 mod pairs;

@@ -1,10 +1,11 @@
 //! `serve`: a store's directory behind a socket, until the process is told to stop.
 //!
 //! Contract: one line on stdout when clients can connect, `ready SOCKET`, or a document with the socket, the process and what
-//! recovery found; everything else is talk. It ends with exit 0 at SIGTERM and SIGINT, when everything committed is persistent.
+//! recovery found; everything else is talk. A service manager that listens is told when it is ready (`notify`). It ends with exit 0 at SIGTERM and SIGINT, when everything committed is persistent.
 
 use crate::args::{LevelArg, Serve, Target};
 use crate::failure::{Failure, talk};
+use crate::notify::Manager;
 use crate::output::{Format, Output, count_text};
 use crate::reach::options;
 use domains::Level;
@@ -41,18 +42,22 @@ pub(crate) fn serve(target: &Target, args: &Serve, output: &mut Output) -> Resul
     };
     config.limits = limits(args)?;
     let engine = engine(args)?;
+    let mut manager = Manager::of_environment();
+    manager.status("opening the store");
     let began = Instant::now();
     // Whoever reads stdout may have gone; then the socket tells that the server is ready.
-    let told = RefCell::new(output);
+    let told = RefCell::new((output, &mut manager));
     uds_server::serve(&config, &engine, |ready| {
-        let mut output = told.borrow_mut();
+        let (output, manager) = &mut *told.borrow_mut();
         let took = began.elapsed().as_millis();
         tell(ready, took);
-        let done = announce(ready, took, &mut output).and_then(|()| output.flush());
+        manager.ready(&format!("serving at {}", ready.socket.display()));
+        let done = announce(ready, took, output).and_then(|()| output.flush());
         if let Err(failure) = done {
             failure.tell();
         }
     })?;
+    manager.stopped();
     talk("stopped: everything committed is persistent");
     Ok(())
 }

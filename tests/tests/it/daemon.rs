@@ -1,6 +1,6 @@
 //! The real daemon as a process of its own: killed a hundred times under load, and fed what no client sends.
 
-use crate::process::Daemon;
+use crate::process::{self, Daemon, text};
 use domains::{Answer, Op};
 use lostore::schema::{TableHome, TableKind};
 use lostore::{AnyBackend, Backend, EpochId, Error, Incarnation, PutOptions, RawTable, plain_spec};
@@ -193,4 +193,26 @@ fn the_next_daemon_tells_what_became_of_an_epoch() {
     for unborn in [EpochId::new(Incarnation(2), 1000), EpochId::new(Incarnation(3), 1)] {
         assert_eq!(tells(unborn).unwrap_err().code(), 301, "{unborn}");
     }
+}
+
+#[test]
+fn a_service_manager_is_told_when_clients_can_connect() {
+    let dir = tempfile::tempdir().unwrap();
+    let heard = dir.path().join("notify");
+    let manager = std::os::unix::net::UnixDatagram::bind(&heard).unwrap();
+    let store = dir.path().join("store");
+    let mut command = process::lostore(&["serve", text(&store), "-o", "json", "--segment", "1M"]);
+    command.env("NOTIFY_SOCKET", &heard);
+    let daemon = Daemon::run(&store, command);
+    let hear = || {
+        let mut bytes = [0; 4096];
+        let count = manager.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    };
+    assert_eq!(hear(), "STATUS=opening the store");
+    let ready = hear();
+    assert!(ready.starts_with(&format!("READY=1\nMAINPID={}\nSTATUS=serving at ", daemon.ready["pid"])), "{ready}");
+    drop(daemon.connect());
+    daemon.stop();
+    assert!(hear().starts_with("STOPPING=1\n"));
 }
