@@ -6,7 +6,7 @@
 //!
 //! What it does not do: fields of a type of the user's own are shown as `hex:..` of their bytes; only the user's program knows more.
 
-use crate::failure::Failure;
+use crate::failure::{BREACH, Failure};
 use crate::words;
 use domains::schema::envelope::{self, EnvelopeReader, EnvelopeWriter, Rest};
 use domains::schema::keys::{self, KeyBuf, KeyValue};
@@ -170,8 +170,8 @@ impl<'a> Shape<'a> {
         }
         let (mut out, rest) = (Vec::new(), Rest::default());
         let mut writer = EnvelopeWriter::new(&mut out, fields.len(), &rest);
-        for field in fields {
-            self.write_field(field, given.get(&field.name), &mut writer)?;
+        for (at, field) in fields.iter().enumerate() {
+            self.write_ruled(at, given.get(&field.name), &mut writer)?;
         }
         writer.finish();
         Ok(out)
@@ -196,9 +196,10 @@ impl<'a> Shape<'a> {
     fn fields_to_json(self, record: &[u8]) -> Option<Value> {
         let mut reader = EnvelopeReader::new(record).ok()?;
         let mut object = Map::new();
-        for field in &self.info.spec.record {
-            // A record from before the field was appended has none.
-            let Some(bytes) = reader.next_field().ok()? else { break };
+        for (at, field) in self.info.spec.record.iter().enumerate() {
+            // A record from before the field was appended has none: it is what the catalog says it is then.
+            let missing = || u16::try_from(at).ok().and_then(|at| self.info.spec.default_bytes(at));
+            let Some(bytes) = reader.next_field().ok()?.or_else(missing) else { break };
             object.insert(field.name.clone(), self.field_json(field, bytes)?);
         }
         // Fields that the catalog does not know cannot be written back by name: the whole is shown as bytes.
@@ -223,6 +224,49 @@ impl<'a> Shape<'a> {
             },
             FieldType::Other(_) => words::to_hex(bytes).into(),
         })
+    }
+
+    /// What the field at this position is where it is missing, as JSON.
+    pub(crate) fn default_of(self, position: u16) -> Option<Value> {
+        let spec = &self.info.spec;
+        let (field, bytes) = (spec.record.get(usize::from(position))?, spec.default_bytes(position)?);
+        self.field_json(field, bytes)
+    }
+
+    /// A field's bytes in a record, from JSON.
+    pub(crate) fn field_to_bytes(self, field: &Field, value: &Value) -> Result<Vec<u8>, Failure> {
+        let (mut record, rest) = (Vec::new(), Rest::default());
+        let mut writer = EnvelopeWriter::new(&mut record, 1, &rest);
+        self.write_field(field, Some(value), &mut writer)?;
+        writer.finish();
+        let field = envelope::field(&record, 0).ok().flatten();
+        Ok(field.expect("one field was just written").to_vec())
+    }
+
+    /// Writes a field of a new record: what was given, else what it is where it is missing. It must keep its rules.
+    fn write_ruled(self, at: usize, given: Option<&Value>, writer: &mut EnvelopeWriter<'_>) -> Result<(), Failure> {
+        let (spec, field) = (&self.info.spec, &self.info.spec.record[at]);
+        let position = u16::try_from(at).expect("a record has at most 1024 fields");
+        let missing = if given.is_none() { spec.default_bytes(position) } else { None };
+        let is_null = given.is_none() && matches!(field.field_type, FieldType::Pointer { .. });
+        let told;
+        let bytes = match missing {
+            Some(bytes) => bytes,
+            None if given.is_none() && !is_null => return self.write_field(field, None, writer),
+            None if spec.is_required(position) || spec.range(position).is_some() => {
+                told = self.field_to_bytes(field, given.unwrap_or(&Value::Null))?;
+                &told
+            }
+            None => return self.write_field(field, given, writer),
+        };
+        spec.check_field(position, bytes).map_err(|breach| {
+            let rules = crate::tables::fields::rules_text(self, at);
+            let failure = Failure::usage(format!("field '{}' {breach}", field.name), format!("its rules are: {rules}"));
+            Failure { code: Some(BREACH), ..failure }
+        })?;
+        writer
+            .field(&Verbatim(bytes))
+            .map_err(|error| Failure::usage(format!("field '{}': {error}", field.name), "give another value"))
     }
 
     fn write_field(self, field: &Field, value: Option<&Value>, writer: &mut EnvelopeWriter<'_>) -> Result<(), Failure> {

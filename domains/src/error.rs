@@ -95,6 +95,14 @@ pub enum Error {
         /// How.
         why: String,
     },
+    /// A spec has a rule that cannot stand.
+    #[error("the rule of field '{field}' {why}")]
+    BadRule {
+        /// The field.
+        field: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// The table has no such pointer field.
     #[error("field {field} of table {table} is not a pointer")]
     NotAPointer {
@@ -353,6 +361,7 @@ impl Error {
             Self::NotAPointer { .. } => 206,
             Self::WrongKind { .. } => 207,
             Self::BadKey { .. } => 208,
+            Self::BadRule { .. } => 209,
             Self::Limit { .. } => 301,
             Self::Set(_) => 302,
             Self::CompareFailed { .. } => 303,
@@ -401,6 +410,7 @@ impl Error {
             | Self::NotAPointer { .. }
             | Self::WrongKind { .. }
             | Self::BadKey { .. }
+            | Self::BadRule { .. }
             | Self::Limit { .. }
             | Self::RequestForgotten { .. }
             | Self::Set(_)

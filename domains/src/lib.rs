@@ -27,4 +27,4 @@ pub use seam::{
     Followed, Horizon, Identified, Level, Once, Op, OpId, Pair, PairRef, Persistence, REQUEST_WINDOW, RequestFate,
     Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };
-pub use translate::field_out;
+pub use translate::{rules_out, spec_in, spec_out};

@@ -326,6 +326,7 @@ impl Light {
         if self.names.contains_key(&name) {
             return Err(Error::TableExists { name });
         }
+        crate::engine::catalog::check_spec(&spec)?;
         let id = TableId(self.next_id);
         self.next_id += 1;
         let info = TableInfo { id, name: name.clone(), spec: TableSpec { home: TableHome::Volatile, ..spec } };
@@ -346,6 +347,7 @@ impl Light {
                 field: difference.field,
                 why: difference.why,
             })?;
+            crate::engine::catalog::check_spec(&merged)?;
             table.info.spec = merged;
         }
         Ok(table.info.clone())

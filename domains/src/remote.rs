@@ -124,6 +124,7 @@ pub struct Client {
     writer: FrameWriter,
     reader: FrameReader,
     greeting: Option<Greeting>,
+    server_knows_rules: bool,
     horizon: Horizon,
     waiting: VecDeque<(OpId, Op)>,
     waiting_bytes: usize,
@@ -144,7 +145,7 @@ impl Client {
         let hello = Hello {
             version_min: wire::VERSION,
             version_max: wire::VERSION,
-            features: 0,
+            features: wire::FEATURE_RULES,
             in_order: false,
             client_name: short(name),
             client_version: env!("CARGO_PKG_VERSION"),
@@ -156,6 +157,7 @@ impl Client {
             writer,
             reader: FrameReader::new(HELLO_FRAME_BYTES_MAX),
             greeting: None,
+            server_knows_rules: false,
             horizon: Horizon::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -309,7 +311,7 @@ impl Client {
     fn take_waiting(&mut self) -> (OpId, Op) {
         let (id, op) = self.waiting.pop_front().expect("the caller has looked");
         self.waiting_bytes -= op_bytes(&op);
-        (id, op)
+        (id, translate::as_known(op, self.server_knows_rules))
     }
 
     fn pack_one(&mut self) {
@@ -407,6 +409,7 @@ impl Client {
         };
         let capabilities = Capabilities { name, abortable: welcome.abortable, persistence: welcome.persistence };
         self.writer.set_frame_bytes_max(welcome.limits.request_frame_bytes.min(REQUEST_FRAME_BYTES_MAX));
+        self.server_knows_rules = welcome.features & wire::FEATURE_RULES != 0;
         self.greeting = Some(Greeting {
             server_id: welcome.server_id,
             server_version: welcome.server_version.to_owned(),

@@ -1,14 +1,17 @@
 //! What a table's keys and records look like: kinds, fields, pointers, hints, as the catalog stores them.
 //!
 //! Contract: a spec is data. `follow`, verify and the catalog read it; nobody needs a user's code to understand a record.
-//! The bytes of keys and records are those of `design/schema.md`: [`keys`], [`envelope`]; [`compat`] says which specs may meet.
+//! The bytes of keys and records are those of `design/schema.md`: [`keys`], [`envelope`]; [`compat`] says which specs may meet,
+//! [`rules`] what fields are held to beyond their types.
 
 pub mod catalog;
 pub mod compat;
 pub mod envelope;
 pub mod keys;
 pub mod limits;
+pub mod rules;
 
+pub use rules::Rule;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -101,6 +104,24 @@ pub struct TableSpec {
     pub record: Vec<Field>,
     /// About how many pairs to expect; 0 when unknown. A hint: it never changes a result.
     pub pairs_hint: u64,
+    /// What the record's fields are held to, what they are where they are missing, and how the record has grown.
+    pub rules: Vec<Rule>,
+}
+
+impl TableSpec {
+    /// Of a table of plain bytes: what a spec with fields begins from.
+    ///
+    /// ```
+    /// use domains::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
+    /// let record = vec![Field { name: "age".into(), field_type: FieldType::Unsigned(32) }];
+    /// let spec = TableSpec { record, ..TableSpec::plain(TableKind::Hash, TableHome::Persistent) };
+    /// assert!(spec.key.is_empty() && spec.rules.is_empty());
+    /// ```
+    #[must_use]
+    pub fn plain(kind: TableKind, home: TableHome) -> Self {
+        let type_name = "bytes".to_owned();
+        Self { type_name, kind, home, key: Vec::new(), record: Vec::new(), pairs_hint: 0, rules: Vec::new() }
+    }
 }
 
 impl fmt::Display for FieldType {

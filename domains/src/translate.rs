@@ -5,7 +5,7 @@
 
 use crate::error::{Error, ErrorKind, Failure};
 use crate::ranges::Ranges;
-use crate::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
+use crate::schema::{Field, FieldType, Rule, TableHome, TableKind, TableSpec};
 use crate::seam::{
     Answer, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Followed, Horizon, Identified, Level, Op, Pair,
     Persistence, RequestFate, Status, Stored, TableInfo, TableStatus, Versions,
@@ -13,6 +13,7 @@ use crate::seam::{
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 use txn::{Change, CommitSet, Expect, PutOptions, RangeCompare};
 use wire::codes::fault_kind;
+use wire::limits::RULES_MAX;
 use wire::{Bytes, List, Value};
 
 /// An operation as it travels; `None` when it has more parts or fields than the protocol carries.
@@ -64,7 +65,15 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         Op::Reserve { table, count } => wire::Op::Reserve { table: table.0, count: *count },
         Op::Await { epoch } => wire::Op::Await { epoch: epoch.0 },
         Op::Force => wire::Op::Force,
-        Op::CreateTable { name, spec } => wire::Op::CreateTable { name, spec: spec_out(spec)? },
+        Op::CreateTable { name, spec } if spec.rules.is_empty() => {
+            wire::Op::CreateTable { name, spec: spec_out(spec)? }
+        }
+        Op::CreateTable { name, spec } => {
+            wire::Op::CreateRuled { name, spec: spec_out(spec)?, rules: rules_out(&spec.rules)? }
+        }
+        Op::OpenTable { name, spec: Some(spec) } if !spec.rules.is_empty() => {
+            wire::Op::OpenRuled { name, spec: spec_out(spec)?, rules: rules_out(&spec.rules)? }
+        }
         Op::OpenTable { name, spec: Some(spec) } => wire::Op::OpenTable { name, spec: Some(spec_out(spec)?) },
         Op::OpenTable { name, spec: None } => wire::Op::OpenTable { name, spec: None },
         Op::RenameTable { from, to } => wire::Op::RenameTable { from, to },
@@ -75,14 +84,28 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
     })
 }
 
+/// An operation as the server knows it: to one that knows no rules of tables these are the affair of typed programs alone.
+pub(crate) fn as_known(mut op: Op, rules: bool) -> Op {
+    if let Op::CreateTable { spec, .. } | Op::OpenTable { spec: Some(spec), .. } = &mut op
+        && !rules
+    {
+        spec.rules.clear();
+    }
+    op
+}
+
 /// Why an operation has no form of its own to travel in: a list that is too long, how long it is and how long it may be.
 pub(crate) fn too_long(op: &Op) -> Error {
     let most = |spec: &TableSpec| spec.key.len().max(spec.record.len());
+    let rules = |spec: &TableSpec| spec.rules.len() > wire::limits::RULES_MAX;
     let (what, value, limit) = match op {
         Op::LookupMany { keys, .. } => ("the number of keys", keys.len(), wire::limits::KEYS_MAX),
         Op::ReadRanges { ranges, .. } => ("the number of ranges", ranges.len(), wire::limits::RANGES_MAX),
         Op::FollowChain { fields, .. } => {
             ("the number of fields of a chain", fields.len(), wire::limits::CHAIN_FIELDS_MAX)
+        }
+        Op::CreateTable { spec, .. } | Op::OpenTable { spec: Some(spec), .. } if rules(spec) => {
+            ("the number of rules of a table", spec.rules.len(), wire::limits::RULES_MAX)
         }
         Op::CreateTable { spec, .. } => (FIELDS, most(spec), wire::limits::FIELDS_MAX),
         Op::OpenTable { spec, .. } => (FIELDS, spec.as_ref().map_or(0, most), wire::limits::FIELDS_MAX),
@@ -169,7 +192,9 @@ fn range_out(range: RangeCompare<'_>) -> wire::Part<'_> {
     wire::Part { table: range.table.0, key: Bytes(range.from), expect, change: wire::Change::None }
 }
 
-fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
+/// A spec as the protocol has it, its rules apart; `None` when it has more fields than the protocol carries.
+#[must_use]
+pub fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
     Some(wire::TableSpec {
         type_name: &spec.type_name,
         kind: match spec.kind {
@@ -187,9 +212,52 @@ fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
     })
 }
 
-/// A field of a spec as the protocol has it: client and server say it alike.
+/// A spec's rules as the protocol has them; `None` when they are more than it carries.
 #[must_use]
-pub fn field_out(field: &Field) -> wire::Field<'_> {
+pub fn rules_out(rules: &[Rule]) -> Option<List<wire::Rule<'_>, RULES_MAX>> {
+    List::new(rules.iter().map(rule_out).collect())
+}
+
+fn rule_out(rule: &Rule) -> wire::Rule<'_> {
+    match rule {
+        Rule::Required { field } => wire::Rule::Required { field: *field },
+        Rule::Range { field, least, most } => wire::Rule::Range { field: *field, least: *least, most: *most },
+        Rule::Default { field, value } => wire::Rule::Default { field: *field, value: Bytes(value) },
+        Rule::Grown { fields } => wire::Rule::Grown { fields: *fields },
+    }
+}
+
+/// A spec and its rules as they came.
+#[must_use]
+pub fn spec_in(spec: &wire::TableSpec<'_>, rules: &[wire::Rule<'_>]) -> TableSpec {
+    TableSpec {
+        type_name: spec.type_name.to_owned(),
+        kind: match spec.kind {
+            wire::TableKind::Hash => TableKind::Hash,
+            wire::TableKind::Ordered => TableKind::Ordered,
+            wire::TableKind::Sack => TableKind::Sack,
+        },
+        home: match spec.home {
+            wire::TableHome::Persistent => TableHome::Persistent,
+            wire::TableHome::Volatile => TableHome::Volatile,
+        },
+        key: spec.key.iter().map(field_in).collect(),
+        record: spec.record.iter().map(field_in).collect(),
+        pairs_hint: spec.pairs_hint,
+        rules: rules.iter().map(rule_in).collect(),
+    }
+}
+
+fn rule_in(rule: &wire::Rule<'_>) -> Rule {
+    match *rule {
+        wire::Rule::Required { field } => Rule::Required { field },
+        wire::Rule::Range { field, least, most } => Rule::Range { field, least, most },
+        wire::Rule::Default { field, value } => Rule::Default { field, value: value.0.to_vec() },
+        wire::Rule::Grown { fields } => Rule::Grown { fields },
+    }
+}
+
+fn field_out(field: &Field) -> wire::Field<'_> {
     let field_type = match &field.field_type {
         FieldType::Unsigned(bits) => wire::FieldType::Unsigned(*bits),
         FieldType::Signed(bits) => wire::FieldType::Signed(*bits),
@@ -232,6 +300,8 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
         wire::Answer::Persistent(horizon) => Answer::Persistent(horizon_in(horizon)),
         wire::Answer::Table(info) => Answer::Table(info_in(&info)),
         wire::Answer::Tables(tables) => Answer::Tables(tables.iter().map(info_in).collect()),
+        wire::Answer::Ruled(ruled) => Answer::Table(ruled_in(&ruled)),
+        wire::Answer::RuledTables(tables) => Answer::Tables(tables.iter().map(ruled_in).collect()),
         wire::Answer::Status(status) => Answer::Status(Box::new(status_in(&status))),
         wire::Answer::Stored(stored) => Answer::Stored(stored.map(|stored| {
             let wire::Stored { pair, value_crc, from_device } = stored;
@@ -305,22 +375,11 @@ fn horizon_in(horizon: wire::Horizon) -> Horizon {
 }
 
 fn info_in(info: &wire::TableInfo<'_>) -> TableInfo {
-    let spec = TableSpec {
-        type_name: info.spec.type_name.to_owned(),
-        kind: match info.spec.kind {
-            wire::TableKind::Hash => TableKind::Hash,
-            wire::TableKind::Ordered => TableKind::Ordered,
-            wire::TableKind::Sack => TableKind::Sack,
-        },
-        home: match info.spec.home {
-            wire::TableHome::Persistent => TableHome::Persistent,
-            wire::TableHome::Volatile => TableHome::Volatile,
-        },
-        key: info.spec.key.iter().map(field_in).collect(),
-        record: info.spec.record.iter().map(field_in).collect(),
-        pairs_hint: info.spec.pairs_hint,
-    };
-    TableInfo { id: TableId(info.id), name: info.name.to_owned(), spec }
+    TableInfo { id: TableId(info.id), name: info.name.to_owned(), spec: spec_in(&info.spec, &[]) }
+}
+
+fn ruled_in(ruled: &wire::Ruled<'_>) -> TableInfo {
+    TableInfo { spec: spec_in(&ruled.info.spec, &ruled.rules), ..info_in(&ruled.info) }
 }
 
 fn field_in(field: &wire::Field<'_>) -> Field {

@@ -171,6 +171,7 @@ impl Error {
                 RecordError::Field { why: EnvelopeError::Unwritable { .. }, .. } => 705,
                 RecordError::Field { .. } => 703,
                 RecordError::Missing { .. } => 704,
+                RecordError::Rule { .. } => 706,
             },
             Self::ForeignTable { .. } => 309,
             Self::WrongAnswer { .. } => 707,
@@ -188,7 +189,7 @@ impl Error {
             Self::Record { error: RecordError::Field { why: EnvelopeError::Unwritable { .. }, .. }, .. } => {
                 ErrorKind::Invalid
             }
-            Self::ForeignTable { .. } => ErrorKind::Invalid,
+            Self::ForeignTable { .. } | Self::Record { error: RecordError::Rule { .. }, .. } => ErrorKind::Invalid,
             Self::Record { .. } | Self::WrongAnswer { .. } => ErrorKind::Corrupt,
         }
     }

@@ -121,6 +121,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "ranges, prefixes and backwards want an ordered table, addresses a sack",
     ),
     says(208, "the key has a length that this table's keys never have", "make the key from the table's own type"),
+    says(
+        209,
+        "a table's spec has a rule that cannot stand",
+        "require pointers only, give ranges to numbers only, the least first, and each rule once",
+    ),
     says(301, "an argument is out of its bounds", "the message has the bound"),
     says(
         302,
@@ -270,6 +275,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
     says(604, "a check of the demo failed", "the list above says which; please report it together with the output"),
     says(605, "a file or stream on the caller's side cannot be read or written", "check the path and its permissions"),
     says(
+        606,
+        "pointers lead nowhere, or records break the rules of their table",
+        "mend the records that are listed, or put what they point to; `lostore schema` shows tables, pointers and rules",
+    ),
+    says(
         701,
         "a key's bytes are not of the table's type",
         "the pair was written through another type or as raw bytes; `lostore get -o hex` shows it",
@@ -289,6 +299,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         705,
         "a field's type cannot be written",
         "sequences must know their length; maps and sequences of the standard library do",
+    ),
+    says(
+        706,
+        "a field breaks a rule of its table type: a pointer that must not be null is, or a number is out of its range",
+        "nothing was written; give the field a value that its #[required] or #[range] allows",
     ),
     says(
         707,

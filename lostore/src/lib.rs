@@ -32,6 +32,7 @@ mod ptr;
 mod raw;
 pub mod record;
 pub mod remote;
+pub mod rules;
 mod session;
 pub mod shard;
 pub mod shared;

@@ -13,6 +13,7 @@ use domains::schema::FieldType;
 use domains::schema::TableSpec;
 use domains::schema::envelope::{self, EnvelopeReader, EnvelopeWriter};
 pub use domains::schema::envelope::{EnvelopeError, Rest};
+use domains::schema::rules::Breach;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::type_name;
@@ -97,6 +98,14 @@ pub enum RecordError {
     Missing {
         /// The field.
         field: &'static str,
+    },
+    /// A field breaks the rules of its own type; nothing was written.
+    #[error("field '{field}' {breach}")]
+    Rule {
+        /// The field.
+        field: &'static str,
+        /// How.
+        breach: Breach,
     },
 }
 

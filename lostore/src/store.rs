@@ -353,7 +353,7 @@ impl<B: Backend> Store<B> {
 /// The spec of a table of plain bytes.
 #[must_use]
 pub fn plain_spec(kind: TableKind, home: TableHome) -> TableSpec {
-    TableSpec { type_name: "bytes".into(), kind, home, key: Vec::new(), record: Vec::new(), pairs_hint: 0 }
+    TableSpec::plain(kind, home)
 }
 
 impl<B: Backend> Clone for Store<B> {

@@ -456,5 +456,5 @@ pub fn key_of(index: u64) -> Vec<u8> {
 }
 
 fn spec(kind: TableKind, home: TableHome) -> TableSpec {
-    TableSpec { type_name: "simulated".to_owned(), kind, home, key: Vec::new(), record: Vec::new(), pairs_hint: 0 }
+    TableSpec { type_name: "simulated".to_owned(), ..TableSpec::plain(kind, home) }
 }

@@ -5,10 +5,9 @@
 
 use crate::faults::fault;
 use crate::limits::NEXT_BYTES_MAX;
-use domains::schema::{Field, FieldType, TableHome, TableKind};
 use domains::{
     Answer, ChainEnd, Cursor, Direction, Error, ErrorKind, Followed, Horizon, Level, Pair, Persistence, RequestFate,
-    Status, TableInfo, TableSpec,
+    Status, TableInfo, TableSpec, rules_out, spec_in, spec_out,
 };
 use segments::{EpochId, Ordinal, TableId, Version};
 use txn::{CommitSet, Expect, PutOptions, SetError};
@@ -100,6 +99,14 @@ pub(crate) fn level(level: wire::Level) -> Level {
     }
 }
 
+fn create(name: &str, spec: TableSpec) -> domains::Op {
+    domains::Op::CreateTable { name: name.to_owned(), spec }
+}
+
+fn open(name: &str, spec: Option<TableSpec>) -> domains::Op {
+    domains::Op::OpenTable { name: name.to_owned(), spec }
+}
+
 /// What remains when the connection's own verbs are taken out: the domain's, one to one.
 pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
     Some(match op {
@@ -141,12 +148,10 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
         wire::Op::Reserve { table, count } => domains::Op::Reserve { table: TableId(*table), count: *count },
         wire::Op::Await { epoch } => domains::Op::Await { epoch: EpochId(*epoch) },
         wire::Op::Force => domains::Op::Force,
-        wire::Op::CreateTable { name, spec } => {
-            domains::Op::CreateTable { name: (*name).to_owned(), spec: spec_in(spec) }
-        }
-        wire::Op::OpenTable { name, spec } => {
-            domains::Op::OpenTable { name: (*name).to_owned(), spec: spec.as_ref().map(spec_in) }
-        }
+        wire::Op::CreateTable { name, spec } => create(name, spec_in(spec, &[])),
+        wire::Op::OpenTable { name, spec } => open(name, spec.as_ref().map(|spec| spec_in(spec, &[]))),
+        wire::Op::CreateRuled { name, spec, rules } => create(name, spec_in(spec, rules)),
+        wire::Op::OpenRuled { name, spec, rules } => open(name, Some(spec_in(spec, rules))),
         wire::Op::RenameTable { from, to } => {
             domains::Op::RenameTable { from: (*from).to_owned(), to: (*to).to_owned() }
         }
@@ -172,41 +177,10 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
 const PAIRS_MAX: u32 = 4096;
 const _: () = assert!(PAIRS_MAX as usize == wire::limits::PAIRS_MAX);
 
-fn spec_in(spec: &wire::TableSpec<'_>) -> TableSpec {
-    TableSpec {
-        type_name: spec.type_name.to_owned(),
-        kind: match spec.kind {
-            wire::TableKind::Hash => TableKind::Hash,
-            wire::TableKind::Ordered => TableKind::Ordered,
-            wire::TableKind::Sack => TableKind::Sack,
-        },
-        home: match spec.home {
-            wire::TableHome::Persistent => TableHome::Persistent,
-            wire::TableHome::Volatile => TableHome::Volatile,
-        },
-        key: spec.key.iter().map(field_in).collect(),
-        record: spec.record.iter().map(field_in).collect(),
-        pairs_hint: spec.pairs_hint,
-    }
-}
-
-fn field_in(field: &wire::Field<'_>) -> Field {
-    let field_type = match field.field_type {
-        wire::FieldType::Unsigned(bits) => FieldType::Unsigned(bits),
-        wire::FieldType::Signed(bits) => FieldType::Signed(bits),
-        wire::FieldType::Bool => FieldType::Bool,
-        wire::FieldType::Bytes => FieldType::Bytes,
-        wire::FieldType::Text => FieldType::Text,
-        wire::FieldType::Pointer { table } => FieldType::Pointer { table: table.to_owned() },
-        wire::FieldType::Other(name) => FieldType::Other(name.to_owned()),
-    };
-    Field { name: field.name.to_owned(), field_type }
-}
-
-/// A domain's answer as it travels. `text` holds what an error says.
-pub(crate) fn outcome<'a>(result: &'a Result<Answer, Error>, text: &'a mut String) -> Outcome<'a> {
+/// A domain's answer as it travels: to a client that knows tables with rules, with those. `text` holds what an error says.
+pub(crate) fn outcome<'a>(result: &'a Result<Answer, Error>, ruled: bool, text: &'a mut String) -> Outcome<'a> {
     match result {
-        Ok(answer) => answer_out(answer).map_or_else(|| fault(REPLY_TOO_LARGE), Outcome::Ok),
+        Ok(answer) => answer_out(answer, ruled).map_or_else(|| fault(REPLY_TOO_LARGE), Outcome::Ok),
         Err(error) => {
             *text = error.to_string();
             Outcome::Err(fault_out(error, text))
@@ -234,7 +208,7 @@ fn fault_out<'a>(error: &Error, message: &'a str) -> Fault<'a> {
     Fault { code: error.code(), kind, applied, message, failures }
 }
 
-fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
+fn answer_out(answer: &Answer, ruled: bool) -> Option<wire::Answer<'_>> {
     Some(match answer {
         Answer::Pair(pair) => wire::Answer::Pair(pair.as_ref().map(pair_out)),
         Answer::Many(pairs) => {
@@ -283,7 +257,11 @@ fn answer_out(answer: &Answer) -> Option<wire::Answer<'_>> {
         Answer::Fates(fates) => wire::Answer::Fates(List::new(fates.iter().map(fate_out).collect())?),
         Answer::Reserved(addresses) => wire::Answer::Reserved(List::new(addresses.clone())?),
         Answer::Persistent(horizon) => wire::Answer::Persistent(horizon_out(*horizon)),
-        Answer::Table(info) => wire::Answer::Table(info_out(info)?),
+        Answer::Table(info) if !ruled || info.spec.rules.is_empty() => wire::Answer::Table(info_out(info)?),
+        Answer::Table(info) => wire::Answer::Ruled(ruled_out(info)?),
+        Answer::Tables(tables) if ruled && tables.iter().any(|info| !info.spec.rules.is_empty()) => {
+            wire::Answer::RuledTables(List::new(tables.iter().map(ruled_out).collect::<Option<_>>()?)?)
+        }
         Answer::Tables(tables) => wire::Answer::Tables(List::new(tables.iter().map(info_out).collect::<Option<_>>()?)?),
         Answer::Status(status) => wire::Answer::Status(status_out(status)?),
         Answer::Done => wire::Answer::Done,
@@ -371,22 +349,11 @@ fn status_out(status: &Status) -> Option<wire::Status<'_>> {
 }
 
 fn info_out(info: &TableInfo) -> Option<wire::TableInfo<'_>> {
-    let spec = wire::TableSpec {
-        type_name: &info.spec.type_name,
-        kind: match info.spec.kind {
-            TableKind::Hash => wire::TableKind::Hash,
-            TableKind::Ordered => wire::TableKind::Ordered,
-            TableKind::Sack => wire::TableKind::Sack,
-        },
-        home: match info.spec.home {
-            TableHome::Persistent => wire::TableHome::Persistent,
-            TableHome::Volatile => wire::TableHome::Volatile,
-        },
-        key: List::new(info.spec.key.iter().map(domains::field_out).collect())?,
-        record: List::new(info.spec.record.iter().map(domains::field_out).collect())?,
-        pairs_hint: info.spec.pairs_hint,
-    };
-    Some(wire::TableInfo { id: info.id.0, name: &info.name, spec })
+    Some(wire::TableInfo { id: info.id.0, name: &info.name, spec: spec_out(&info.spec)? })
+}
+
+fn ruled_out(info: &TableInfo) -> Option<wire::Ruled<'_>> {
+    Some(wire::Ruled { info: info_out(info)?, rules: rules_out(&info.spec.rules)? })
 }
 
 pub(crate) fn pair_out(pair: &Pair) -> wire::Pair<'_> {

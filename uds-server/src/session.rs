@@ -103,6 +103,8 @@ pub(crate) struct Session {
     /// The server stops: requests are answered with a fault.
     stopping: bool,
     in_order: bool,
+    /// The client knows tables with rules.
+    ruled: bool,
     reader: FrameReader,
     /// How the first frame stands.
     intake: Intake,
@@ -157,6 +159,7 @@ impl Session {
             life: Life::Greeting(now),
             stopping: false,
             in_order: false,
+            ruled: false,
             reader: FrameReader::new(wire::limits::HELLO_FRAME_BYTES_MAX),
             intake: Intake::Unasked,
             skipped: 0,
@@ -233,7 +236,7 @@ impl Session {
             }
             (_, result) => with_figures(result, world),
         };
-        let outcome = outcome(served.as_ref().unwrap_or(result), &mut text);
+        let outcome = outcome(served.as_ref().unwrap_or(result), self.ruled, &mut text);
         self.settle(place, purpose, outcome, world);
         self.proceed(world);
     }

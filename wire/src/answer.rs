@@ -2,7 +2,7 @@
 
 use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, FATES_MAX, KEYS_MAX, PAIRS_MAX, PARTS_MAX, RANGES_MAX, TABLES_MAX};
 use crate::op::Version;
-use crate::table::TableInfo;
+use crate::table::{Ruled, TableInfo};
 use crate::value::{Bytes, List, Value, Valued};
 use serde::{Deserialize, Serialize};
 
@@ -327,6 +327,10 @@ pub enum Answer<'a> {
     },
     /// What has become of requests, in the order in which they were named.
     Fates(List<RequestFate, FATES_MAX>),
+    /// Of a table operation on a table that has rules.
+    Ruled(#[serde(borrow)] Ruled<'a>),
+    /// Of a listing in which a table has rules.
+    RuledTables(#[serde(borrow)] List<Ruled<'a>, TABLES_MAX>),
 }
 
 /// A compare that did not hold.

@@ -8,8 +8,10 @@ pub const VERSION: u8 = 1;
 
 /// Feature: requests under a client's own numbers, applied once (`Identify`, `CommitOnce`, `TxnCommitOnce`, `Fates`).
 pub const FEATURE_ONCE: u64 = 1;
+/// Feature: tables have rules (`CreateRuled`, `OpenRuled`, `Ruled`, `RuledTables`).
+pub const FEATURE_RULES: u64 = 2;
 /// Every feature that this crate knows.
-pub const FEATURES: u64 = FEATURE_ONCE;
+pub const FEATURES: u64 = FEATURE_ONCE | FEATURE_RULES;
 
 /// The client's first frame. Nothing else is answered before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

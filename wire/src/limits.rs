@@ -22,6 +22,8 @@ pub const PAIRS_MAX: usize = 4096;
 pub const ADDRESSES_MAX: usize = 1024;
 /// Most fields of a key or of a record.
 pub const FIELDS_MAX: usize = 1024;
+/// Most rules of a table: three for each field, and as many steps of growth.
+pub const RULES_MAX: usize = 4 * FIELDS_MAX;
 /// Most tables in one listing.
 pub const TABLES_MAX: usize = 65_536;
 /// Most counters in one status.

@@ -1,7 +1,7 @@
 //! What a client asks. The variants' numbers are the protocol's verbs: append only.
 
-use crate::limits::{CHAIN_FIELDS_MAX, FATES_MAX, KEYS_MAX, PARTS_MAX, RANGES_MAX};
-use crate::table::TableSpec;
+use crate::limits::{CHAIN_FIELDS_MAX, FATES_MAX, KEYS_MAX, PARTS_MAX, RANGES_MAX, RULES_MAX};
+use crate::table::{Rule, TableSpec};
 use crate::value::{Bytes, List, Value, Valued};
 use serde::{Deserialize, Serialize};
 
@@ -376,11 +376,33 @@ pub enum Op<'a> {
         /// Their numbers.
         requests: List<u64, FATES_MAX>,
     },
+    /// Creates a table with rules: `Ruled`.
+    CreateRuled {
+        /// Its name.
+        name: &'a str,
+        /// Its structure.
+        #[serde(borrow)]
+        spec: TableSpec<'a>,
+        /// Its rules.
+        #[serde(borrow)]
+        rules: List<Rule<'a>, RULES_MAX>,
+    },
+    /// Opens a table with rules: `Ruled`, or `Table` when it has none.
+    OpenRuled {
+        /// Its name.
+        name: &'a str,
+        /// How the client means to use it.
+        #[serde(borrow)]
+        spec: TableSpec<'a>,
+        /// The rules that it keeps.
+        #[serde(borrow)]
+        rules: List<Rule<'a>, RULES_MAX>,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 29] = [
+    pub const NAMES: [&'static str; 31] = [
         "Ping",
         "Lookup",
         "Next",
@@ -410,6 +432,8 @@ impl Op<'_> {
         "CommitOnce",
         "TxnCommitOnce",
         "Fates",
+        "CreateRuled",
+        "OpenRuled",
     ];
 }
 

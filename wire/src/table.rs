@@ -3,8 +3,8 @@
 //! Rule for every enum of the protocol: variants are appended, never reordered, never removed. For every struct: fields are
 //! never added; what needs more becomes a new variant of the enum that holds it.
 
-use crate::limits::FIELDS_MAX;
-use crate::value::List;
+use crate::limits::{FIELDS_MAX, RULES_MAX};
+use crate::value::{Bytes, List};
 use serde::{Deserialize, Serialize};
 
 /// How a table's pairs are found.
@@ -88,4 +88,47 @@ pub struct TableInfo<'a> {
     /// Its structure.
     #[serde(borrow)]
     pub spec: TableSpec<'a>,
+}
+
+/// What a table's record is held to beyond its types. A field is named by its position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Rule<'a> {
+    /// The pointer is not null.
+    Required {
+        /// The field.
+        field: u16,
+    },
+    /// The number lies between these two, both included.
+    Range {
+        /// The field.
+        field: u16,
+        /// The least that it may be.
+        least: i128,
+        /// The most that it may be.
+        most: i128,
+    },
+    /// What the field is in records from before it was appended.
+    Default {
+        /// The field.
+        field: u16,
+        /// Its bytes in a record.
+        #[serde(borrow)]
+        value: Bytes<'a>,
+    },
+    /// The record once had so many fields.
+    Grown {
+        /// How many.
+        fields: u16,
+    },
+}
+
+/// A table with its rules.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Ruled<'a> {
+    /// The table.
+    #[serde(borrow)]
+    pub info: TableInfo<'a>,
+    /// Its rules.
+    #[serde(borrow)]
+    pub rules: List<Rule<'a>, RULES_MAX>,
 }

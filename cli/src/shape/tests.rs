@@ -8,7 +8,7 @@ fn field(name: &str, field_type: FieldType) -> Field {
 
 fn table(name: &str, key: Vec<Field>, record: Vec<Field>) -> TableInfo {
     let (kind, home) = (TableKind::Ordered, TableHome::Persistent);
-    let spec = TableSpec { type_name: "T".into(), kind, home, key, record, pairs_hint: 0 };
+    let spec = TableSpec { type_name: "T".into(), key, record, ..TableSpec::plain(kind, home) };
     TableInfo { id: TableId(7), name: name.to_owned(), spec }
 }
 
@@ -126,4 +126,39 @@ fn bytes_alone_need_no_type() {
         assert_eq!(shape.key_from_word(&shape.key_to_word(bytes)).unwrap(), bytes);
         assert_eq!(shape.record_from_json(&shape.record_to_json(bytes)).unwrap(), bytes);
     }
+}
+
+#[test]
+fn records_are_held_to_their_rules_and_take_what_is_missing_from_the_catalog() {
+    use domains::schema::Rule;
+    let (record, rules) =
+        crate::tables::fields::read(r#"age:u8 in 1..=99,boss:->t required,note:text default "x""#).unwrap();
+    let spec = TableSpec { record, rules, ..TableSpec::plain(TableKind::Hash, TableHome::Persistent) };
+    let info = TableInfo { id: TableId(1), name: "t".into(), spec };
+    let shape = Shape { info: &info, tables: std::slice::from_ref(&info) };
+    let written = shape.record_from_word(r#"{"age":7,"boss":"b"}"#).unwrap();
+    let whole = serde_json::json!({"age": 7, "boss": "b", "note": "x"});
+    assert_eq!(shape.record_to_json(&written), whole);
+    for (word, says, code) in [
+        (r#"{"age":0,"boss":"b"}"#, "'age' is 0", 706),
+        (r#"{"age":100,"boss":"b"}"#, "between 1 and 99", 706),
+        (r#"{"age":7,"boss":null}"#, "'boss' is null", 706),
+        (r#"{"age":7}"#, "'boss' is null", 706),
+        (r#"{"boss":"b"}"#, "'age' is missing", 601),
+    ] {
+        let failure = shape.record_from_word(word).unwrap_err();
+        assert!(failure.what.contains(says), "{word}: {}", failure.what);
+        assert_eq!(failure.code, Some(code), "{word}");
+    }
+    // A record from before `note` was appended.
+    let (mut old, rest) = (Vec::new(), Rest::default());
+    let mut writer = EnvelopeWriter::new(&mut old, 2, &rest);
+    writer.field(&7_u8).unwrap();
+    writer.bytes(b"b");
+    writer.finish();
+    assert_eq!(shape.record_to_json(&old), whole);
+    let mut untold = info.clone();
+    untold.spec.rules.retain(|rule| !matches!(rule, Rule::Default { .. }));
+    let shape = Shape { info: &untold, tables: &[] };
+    assert_eq!(shape.record_to_json(&old), serde_json::Value::String(words::to_hex(&old)));
 }

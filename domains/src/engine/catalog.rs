@@ -14,6 +14,7 @@ use super::ops::{Machine, ready};
 use super::table::{Index, Table};
 use crate::error::Error;
 use crate::schema::limits::{KEY_FIELDS_MAX, RECORD_FIELDS_MAX};
+use crate::schema::rules::{self, RULES_MAX};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
 use crate::seam::{Answer, Level, TableInfo};
 use segments::{EpochId, TableId};
@@ -46,16 +47,8 @@ pub(crate) struct Catalog {
 impl Catalog {
     /// A catalog with nothing in it but itself and the table of requests.
     pub(crate) fn new(home: TableHome, fingerprint_bits: u8) -> Self {
-        let spec = TableSpec {
-            type_name: String::new(),
-            kind: TableKind::Ordered,
-            home,
-            key: Vec::new(),
-            record: Vec::new(),
-            pairs_hint: 0,
-        };
         let own = |id, type_name: &str| {
-            let spec = TableSpec { type_name: type_name.to_owned(), ..spec.clone() };
+            let spec = TableSpec { type_name: type_name.to_owned(), ..TableSpec::plain(TableKind::Ordered, home) };
             let info = TableInfo { id, name: String::new(), spec };
             (id, Table::new(info, fingerprint_bits, EpochId::default()))
         };
@@ -277,12 +270,13 @@ impl Core {
 }
 
 /// What the catalog could not read again must not get into it.
-fn check_spec(spec: &TableSpec) -> Result<(), Error> {
+pub(crate) fn check_spec(spec: &TableSpec) -> Result<(), Error> {
     let key = ("the number of fields of a key", spec.key.len(), KEY_FIELDS_MAX);
     let record = ("the number of fields of a record", spec.record.len(), RECORD_FIELDS_MAX);
-    match [key, record].into_iter().find(|(_, fields, limit)| fields > limit) {
+    let rules = ("the number of rules of a table", spec.rules.len(), RULES_MAX);
+    match [key, record, rules].into_iter().find(|(_, fields, limit)| fields > limit) {
         Some((what, fields, limit)) => Err(Error::Limit { what, value: fields as u64, limit: limit as u64 }),
-        None => Ok(()),
+        None => rules::check(spec).map_err(|bad| Error::BadRule { field: bad.field, why: bad.why }),
     }
 }
 

@@ -83,7 +83,7 @@ impl<D: Device> Bench<D> {
     }
 
     fn create(&mut self, name: &str, kind: TableKind, home: TableHome) -> TableId {
-        let spec = TableSpec { type_name: name.to_owned(), kind, home, key: vec![], record: vec![], pairs_hint: 0 };
+        let spec = TableSpec { type_name: name.to_owned(), ..TableSpec::plain(kind, home) };
         let Answer::Table(info) = self.call(Op::CreateTable { name: name.to_owned(), spec }).unwrap() else {
             panic!("another answer")
         };
@@ -295,7 +295,7 @@ fn spec_of(fields: &[&str]) -> TableSpec {
     let field = |name: &&str| Field { name: (*name).to_owned(), field_type: FieldType::Bytes };
     let record = fields.iter().map(field).collect();
     let (kind, home) = (TableKind::Hash, TableHome::Persistent);
-    TableSpec { type_name: "t".to_owned(), kind, home, key: vec![], record, pairs_hint: 0 }
+    TableSpec { type_name: "t".to_owned(), record, ..TableSpec::plain(kind, home) }
 }
 
 /// Changes of the catalog that wait for room together: each is made from what the one before has left.

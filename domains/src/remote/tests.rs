@@ -292,12 +292,9 @@ fn what_fits_no_frame_is_refused_here_with_its_size() {
     let field =
         |number: usize| crate::schema::Field { name: format!("f{number}"), field_type: crate::schema::FieldType::Bool };
     let mut spec = crate::schema::TableSpec {
-        type_name: "wide".into(),
-        kind: crate::schema::TableKind::Hash,
-        home: crate::schema::TableHome::Persistent,
         key: vec![field(0)],
         record: (0..=wire::limits::FIELDS_MAX).map(field).collect(),
-        pairs_hint: 0,
+        ..crate::schema::TableSpec::plain(crate::schema::TableKind::Hash, crate::schema::TableHome::Persistent)
     };
     client.submit(OpId(1), Op::CreateTable { name: "t".into(), spec: spec.clone() }).unwrap();
     spec.record.pop();

@@ -7,11 +7,14 @@
 
 use super::envelope::{EnvelopeError, EnvelopeReader, EnvelopeWriter, Rest, decode_field};
 use super::limits::{KEY_FIELDS_MAX, RECORD_FIELDS_MAX};
-use super::{Field, TableSpec};
+use super::rules::RULES_MAX;
+use super::{Field, Rule, TableSpec};
 use serde::de::DeserializeOwned;
 
 /// Fields of a spec's record: name, kind, home, key, record, hint.
 const SPEC_FIELDS: usize = 6;
+/// The same and the rules, which a spec that has none does without.
+const SPEC_FIELDS_RULED: usize = 7;
 
 impl TableSpec {
     /// The spec as the catalog stores it.
@@ -22,14 +25,15 @@ impl TableSpec {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         let rest = Rest::default();
-        let mut writer = EnvelopeWriter::new(&mut out, SPEC_FIELDS, &rest);
+        let mut writer = EnvelopeWriter::new(&mut out, self.fields(), &rest);
         let written = writer
             .field(&self.type_name)
             .and_then(|()| writer.field(&self.kind))
             .and_then(|()| writer.field(&self.home))
             .and_then(|()| writer.field(&self.key))
             .and_then(|()| writer.field(&self.record))
-            .and_then(|()| writer.field(&self.pairs_hint));
+            .and_then(|()| writer.field(&self.pairs_hint))
+            .and_then(|()| if self.rules.is_empty() { Ok(()) } else { writer.field(&self.rules) });
         written.expect("strings, numbers and lists of them can be written");
         writer.finish();
         out
@@ -48,14 +52,21 @@ impl TableSpec {
             key: next::<Vec<Field>>(&mut reader)?,
             record: next::<Vec<Field>>(&mut reader)?,
             pairs_hint: next(&mut reader)?,
+            rules: reader.next_field()?.map_or(Ok(Vec::new()), decode_field::<Vec<Rule>>)?,
         };
         reader.rest()?;
-        for (fields, limit) in [(spec.key.len(), KEY_FIELDS_MAX), (spec.record.len(), RECORD_FIELDS_MAX)] {
+        let sizes =
+            [(spec.key.len(), KEY_FIELDS_MAX), (spec.record.len(), RECORD_FIELDS_MAX), (spec.rules.len(), RULES_MAX)];
+        for (fields, limit) in sizes {
             if fields > limit {
                 return Err(EnvelopeError::TooManyFields { fields: fields as u64 });
             }
         }
         Ok(spec)
+    }
+
+    fn fields(&self) -> usize {
+        if self.rules.is_empty() { SPEC_FIELDS } else { SPEC_FIELDS_RULED }
     }
 }
 

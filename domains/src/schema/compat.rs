@@ -3,9 +3,13 @@
 //! Contract: kind, home and key are the same; the record fields of the one are the first fields of the other, with the same
 //! names, types and pointer targets. The answer is the spec that both can live with: the longer record, the stored hints.
 //!
+//! A field that is there already keeps its rules: an opener that says nothing of them is an older program, or one that knows
+//! bytes only; one that would hold the field to another rule is refused, for records that break it may be there. Fields that the
+//! opener appends bring their rules. A default is told by whoever appends the field: programs take their own, tools the stored one.
+//!
 //! What it does not do: it does not look at records, and does not know whether an appended field has a default.
 
-use super::{Field, FieldType, TableSpec};
+use super::{Field, FieldType, Rule, TableSpec};
 
 /// The field that differs, and how. Reads as `field '{field}' {why}`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,7 +33,35 @@ pub fn merge(stored: &TableSpec, wanted: &TableSpec) -> Result<TableSpec, Incomp
     }
     let mut merged = stored.clone();
     merged.record.extend(wanted.record.iter().skip(stored.record.len()).cloned());
+    if merged.record.len() > stored.record.len() {
+        let fields = u16::try_from(stored.record.len()).expect("a record has at most 1024 fields");
+        merged.rules.push(Rule::Grown { fields });
+    }
+    for rule in &wanted.rules {
+        if takes_over(stored, rule)? {
+            merged.rules.push(rule.clone());
+        }
+    }
     Ok(merged)
+}
+
+/// Whether a rule of the opener is new to the stored table, which then has it too.
+fn takes_over(stored: &TableSpec, rule: &Rule) -> Result<bool, Incompatibility> {
+    let Some(field) = rule.field() else { return Ok(false) };
+    let Some(known) = stored.record.get(usize::from(field)) else { return Ok(true) };
+    let refuse = |why: String| Err(Incompatibility { field: known.name.clone(), why });
+    match rule {
+        Rule::Required { .. } if stored.is_required(field) => Ok(false),
+        Rule::Required { .. } => refuse("must not be null, but in the stored table it may be".to_owned()),
+        Rule::Range { least, most, .. } => match stored.range(field) {
+            Some(range) if range == (*least, *most) => Ok(false),
+            Some((from, to)) => {
+                refuse(format!("must lie in {least}..={most}, but in the stored table in {from}..={to}"))
+            }
+            None => refuse(format!("must lie in {least}..={most}, but in the stored table it has no range")),
+        },
+        Rule::Default { .. } | Rule::Grown { .. } => Ok(false),
+    }
 }
 
 fn check_key(stored: &TableSpec, wanted: &TableSpec) -> Result<(), Incompatibility> {

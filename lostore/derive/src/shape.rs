@@ -3,6 +3,7 @@
 //! Contract: what comes out is a table type that can be written down without further questions; what cannot be one is an error
 //! at the token that is wrong. All errors of a struct come out together.
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::spanned::Spanned;
 use syn::{
     Attribute, Data, DeriveInput, Error, Expr, Field, Fields, GenericArgument, Ident, LitInt, LitStr, PathArguments,
@@ -37,6 +38,10 @@ pub(crate) struct FieldShape<'a> {
     pub(crate) field_type: &'a Type,
     pub(crate) default: Missing,
     pub(crate) codec: Codec<'a>,
+    /// A pointer that must not be null.
+    pub(crate) required: bool,
+    /// The least and the most that a number may be.
+    pub(crate) range: Option<(TokenStream, TokenStream)>,
 }
 
 /// What a field is in records that lack it.
@@ -137,6 +142,9 @@ impl<'a> TableShape<'a> {
             if !matches!(default, Missing::Refused) {
                 return Err(Error::new(ident.span(), "a key has all its fields: no #[default] here"));
             }
+            if let Some(rule) = find("required").or_else(|| find("range")) {
+                return Err(Error::new(rule.span(), "rules are for the record's fields, not for the key's"));
+            }
             if let Some(pointer) = pointer {
                 return Err(Error::new(pointer.span(), "a pointer stands in the record, not in the key"));
             }
@@ -150,13 +158,18 @@ impl<'a> TableShape<'a> {
             return Ok(());
         }
         let codec = read_codec(field, pointer)?;
-        if matches!(default, Missing::Refused) && self.record.last().is_some_and(|last| last.has_default()) {
+        let required = read_required(find("required"), &codec, &default)?;
+        let range = read_range(find("range"), &field.ty)?;
+        let visibility = &field.vis;
+        let found = FieldShape { ident, visibility, field_type: &field.ty, default, codec, required, range };
+        let appended = self.record.last().is_some_and(FieldShape::has_default);
+        let refused = appended && !found.has_default();
+        self.record.push(found);
+        if refused {
             let message = "the field before this one has a #[default], so it was appended; what stands behind it was appended \
                            later and needs a #[default] too";
-            self.record.push(FieldShape { ident, visibility: &field.vis, field_type: &field.ty, default, codec });
             return Err(Error::new(ident.span(), message));
         }
-        self.record.push(FieldShape { ident, visibility: &field.vis, field_type: &field.ty, default, codec });
         Ok(())
     }
 
@@ -195,6 +208,40 @@ fn read_default(attribute: Option<&Attribute>) -> Result<Missing, Error> {
         syn::Meta::List(_) => Ok(Missing::Value(Box::new(attribute.parse_args()?))),
         syn::Meta::NameValue(_) => Err(Error::new(attribute.span(), "write #[default] or #[default(expression)]")),
     }
+}
+
+fn read_required(attribute: Option<&Attribute>, codec: &Codec<'_>, default: &Missing) -> Result<bool, Error> {
+    let Some(attribute) = attribute else { return Ok(false) };
+    attribute.meta.require_path_only()?;
+    if !matches!(codec, Codec::Pointer { .. }) {
+        return Err(Error::new(
+            attribute.span(),
+            "only a field of type Ptr<T> can be null, so only it can be required",
+        ));
+    }
+    if matches!(default, Missing::TypeDefault) {
+        return Err(Error::new(attribute.span(), "the default of a pointer is null, which #[required] forbids"));
+    }
+    Ok(true)
+}
+
+/// The two ends of `#[range(least..=most)]`.
+fn read_range(attribute: Option<&Attribute>, of: &Type) -> Result<Option<(TokenStream, TokenStream)>, Error> {
+    const INTEGERS: [&str; 10] = ["u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128"];
+    let Some(attribute) = attribute else { return Ok(None) };
+    let is_integer = matches!(of, Type::Path(path) if INTEGERS.iter().any(|name| path.path.is_ident(name)));
+    if !is_integer {
+        return Err(Error::new(attribute.span(), "only a field of an integer type, u8 to i128, has a range"));
+    }
+    let wrong = || Error::new(attribute.span(), "write #[range(least..=most)]; both ends are in it");
+    let tokens: Vec<TokenTree> = attribute.meta.require_list()?.tokens.clone().into_iter().collect();
+    let is = |at: usize, sign| matches!(tokens.get(at), Some(TokenTree::Punct(punct)) if punct.as_char() == sign);
+    let middle = (0..tokens.len()).find(|at| is(*at, '.') && is(at + 1, '.') && is(at + 2, '=')).ok_or_else(wrong)?;
+    let (least, most) = (&tokens[..middle], &tokens[middle + 3..]);
+    if least.is_empty() || most.is_empty() {
+        return Err(wrong());
+    }
+    Ok(Some((least.iter().cloned().collect(), most.iter().cloned().collect())))
 }
 
 fn read_codec<'a>(field: &'a Field, pointer: Option<&Attribute>) -> Result<Codec<'a>, Error> {

@@ -61,6 +61,7 @@ fn spec(shape: &TableShape<'_>) -> TokenStream {
             ::lostore::schema::Field { name: ::std::string::String::from(#name), field_type: #field_type }
         }
     });
+    let rules = rules(shape);
     quote! {
         fn spec() -> ::lostore::schema::TableSpec {
             ::lostore::schema::TableSpec {
@@ -70,9 +71,36 @@ fn spec(shape: &TableShape<'_>) -> TokenStream {
                 key: ::std::vec![#(#key),*],
                 record: ::std::vec![#(#record),*],
                 pairs_hint: #pairs,
+                rules: #rules,
             }
         }
     }
+}
+
+/// What the fields are held to, and what they are where they are missing.
+fn rules(shape: &TableShape<'_>) -> TokenStream {
+    let mut rules = quote!(::lostore::rules::Rules::new());
+    for (position, field) in shape.record.iter().enumerate() {
+        let position = u16::try_from(position).expect("a record has at most 1024 fields");
+        let field_type = field.field_type;
+        if field.required {
+            rules.extend(quote!(.required(#position)));
+        }
+        if let Some((least, most)) = &field.range {
+            rules.extend(quote!(.range::<#field_type>(#position, #least, #most)));
+        }
+        let value = match &field.default {
+            Missing::Refused => continue,
+            Missing::TypeDefault => quote!(<#field_type as ::std::default::Default>::default()),
+            Missing::Value(value) => quote!({ let value: #field_type = #value; value }),
+        };
+        rules.extend(match field.codec {
+            Codec::Serde => quote!(.missing::<#field_type>(#position, &#value)),
+            Codec::Bytes => quote!(.missing_bytes(#position, &#value)),
+            Codec::Pointer { .. } => quote!(.missing_pointer(#position, &#value)),
+        });
+    }
+    quote!(#rules.finish())
 }
 
 fn field_type(field: &FieldShape<'_>) -> TokenStream {
@@ -113,11 +141,17 @@ fn encode_record(shape: &TableShape<'_>) -> TokenStream {
     let count = shape.record.len();
     let fields = shape.record.iter().map(|field| {
         let (ident, name) = (field.ident, field.ident.to_string());
-        match field.codec {
+        let required = field.required.then(|| quote!(::lostore::rules::check_required(#name, &self.#ident)?;));
+        let range = field.range.as_ref().map(|(least, most)| {
+            let of = field.field_type;
+            quote!(::lostore::rules::check_range::<#of>(#name, self.#ident, #least, #most)?;)
+        });
+        let write = match field.codec {
             Codec::Serde => quote!(writer.field(#name, &self.#ident)?;),
             Codec::Bytes => quote!(writer.bytes(&self.#ident);),
             Codec::Pointer { .. } => quote!(writer.pointer(&self.#ident);),
-        }
+        };
+        quote!(#required #range #write)
     });
     quote! {
         fn encode_record(

@@ -13,14 +13,7 @@ fn wait<B: Backend>(backend: &B, op: Op) -> Result<Answer, Error> {
 }
 
 fn table<B: Backend>(backend: &B) -> TableId {
-    let spec = TableSpec {
-        type_name: "bytes".into(),
-        kind: TableKind::Hash,
-        home: TableHome::Persistent,
-        key: Vec::new(),
-        record: Vec::new(),
-        pairs_hint: 0,
-    };
+    let spec = TableSpec::plain(TableKind::Hash, TableHome::Persistent);
     let opened = wait(backend, Op::OpenTable { name: "t".into(), spec: None })
         .or_else(|_| wait(backend, Op::CreateTable { name: "t".into(), spec }));
     let Ok(Answer::Table(info)) = opened else { panic!("{opened:?}") };

@@ -113,8 +113,7 @@ fn begin<E: Engine>(engine: &E) -> Result<Image, Violation> {
     let (mut domain, _) = engine.open(&mut device, clock.now()).map_err(refused)?;
     let mut asking = Asking { domain: &mut domain, device: &mut device, clock: &mut clock };
     let (kind, home) = (TableKind::Hash, TableHome::Persistent);
-    let spec =
-        TableSpec { type_name: "simulated".to_owned(), kind, home, key: Vec::new(), record: Vec::new(), pairs_hint: 0 };
+    let spec = TableSpec { type_name: "simulated".to_owned(), ..TableSpec::plain(kind, home) };
     let Answer::Table(info) = asking.ask(Op::CreateTable { name: "t".to_owned(), spec })?.map_err(refused)? else {
         return violation("a table was not created".to_owned());
     };

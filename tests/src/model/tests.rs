@@ -46,14 +46,7 @@ fn recovered(pairs: &[(&[u8], &[u8], Version)]) -> Recovered {
     let found = |(name, value, version): &(&[u8], &[u8], Version)| {
         (key(name), Found { version: *version, content: content(value) })
     };
-    let spec = domains::TableSpec {
-        type_name: "plain".to_owned(),
-        kind: domains::schema::TableKind::Hash,
-        home: TableHome::Persistent,
-        key: Vec::new(),
-        record: Vec::new(),
-        pairs_hint: 0,
-    };
+    let spec = domains::TableSpec::plain(domains::schema::TableKind::Hash, TableHome::Persistent);
     let tables = vec![TableInfo { id: TABLE, name: "t".to_owned(), spec }];
     Recovered { tables, pairs: pairs.iter().map(found).collect(), within_ms: (0, 0) }
 }

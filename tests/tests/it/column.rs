@@ -200,7 +200,7 @@ pub(crate) fn pair_of(answer: Answer) -> Option<Pair> {
 
 /// A spec of plain bytes.
 pub(crate) fn plain(kind: TableKind, home: TableHome) -> TableSpec {
-    TableSpec { type_name: "Plain".to_owned(), kind, home, key: vec![], record: vec![], pairs_hint: 0 }
+    TableSpec { type_name: "Plain".to_owned(), ..TableSpec::plain(kind, home) }
 }
 
 /// A field.

@@ -12,11 +12,8 @@ fn info(table: TableId, name: &str, target: &str) -> TableInfo {
     let pointer = Field { name: "to".into(), field_type: FieldType::Pointer { table: target.into() } };
     let spec = TableSpec {
         type_name: "t".into(),
-        kind: TableKind::Ordered,
-        home: TableHome::Volatile,
-        key: Vec::new(),
         record: vec![pointer],
-        pairs_hint: 0,
+        ..TableSpec::plain(TableKind::Ordered, TableHome::Volatile)
     };
     TableInfo { id: table, name: name.into(), spec }
 }

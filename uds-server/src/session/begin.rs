@@ -149,19 +149,23 @@ impl Session {
         true
     }
 
-    /// Begins one operation. `parts` counts those of the frame's commit sets.
-    fn begin_op(&mut self, place: Place, (body, tail): Encoded<'_>, parts: &mut usize, world: &mut World<'_>) {
-        let op = match Op::decode(body, tail) {
-            Ok(op) => op,
-            Err(error) => {
-                // It may have been meant for any of them.
-                self.transactions.abort_all();
-                let code = match error {
-                    DecodeError::Unknown { .. } => codes::UNKNOWN_VERB,
-                    DecodeError::Malformed | DecodeError::Leftover { .. } | DecodeError::Tail => codes::MALFORMED,
-                };
-                return self.refuse(place, code, world);
+    /// An operation of its bytes. Of one that is not understood every transaction of the connection is aborted.
+    fn decoded<'a>(&mut self, (body, tail): Encoded<'a>) -> Result<Op<'a>, u16> {
+        Op::decode(body, tail).map_err(|error| {
+            // It may have been meant for any of them.
+            self.transactions.abort_all();
+            match error {
+                DecodeError::Unknown { .. } => codes::UNKNOWN_VERB,
+                DecodeError::Malformed | DecodeError::Leftover { .. } | DecodeError::Tail => codes::MALFORMED,
             }
+        })
+    }
+
+    /// Begins one operation. `parts` counts those of the frame's commit sets.
+    fn begin_op(&mut self, place: Place, encoded: Encoded<'_>, parts: &mut usize, world: &mut World<'_>) {
+        let op = match self.decoded(encoded) {
+            Ok(op) => op,
+            Err(code) => return self.refuse(place, code, world),
         };
         if let Op::Commit { parts: added, .. } | Op::CommitOnce { parts: added, .. } | Op::TxnAdd { parts: added, .. } =
             &op
@@ -217,6 +221,8 @@ impl Session {
             Op::Reserve { .. }
             | Op::CreateTable { .. }
             | Op::OpenTable { .. }
+            | Op::CreateRuled { .. }
+            | Op::OpenRuled { .. }
             | Op::RenameTable { .. }
             | Op::DestroyTable { .. }
             | Op::DropCache => self.ask(place, &op, false, world),
@@ -246,7 +252,7 @@ impl Session {
     fn fault_of(&mut self, place: Place, error: Error, world: &mut World<'_>) {
         let mut text = String::new();
         let result = Err(error);
-        self.settle(place, Purpose::default(), outcome(&result, &mut text), world);
+        self.settle(place, Purpose::default(), outcome(&result, self.ruled, &mut text), world);
     }
 
     fn commit_whole(

@@ -66,6 +66,20 @@ pub(super) fn info() -> TableInfo<'static> {
     TableInfo { id: 7, name: "dirent", spec: spec() }
 }
 
+pub(super) fn rules() -> List<Rule<'static>, { limits::RULES_MAX }> {
+    List::new(vec![
+        Rule::Required { field: 0 },
+        Rule::Range { field: 1, least: -5, most: 1 << 70 },
+        Rule::Grown { fields: 2 },
+        Rule::Default { field: 2, value: Bytes(&[1]) },
+    ])
+    .unwrap()
+}
+
+pub(super) fn ruled() -> Ruled<'static> {
+    Ruled { info: info(), rules: rules() }
+}
+
 pub(super) fn parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
     let put =
         |value, expires_ms| Change::Put { value: Value::new(value), expires_ms, compressed: expires_ms.is_some() };
@@ -174,6 +188,8 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
         ("commit-once", Op::CommitOnce { request: 300, parts: large_part(), options: options(Level::Committed) }),
         ("txn-commit-once", Op::TxnCommitOnce { request: 301, txn: 2, options: options(Level::Persistent) }),
         ("fates", Op::Fates { requests: List::new(vec![1, 300, u64::MAX]).unwrap() }),
+        ("create-ruled", Op::CreateRuled { name: "dirent", spec: spec(), rules: rules() }),
+        ("open-ruled", Op::OpenRuled { name: "dirent", spec: spec(), rules: rules() }),
     ]
 }
 
@@ -256,6 +272,8 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         ("ranges", Answer::Ranges(Some(parts_read()))),
         ("identified", identified),
         ("fates", Answer::Fates(List::new(fates).unwrap())),
+        ("ruled", Answer::Ruled(ruled())),
+        ("ruled-tables", Answer::RuledTables(List::new(vec![ruled()]).unwrap())),
     ];
     outcomes.extend(later.map(|(name, answer)| (name, Outcome::Ok(answer))));
     outcomes

@@ -11,6 +11,7 @@ fn dirent() -> TableSpec {
         key: vec![field("parent", FieldType::Unsigned(64)), field("name", FieldType::Bytes)],
         record: vec![field("ino", FieldType::Pointer { table: "inode".into() })],
         pairs_hint: 300,
+        rules: Vec::new(),
     }
 }
 
@@ -27,6 +28,32 @@ fn golden_spec() {
     want.extend([2, 0xAC, 2]); // pairs_hint
     assert_eq!(bytes, want);
     assert_eq!(TableSpec::from_bytes(&bytes), Ok(dirent()));
+}
+
+/// The same with rules: the vector of `design/schema.md`.
+#[test]
+fn golden_spec_with_rules() {
+    let mut spec = dirent();
+    spec.record.push(Field { name: "mode".into(), field_type: FieldType::Unsigned(32) });
+    spec.rules = vec![
+        Rule::Required { field: 0 },
+        Rule::Grown { fields: 1 },
+        Rule::Range { field: 1, least: 0, most: 4095 },
+        Rule::Default { field: 1, value: vec![0xA4, 3] },
+    ];
+    let bytes = spec.to_bytes();
+    let mut want = vec![1, 7];
+    want.extend(b"\x07\x06Dirent\x01\x01\x01\x00");
+    want.extend(b"\x10\x02\x06parent\x00\x40\x04name\x03"); // key
+    want.extend(b"\x13\x02\x03ino\x05\x05inode\x04mode\x00\x20"); // record
+    want.extend([2, 0xAC, 2]); // pairs_hint
+    want.extend([15, 4]); // rules
+    want.extend([0, 0]); // field 0 is required
+    want.extend([3, 1]); // grown from 1 field
+    want.extend([1, 1, 0, 0xFE, 0x3F]); // field 1 lies in 0..=4095
+    want.extend([2, 1, 2, 0xA4, 3]); // field 1 was 420
+    assert_eq!(bytes, want);
+    assert_eq!(TableSpec::from_bytes(&bytes), Ok(spec));
 }
 
 #[test]

@@ -28,6 +28,12 @@ fn what_cannot_be_a_table_type_says_why() {
     check_refused("struct A { #[key] a: Ptr<B> }", "a pointer stands in the record");
     check_refused("struct A { #[key] a: u8, #[pointer(\"b\")] b: u64 }", "only a field of type Ptr<T>");
     check_refused("struct A { #[key] a: u8, #[default = 3] b: u64 }", "write #[default]");
+    check_refused("struct A { #[key] a: u8, #[required] b: u64 }", "only a field of type Ptr<T> can be null");
+    check_refused("struct A { #[key] a: u8, #[required] #[default] b: Ptr<B> }", "the default of a pointer is null");
+    check_refused("struct A { #[key] #[range(0..=1)] a: u8 }", "not for the key's");
+    check_refused("struct A { #[key] a: u8, #[range(0..=1)] b: String }", "only a field of an integer type");
+    check_refused("struct A { #[key] a: u8, #[range(0..1)] b: u8 }", "both ends");
+    check_refused("struct A { #[key] a: u8, #[range(..=1)] b: u8 }", "both ends");
     check_refused("#[table(tree)] struct A { #[key] a: u8 }", "expected hash, ordered, sack");
     check_refused("#[table(hash, ordered)] struct A { #[key] a: u8 }", "one of hash, ordered and sack");
     check_refused("#[table(name = \"\")] struct A { #[key] a: u8 }", "1 to 255 bytes");

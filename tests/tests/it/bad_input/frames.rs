@@ -300,11 +300,9 @@ fn a_table_of_another_type_is_refused_by_the_daemon() {
     let field = |name: &str, field_type| Field { name: name.into(), field_type };
     let spec = |kind, home, key: FieldType, record: FieldType| TableSpec {
         type_name: "Thing".into(),
-        kind,
-        home,
         key: vec![field("id", key)],
         record: vec![field("size", record)],
-        pairs_hint: 0,
+        ..TableSpec::plain(kind, home)
     };
     use FieldType::{Bytes as Blob, Text, Unsigned};
     let (hash, persistent) = (TableKind::Hash, TableHome::Persistent);

@@ -3,7 +3,7 @@
 use super::pairs::PLAIN;
 use super::{Cell, Ground, HOMES, KINDS, Line, On};
 use crate::column::{Lack, field, plain};
-use domains::schema::{FieldType, TableHome, TableKind, TableSpec};
+use domains::schema::{FieldType, Rule, TableHome, TableKind, TableSpec};
 use domains::{Answer, ErrorKind, Op};
 use segments::TableId;
 
@@ -15,6 +15,7 @@ pub(super) const CHECKS: &[Line] = &[
     ("an unknown table is an error by name and by id", On::Own, unknown),
     ("a table is not opened as another type, and the field is named", On::Own, incompatible),
     ("an appended field is taken into the catalog", On::Own, appended),
+    ("rules of fields are kept with the table and grow with it", On::Own, ruled),
     ("the catalog is not writable as a table", On::Own, catalog_is_closed),
     ("a domain without persistence says so of its tables", On::Own, homes),
 ];
@@ -186,6 +187,43 @@ fn appended(ground: &mut Ground) -> Cell {
     reopen(ground);
     assert_eq!(ground.on.open("t", Some(less)).unwrap().spec.record, spec.record);
     assert_eq!(ground.on.value(first.id, b"k").unwrap(), b"v", "its pairs are as they were");
+    Cell::Holds
+}
+
+fn ruled(ground: &mut Ground) -> Cell {
+    let home = if ground.on.lacks(Lack::Persistence) { TableHome::Volatile } else { TableHome::Persistent };
+    let number = |name: &str| field(name, FieldType::Unsigned(32));
+    let range = |field, most| Rule::Range { field, least: -1, most };
+    let to = field("to", FieldType::Pointer { table: "t".to_owned() });
+    let mut spec = TableSpec { record: vec![number("age"), to], ..plain(TableKind::Hash, home) };
+    for (rule, name) in [(Rule::Required { field: 0 }, "'age'"), (range(1, 0), "'to'"), (range(2, 0), "'2'")] {
+        let bad = TableSpec { rules: vec![rule], ..spec.clone() };
+        let error = ground.on.create("t", bad).unwrap_err();
+        assert_eq!((error.code(), error.kind()), (209, ErrorKind::Invalid), "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    spec.rules = vec![range(0, 1 << 100), Rule::Required { field: 1 }];
+    assert_eq!(ground.on.create("t", spec.clone()).unwrap().spec, spec);
+    // Who says nothing of rules finds them; who would have others is refused.
+    assert_eq!(ground.on.open("t", None).unwrap().spec, spec);
+    assert_eq!(ground.on.open("t", Some(TableSpec { rules: vec![], ..spec.clone() })).unwrap().spec, spec);
+    let error = ground.on.open("t", Some(TableSpec { rules: vec![range(0, 7)], ..spec.clone() })).unwrap_err();
+    assert_eq!(error.code(), 205);
+    assert!(error.to_string().contains("field 'age' must lie in -1..=7"), "{error}");
+    // What is appended brings its rules, and the catalog knows when.
+    let mut more = spec.clone();
+    more.record.push(number("size"));
+    more.rules.extend([range(2, 9), Rule::Default { field: 2, value: vec![4] }]);
+    let merged = ground.on.open("t", Some(more.clone())).unwrap().spec;
+    let grown = [Rule::Grown { fields: 2 }];
+    let rules = [&spec.rules[..], &grown, &more.rules[2..]].concat();
+    assert_eq!(merged, TableSpec { rules, ..more });
+    assert_eq!((merged.revision(), merged.revision_of(1), merged.revision_of(2)), (2, 1, 2));
+    ground.on.create("plain", plain(TableKind::Hash, home)).unwrap();
+    reopen(ground);
+    assert_eq!(ground.on.open("t", Some(spec)).unwrap().spec, merged);
+    let Answer::Tables(tables) = ground.on.call(Op::ListTables).unwrap() else { panic!("another answer") };
+    assert_eq!((tables[0].spec.rules.len(), &tables[1].spec), (0, &merged));
     Cell::Holds
 }
 

@@ -590,7 +590,7 @@ fn pair_of(key: &[u8], record: &Record) -> Pair {
 
 fn spec(kind: TableKind) -> TableSpec {
     let home = TableHome::Persistent;
-    TableSpec { type_name: "simulated".to_owned(), kind, home, key: Vec::new(), record: Vec::new(), pairs_hint: 0 }
+    TableSpec { type_name: "simulated".to_owned(), ..TableSpec::plain(kind, home) }
 }
 
 fn small(number: u64) -> usize {
