@@ -85,14 +85,17 @@ pub(crate) enum Verb {
     /// Looks at rules of who may do what (see `serve --acl`), without a server.
     #[command(subcommand)]
     Acl(Acl),
+    /// Shows all tables with their fields, references and rules, as text, JSON (-o json) or a diagram.
+    Schema(Schema),
     /// Shows how the store is: tables, memory, device, persistence.
     Status,
     /// Asks the store for a sign of life and says how long it took.
     Ping(Ping),
     /// Decodes a store's bytes, without opening it: superblock, segments, pages, records, summaries.
     Inspect(Inspect),
-    /// Checks every checksum of a store that nobody has open, and its indexes against its records; or, with --pair, one record of
-    /// a store in use, from its device to this program. Changes nothing.
+    /// Checks every checksum of a store that nobody has open, its indexes against its records, and its pointers and rules against its
+    /// schema; with --socket the latter of a store in use; with --pair one record of a store in use, from its device to this
+    /// program. Changes nothing.
     Verify(Verify),
     /// Shows on a real directory tree that all of it works: imports it through a daemon, races, kills, recovers, compares.
     Demo(Demo),
@@ -380,7 +383,8 @@ pub(crate) enum Table {
         /// The key's fields, as in `parent:u64,name:text`. Types: u8 to u128, i8 to i128, bool, text, bytes.
         #[arg(long, value_name = "FIELDS")]
         key: Option<String>,
-        /// The record's fields, as in `age:u32,boss:->user`. Types as for the key, and `->TABLE` for a pointer.
+        /// The record's fields, as in `age:u32,boss:->user`. Types as for the key, and `->TABLE` for a pointer. Behind a type may stand
+        /// rules: `required` (a pointer is not null), `in 0..=150` (a number's range), `default JSON` (what it is where it is missing).
         #[arg(long, value_name = "FIELDS")]
         record: Option<String>,
     },
@@ -401,6 +405,26 @@ pub(crate) enum Table {
         /// Its name.
         name: String,
     },
+}
+
+/// Arguments of `schema`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Schema {
+    /// The store's directory, like --store.
+    #[arg(conflicts_with = "socket")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Draw it: an SVG that any browser shows, or the text that Mermaid draws.
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(crate) diagram: Option<Diagram>,
+}
+
+/// A form to draw the schema in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Diagram {
+    /// A picture that stands alone.
+    Svg,
+    /// The text of an entity relationship diagram.
+    Mermaid,
 }
 
 /// How pairs are found.
@@ -442,12 +466,12 @@ pub(crate) struct Inspect {
 #[derive(clap::Args, Debug)]
 pub(crate) struct Verify {
     /// The store's directory, or a file with the bytes of one.
-    #[arg(required_unless_present = "pair")]
+    #[arg(conflicts_with = "socket")]
     pub(crate) path: Option<PathBuf>,
     /// Check this pair alone, TABLE/KEY, of a store that is running: read it from the device and check it here.
     #[arg(long, value_name = "PAIR", conflicts_with = "path")]
     pub(crate) pair: Option<String>,
-    /// Name at most so many damaged places.
+    /// Name at most so many damaged places, and so many breaches of each field.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u64,
 }

@@ -9,7 +9,7 @@ use crate::failure::{DEMO, Exit, Failure};
 use crate::output::{Output, count_text};
 use crate::progress;
 use crate::reach::options;
-use crate::verify::verified;
+use crate::verify::{pointers, verified};
 use lostore::{Remote, Store};
 use mdservice::{Attributes, CompareOptions, ImportOptions, ImportReport, Ino, MdService, ROOT};
 use serde_json::{Value, json};
@@ -273,22 +273,27 @@ fn compare(
 /// The offline check of what is left on the device.
 fn verify(daemon: &Daemon, checks: &mut Checks<'_>) -> Result<(), Failure> {
     let began = Instant::now();
-    let (report, _) = verified(daemon.store())?;
-    let damaged = report.findings.len() as u64;
+    let (report, _, store) = verified(daemon.store())?;
+    let sheet =
+        store.map(|store| pointers::check(&store, 10, &AtomicBool::new(false))).transpose()?.unwrap_or_default();
+    let pointers: u64 = sheet.fields.iter().map(|tally| tally.found + tally.null + tally.bad()).sum();
+    let damaged = report.findings.len() as u64 + sheet.bad();
+    let breaches = sheet.breaches.iter().map(|breach| format!("{}/{} {}", breach.table, breach.key, breach.what));
     checks.add(
         "verify",
-        report.pages + report.records + report.pairs,
-        report.findings.iter().map(|finding| finding.what.clone()),
+        report.pages + report.records + report.pairs + pointers,
+        report.findings.iter().map(|finding| finding.what.clone()).chain(breaches),
         damaged,
     );
     checks.step(
         "verify",
         &format!(
-            "{} pages, {} records, {} pairs of {} tables through the indexes: {damaged} damaged, {}",
+            "{} pages, {} records, {} pairs of {} tables through the indexes, {} pointers: {damaged} damaged, {}",
             count_text(report.pages),
             count_text(report.records),
             count_text(report.pairs),
             report.tables,
+            count_text(pointers),
             seconds(began.elapsed())
         ),
     )?;
@@ -298,6 +303,7 @@ fn verify(daemon: &Daemon, checks: &mut Checks<'_>) -> Result<(), Failure> {
             ("pages", report.pages),
             ("records", report.records),
             ("pairs", report.pairs),
+            ("pointers", pointers),
             ("damaged", damaged),
         ]),
     );

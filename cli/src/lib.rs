@@ -22,6 +22,7 @@ mod output;
 mod pairs;
 mod progress;
 mod reach;
+mod schema;
 mod script;
 mod serve;
 mod shape;
@@ -83,6 +84,7 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Txn(txn) => script::txn(&target, &txn, output),
         Verb::Table(table) => tables::table(&target, table, output),
         Verb::Acl(acl) => acl::acl(&acl, output),
+        Verb::Schema(schema) => schema::schema(&target, &schema, output),
         Verb::Status => status::status(&target, output),
         Verb::Ping(ping) => status::ping(&target, &ping, output),
         Verb::Inspect(inspect) => inspect::inspect(&inspect, output),

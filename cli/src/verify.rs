@@ -1,9 +1,11 @@
-//! `verify`: an offline check of a store, every byte of it that matters, and of its indexes against its records.
+//! `verify`: an offline check of a store, every byte of it that matters, of its indexes against its records, and of its pointers and
+//! rules against its schema. The last also of a store in use ([`live`]).
 //!
 //! Contract: nothing is written. Checked are all copies of the superblock; every page of every log, its checksum, its place and
 //! its link to the page before; every record in them, key and value; every summary against the records it stands for; and then
 //! the engine itself is recovered on the bytes, in memory, and every pair that its indexes lead to is compared with the last
-//! valid record of the log, both ways. Exit 4 when anything is not what was written, with segment, page and table.
+//! valid record of the log, both ways. Exit 4 when anything is not what was written, with segment, page and table; exit 1 when it
+//! is, but pointers lead nowhere or records break their rules.
 //!
 //! What it cannot tell: a page at the very end of the last log that no later page vouches for may have been torn by a power
 //! failure. It counts as damage only if all of it was written.
@@ -15,6 +17,7 @@ use crate::output::{Format, Output, count_text};
 use domains::config::Config;
 use domains::index::HashConfig;
 use domains::persistent;
+use lostore::Store;
 use segments::blocking::Blocking;
 use segments::superblock::{
     CopyFound, SUPERBLOCK_COPIES, SUPERBLOCK_COPY_PAGES, Superblock, SuperblockError, copy_page,
@@ -24,11 +27,15 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 mod compare;
+mod live;
 mod log;
 mod pairs;
+pub(crate) mod pointers;
 
+use compare::Offline;
 use log::Walk;
 use pairs::Pairs;
+use pointers::Sheet;
 
 /// Something that is not what was written.
 #[derive(Clone, Debug)]
@@ -62,6 +69,8 @@ pub(crate) struct Report {
     pub(crate) summaries: u32,
     pub(crate) tables: u64,
     pub(crate) pairs: u64,
+    /// Pointers and rules; none when the store could not be recovered.
+    pub(crate) schema: Option<Sheet>,
 }
 
 impl Report {
@@ -74,11 +83,22 @@ pub(crate) fn verify(target: &Target, args: &Verify, output: &mut Output) -> Res
     if let Some(pair) = &args.pair {
         return crate::chain::verify_pair(target, pair, output);
     }
-    let path = args.path.as_deref().expect("the parser wants a path unless there is a pair");
-    let (report, names) = verified(path)?;
+    let path = match &args.path {
+        Some(path) => path,
+        None if target.socket.is_some() => return live::verify(target, args, output),
+        None => {
+            let help =
+                "name a store's directory; or --socket, to check the pointers and rules of a store in use; or --pair";
+            return Err(Failure::usage("there is nothing to verify", help));
+        }
+    };
+    let (mut report, names, store) = verified(path)?;
+    if let Some(store) = store {
+        report.schema = schema(&store, args.limit, &mut report)?;
+    }
     print(&report, &names, args.limit, output)?;
     if report.findings.is_empty() {
-        return Ok(());
+        return report.schema.as_ref().map_or(Ok(()), live::verdict);
     }
     Err(Failure {
         exit: Exit::Corruption,
@@ -88,14 +108,28 @@ pub(crate) fn verify(target: &Target, args: &Verify, output: &mut Output) -> Res
     })
 }
 
-/// Checks a store; what was found, and the names of its tables.
-pub(crate) fn verified(path: &Path) -> Result<(Report, Vec<(TableId, String)>), Failure> {
+/// What a check of a store's bytes came to: what was found, the names of its tables, and the store itself when it could be recovered.
+pub(crate) type Verified = (Report, Vec<(TableId, String)>, Option<Store<Offline>>);
+
+/// Checks a store's bytes and indexes.
+pub(crate) fn verified(path: &Path) -> Result<Verified, Failure> {
     let mut overlay = Overlay::open(path)?;
     let mut report = Report::default();
-    let Some((engine, pairs)) = check(&mut overlay, &mut report)? else { return Ok((report, Vec::new())) };
+    let Some((engine, pairs)) = check(&mut overlay, &mut report)? else { return Ok((report, Vec::new(), None)) };
     let names = pairs.names();
-    compare::compare(engine, overlay, pairs, &mut report)?;
-    Ok((report, names))
+    let store = compare::compare(engine, overlay, pairs, &mut report)?;
+    Ok((report, names, store))
+}
+
+/// Checks its pointers and rules. Records that cannot be read were found before; then the rest is not looked at.
+fn schema(store: &Store<Offline>, limit: u64, report: &mut Report) -> Result<Option<Sheet>, Failure> {
+    match pointers::check(store, limit, &*live::stop_on_interrupt()?) {
+        Err(failure) if failure.exit == Exit::Corruption && !report.findings.is_empty() => {
+            report.notes.push(format!("pointers and rules are not checked: {}", failure.what));
+            Ok(None)
+        }
+        checked => checked.map(Some),
+    }
 }
 
 /// Checks superblock and logs; the recovered engine and the pairs of the log, unless there is no superblock to go by.
@@ -193,8 +227,10 @@ fn print(report: &Report, names: &[(TableId, String)], limit: u64, output: &mut 
                 })
             })
             .collect();
+        let broken = report.schema.as_ref().is_some_and(|sheet| sheet.bad() > 0 || sheet.interrupted);
         return output.document(&json!({
-            "ok": report.findings.is_empty(),
+            "ok": report.findings.is_empty() && !broken,
+            "schema": report.schema.as_ref().map(live::document),
             "damaged": report.findings.len(),
             "damage": damage,
             "notes": report.notes,
@@ -221,7 +257,15 @@ fn print(report: &Report, names: &[(TableId, String)], limit: u64, output: &mut 
     if shown.len() < report.findings.len() {
         output.line(&format!("DAMAGE  and {} more places (--limit)", report.findings.len() - shown.len()))?;
     }
-    output.line(if report.findings.is_empty() { "ok" } else { "damaged" })
+    if let Some(sheet) = &report.schema {
+        live::text(sheet, output)?;
+    }
+    let broken = report.schema.as_ref().is_some_and(|sheet| sheet.bad() > 0);
+    output.line(match (report.findings.is_empty(), broken) {
+        (false, _) => "damaged",
+        (true, true) => "whole, but pointers or rules are broken",
+        (true, false) => "ok",
+    })
 }
 
 fn summary(report: &Report, output: &mut Output) -> Result<(), Failure> {

@@ -212,11 +212,57 @@ fn appends(dir: &Path) {
     refused(&with_stdin(dir, &["txn"], b"append users/alice x"), 2, "");
 }
 
+/// `schema` in its forms, `verify` of pointers and rules, and records that rules refuse.
+fn schema(dir: &Path) {
+    let fields = "owner:->users required,size:u32 in 1..=9 default 1,next:->cards";
+    data(&lostore(dir, &["table", "create", "cards", "--key", "id:u64", "--record", fields]));
+    let text_form = data(&lostore(dir, &["schema"])).to_owned();
+    for line in ["  key  id     u64\n", "       size   u32       in 1..=9 default 1\n", "  cards.owner -> users\n"] {
+        assert!(text_form.contains(line), "{line:?} in\n{text_form}");
+    }
+    assert_eq!(data(&lostore(dir, &["schema", "data"])), text_form);
+    let json: serde_json::Value = serde_json::from_str(data(&lostore(dir, &["schema", "-o", "json"]))).unwrap();
+    assert_eq!(json["references"].as_array().unwrap().len(), 3);
+    assert!(data(&lostore(dir, &["schema", "--diagram", "mermaid"])).contains("\"cards\" }o--|| \"users\""));
+    assert!(data(&lostore(dir, &["schema", "--diagram", "svg"])).starts_with("<svg xmlns="));
+
+    data(&lostore(dir, &["put", "cards/1", r#"{"owner":"alice"}"#]));
+    assert_eq!(data(&lostore(dir, &["get", "cards/1"])), "{\"next\":null,\"owner\":\"alice\",\"size\":1}\n");
+    refused(&lostore(dir, &["put", "cards/2", r#"{"owner":null}"#]), 2, "LS0706");
+    refused(&lostore(dir, &["put", "cards/2", r#"{"owner":"alice","size":10}"#]), 2, "LS0706");
+    refused(&lostore(dir, &["table", "create", "bad", "--record", "a:u8 in 2..=1"]), 2, "LS0209");
+}
+
+/// `verify` names what dangles, with exit 1, and is content when it is mended. `asked` are its arguments for this store.
+fn dangling(dir: &Path, asked: &[&str]) {
+    assert!(data(&lostore(dir, &[&["verify"], asked].concat())).ends_with("ok\n"));
+    data(&lostore(dir, &["put", "cards/7", r#"{"owner":"nobody","next":8}"#]));
+    let found = lostore(dir, &[&["verify"], asked].concat());
+    let (table, talk) = (text(&found.stdout), text(&found.stderr));
+    assert_eq!(found.status.code(), Some(1), "{talk}");
+    assert!(table.contains("BREACH  cards/7: 'owner' leads to users/nobody, which is not there\n"), "{table}");
+    assert!(talk.contains("LS0606 2 pointers"), "{talk}");
+    let json = lostore(dir, &[&["verify", "-o", "json", "--limit", "0"], asked].concat());
+    let json: serde_json::Value = serde_json::from_str(text(&json.stdout)).unwrap();
+    let sheet = json.get("schema").unwrap_or(&json);
+    assert_eq!(
+        (&json["ok"], &sheet["breached"], &sheet["breaches"]),
+        (&false.into(), &2.into(), &serde_json::json!([]))
+    );
+    let owner = &sheet["pointers"].as_array().unwrap().iter().find(|field| field["field"] == "owner").unwrap();
+    assert_eq!((&owner["found"], &owner["dangling"], &owner["to"]), (&1.into(), &1.into(), &"users".into()));
+    data(&lostore(dir, &["del", "cards/7"]));
+    assert!(data(&lostore(dir, &[&["verify"], asked].concat())).ends_with("ok\n"));
+}
+
 #[test]
 fn verbs_print_data_and_nothing_else_through_a_server() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path());
     verbs(dir.path());
+    schema(dir.path());
+    dangling(dir.path(), &["--socket", "data/lostore.sock"]);
+    refused(&lostore(dir.path(), &["verify"]), 2, "LS0601");
     refused(&lostore(dir.path(), &["serve", "data"]), 3, "LS0111");
     refused(&lostore(dir.path(), &["verify", "data"]), 3, "LS0111");
     drop(server);
@@ -232,7 +278,8 @@ fn verbs_print_data_and_nothing_else_without_a_server() {
     let dir = tempfile::tempdir().unwrap();
     drop(Server::start(dir.path()));
     verbs(dir.path());
-    assert!(data(&lostore(dir.path(), &["verify", "data"])).ends_with("ok\n"));
+    schema(dir.path());
+    dangling(dir.path(), &["data"]);
     let inspected: serde_json::Value =
         serde_json::from_str(data(&lostore(dir.path(), &["inspect", "data", "--page", "65", "-o", "json"]))).unwrap();
     assert_eq!(inspected["page"]["kind"], "Log");

@@ -15,7 +15,8 @@ use lostore::{Inline, Pair, RawTable, Store, TableInfo};
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-type Offline = Inline<Engine, Overlay>;
+/// The recovered engine as a store, on the bytes and in memory.
+pub(super) type Offline = Inline<Engine, Overlay>;
 
 /// Compares, when there is an engine to compare with.
 pub(super) fn compare(
@@ -23,11 +24,11 @@ pub(super) fn compare(
     overlay: Overlay,
     mut pairs: Pairs,
     report: &mut Report,
-) -> Result<(), Failure> {
+) -> Result<Option<Store<Offline>>, Failure> {
     let tables = pairs.tables();
     let Some(engine) = engine else {
         report.notes.push("without recovery the indexes cannot be compared with the records".to_owned());
-        return Ok(());
+        return Ok(None);
     };
     let store: Store<Offline> = Store::new(Inline::new(engine, overlay));
     let infos = store.tables()?;
@@ -45,7 +46,7 @@ pub(super) fn compare(
             table(&store, info, pairs.take_table(info.id), report)?;
         }
     }
-    Ok(())
+    Ok(Some(store))
 }
 
 fn table(
