@@ -4,6 +4,7 @@
 //! wins. The texts here are the help, so they are complete sentences about what happens.
 
 use crate::output::Format;
+use crate::reach::AnyStore;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -39,6 +40,9 @@ pub(crate) struct Target {
     /// How to reach the kernel.
     #[arg(long, global = true, value_enum, default_value = "auto", env = "LOSTORE_IO")]
     pub(crate) io: IoArg,
+    /// The store, when a shell has reached it already.
+    #[arg(skip)]
+    pub(crate) held: Option<AnyStore>,
 }
 
 /// How to reach the kernel.
@@ -89,6 +93,10 @@ pub(crate) enum Verb {
     Schema(Schema),
     /// Shows how the store is: tables, memory, device, persistence.
     Status,
+    /// Runs verbs one after the other on one connection: typed, with history and completion, or from a script on stdin.
+    Shell(Shell),
+    /// Shows what a running server does, anew every second, until ^C.
+    Top(Top),
     /// Asks the store for a sign of life and says how long it took.
     Ping(Ping),
     /// Decodes a store's bytes, without opening it: superblock, segments, pages, records, summaries.
@@ -436,6 +444,25 @@ pub(crate) enum KindArg {
     Ordered,
     /// By an address that the store gives.
     Sack,
+}
+
+/// Arguments of `shell`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Shell {
+    /// Of a script: go on behind a statement that fails; the exit code is that of the first.
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+}
+
+/// Arguments of `top`.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Top {
+    /// Print the figures of one interval, and end.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// How long an interval is, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    pub(crate) interval_ms: u64,
 }
 
 /// Arguments of `ping`.

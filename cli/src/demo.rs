@@ -274,8 +274,10 @@ fn compare(
 fn verify(daemon: &Daemon, checks: &mut Checks<'_>) -> Result<(), Failure> {
     let began = Instant::now();
     let (report, _, store) = verified(daemon.store())?;
-    let sheet =
-        store.map(|store| pointers::check(&store, 10, &AtomicBool::new(false))).transpose()?.unwrap_or_default();
+    let sheet = store
+        .map(|store| pointers::check(&store, pointers::State::AtRest, 10, &AtomicBool::new(false)))
+        .transpose()?
+        .unwrap_or_default();
     let pointers: u64 = sheet.fields.iter().map(|tally| tally.found + tally.null + tally.bad()).sum();
     let damaged = report.findings.len() as u64 + sheet.bad();
     let breaches = sheet.breaches.iter().map(|breach| format!("{}/{} {}", breach.table, breach.key, breach.what));

@@ -26,8 +26,10 @@ mod schema;
 mod script;
 mod serve;
 mod shape;
+mod shell;
 mod status;
 mod tables;
+mod top;
 mod words;
 
 mod inspect;
@@ -86,6 +88,8 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Acl(acl) => acl::acl(&acl, output),
         Verb::Schema(schema) => schema::schema(&target, &schema, output),
         Verb::Status => status::status(&target, output),
+        Verb::Shell(shell) => shell::shell(&target, &shell, output.format),
+        Verb::Top(top) => top::top(&target, &top, output),
         Verb::Ping(ping) => status::ping(&target, &ping, output),
         Verb::Inspect(inspect) => inspect::inspect(&inspect, output),
         Verb::Verify(verify) => verify::verify(&target, &verify, output),

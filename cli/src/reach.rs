@@ -14,6 +14,9 @@ pub(crate) type AnyStore = Store<AnyBackend>;
 
 /// Reaches the store that the command line names.
 pub(crate) fn reach(target: &Target) -> Result<AnyStore, Failure> {
+    if let Some(store) = &target.held {
+        return Ok(store.clone());
+    }
     let mut options = options(target.io);
     options.create = false;
     if let Some(socket) = &target.socket {

@@ -58,7 +58,12 @@ pub(crate) fn txn(target: &Target, args: &Txn, output: &mut Output) -> Result<()
     run(&reach(target)?, &statements, args.no_wait, output)
 }
 
-fn run(store: &AnyStore, statements: &[Statement], no_wait: bool, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(
+    store: &AnyStore,
+    statements: &[Statement],
+    no_wait: bool,
+    output: &mut Output,
+) -> Result<(), Failure> {
     let mut tables: BTreeMap<&str, Opened> = BTreeMap::new();
     for statement in statements {
         if !tables.contains_key(&*statement.table) {

@@ -35,7 +35,7 @@ pub(crate) mod pointers;
 use compare::Offline;
 use log::Walk;
 use pairs::Pairs;
-use pointers::Sheet;
+use pointers::{Sheet, State};
 
 /// Something that is not what was written.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ pub(crate) fn verified(path: &Path) -> Result<Verified, Failure> {
 
 /// Checks its pointers and rules. Records that cannot be read were found before; then the rest is not looked at.
 fn schema(store: &Store<Offline>, limit: u64, report: &mut Report) -> Result<Option<Sheet>, Failure> {
-    match pointers::check(store, limit, &*live::stop_on_interrupt()?) {
+    match pointers::check(store, State::AtRest, limit, &*live::stop_on_interrupt()?) {
         Err(failure) if failure.exit == Exit::Corruption && !report.findings.is_empty() => {
             report.notes.push(format!("pointers and rules are not checked: {}", failure.what));
             Ok(None)

@@ -255,6 +255,34 @@ fn dangling(dir: &Path, asked: &[&str]) {
     assert!(data(&lostore(dir, &[&["verify"], asked].concat())).ends_with("ok\n"));
 }
 
+/// `shell` with a script on stdin, and `top` of a server.
+fn shell_and_top(dir: &Path) {
+    let script = b"table create notes\n\nbegin\nput notes/a one\nput notes/b \\\n two\ncommit\nget notes/a\nscan notes --keys -o json\n";
+    let printed = data(&with_stdin(dir, &["shell"], script)).to_owned();
+    assert!(printed.contains("notes/a\t") && printed.contains("\none\n"), "{printed}");
+    assert!(printed.ends_with("[\n  \"a\",\n  \"b\"\n]\n"), "{printed}");
+    let stopped = with_stdin(dir, &["shell"], b"get notes/a\nget notes/none\nget notes/b\n");
+    assert_eq!((stopped.status.code(), text(&stopped.stdout)), (Some(1), "one\n"));
+    assert!(text(&stopped.stderr).contains("statement at line 2"), "{}", text(&stopped.stderr));
+    let going = with_stdin(dir, &["shell", "--keep-going"], b"get notes/none\nget notes/b\n");
+    assert_eq!((going.status.code(), text(&going.stdout)), (Some(1), "two\n"));
+    refused(&with_stdin(dir, &["shell"], b"begin\nput notes/c 3\n"), 2, "LS0602");
+    refused(&lostore(dir, &["get", "notes/c"]), 1, "");
+    data(&lostore(dir, &["table", "drop", "notes"]));
+
+    let socket = ["--socket", "data/lostore.sock"];
+    let frame = lostore(dir, &[&["top", "--once", "--interval-ms", "100"], &socket[..]].concat());
+    let frame = data(&frame);
+    assert!(frame.starts_with("lostore ") && frame.contains("\ncommits ") && frame.contains("\nusers "), "{frame}");
+    assert!(!frame.contains('\u{1b}'), "no terminal, no control codes");
+    let json = lostore(dir, &[&["top", "--once", "--interval-ms", "100", "-o", "json"], &socket[..]].concat());
+    let json: serde_json::Value = serde_json::from_str(data(&json)).unwrap();
+    assert_eq!((&json["domain"], &json["now"]["read_only"]), (&"persistent".into(), &0.0.into()));
+    assert!(json["verbs"].as_array().unwrap().iter().any(|verb| verb["total"].as_f64().unwrap() > 0.0), "{json}");
+    assert!(json["tables"].as_array().unwrap().iter().any(|table| table["table"] == "users"), "{json}");
+    refused(&lostore(dir, &["top", "--once", "--socket", "nothing.sock"]), 3, "LS0135");
+}
+
 #[test]
 fn verbs_print_data_and_nothing_else_through_a_server() {
     let dir = tempfile::tempdir().unwrap();
@@ -262,6 +290,7 @@ fn verbs_print_data_and_nothing_else_through_a_server() {
     verbs(dir.path());
     schema(dir.path());
     dangling(dir.path(), &["--socket", "data/lostore.sock"]);
+    shell_and_top(dir.path());
     refused(&lostore(dir.path(), &["verify"]), 2, "LS0601");
     refused(&lostore(dir.path(), &["serve", "data"]), 3, "LS0111");
     refused(&lostore(dir.path(), &["verify", "data"]), 3, "LS0111");

@@ -286,7 +286,7 @@ fn word(svg: &mut String, class: &str, (x, y): (f64, f64), text: &str) {
 }
 
 /// A line from a field to the table it leads to: forward to its left side, else round the right sides.
-fn edge(svg: &mut String, row: &Row, (from, y): (Place, f64), (name, to): (&str, Option<Place>), lanes: &mut usize) {
+fn edge(svg: &mut String, row: &Row, (from, y): (Place, f64), to: Option<Place>, lanes: &mut usize) {
     let (x, style) = (from.left + from.width, if row.required { "edge" } else { "edge null" });
     let Some(to) = to else {
         // The field's type names it.

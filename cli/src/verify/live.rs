@@ -2,7 +2,7 @@
 //!
 //! Contract: an interrupt (SIGINT) ends the check, not the report: what was found so far is printed, and that it is not all.
 
-use super::pointers::{self, Breach, Sheet, Tally};
+use super::pointers::{self, Breach, Sheet, State, Tally};
 use crate::args::{Target, Verify};
 use crate::failure::{Exit, Failure, SCHEMA};
 use crate::output::{Format, Output, count_text};
@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicBool;
 /// Checks the pointers and rules of a store that is running.
 pub(super) fn verify(target: &Target, args: &Verify, output: &mut Output) -> Result<(), Failure> {
     let store = reach(target)?;
-    let sheet = pointers::check(&store, args.limit, &*stop_on_interrupt()?)?;
+    let sheet = pointers::check(&store, State::InUse, args.limit, &*stop_on_interrupt()?)?;
     match output.format {
         Format::Json | Format::Jsonl => {
             let mut document = document(&sheet);
@@ -59,7 +59,7 @@ pub(super) fn document(sheet: &Sheet) -> Value {
         json!({
             "table": tally.table, "field": tally.field, "to": tally.to,
             "null": tally.null, "found": tally.found, "dangling": tally.dangling,
-            "expired": tally.expired, "wrong_table": tally.wrong_table,
+            "expired": tally.expired, "wrong_table": tally.wrong_table, "unjudged": tally.unjudged,
         })
     };
     let rule = |tally: &Tally| json!({ "table": tally.table, "field": tally.field, "broken": tally.broken });
@@ -93,6 +93,11 @@ pub(super) fn text(sheet: &Sheet, output: &mut Output) -> Result<(), Failure> {
     let told = sheet.breaches.len() as u64;
     if told < sheet.bad() {
         output.line(&format!("BREACH  and {} more (--limit)", count_text(sheet.bad() - told)))?;
+    }
+    let unjudged: u64 = sheet.fields.iter().map(|tally| tally.unjudged).sum();
+    if unjudged > 0 {
+        output
+            .line(&format!("note    {} pointers to volatile tables, which are empty at rest", count_text(unjudged)))?;
     }
     if sheet.interrupted {
         output.line(&format!("note    interrupted after {} records", count_text(sheet.pairs)))?;

@@ -4,6 +4,8 @@
 //! whose time is over), or are to a table that is not there or cannot have such a key; of each field with rules how many records break
 //! them. The first of each field are named with their keys.
 //!
+//! At rest a volatile table has no pairs: pointers to one are counted apart and not judged.
+//!
 //! On a store in use others write meanwhile. A pointer that seems to dangle is looked at again, record and target at one moment,
 //! before it counts; a record that came or went while the check ran may be in it or not.
 
@@ -11,7 +13,7 @@ use crate::failure::Failure;
 use crate::progress;
 use crate::shape::Shape;
 use domains::schema::envelope::{EnvelopeReader, pointer_target};
-use domains::schema::{FieldType, Rule, TableKind, keys};
+use domains::schema::{FieldType, Rule, TableHome, TableKind, keys};
 use lostore::{Backend, ChainEnd, Pair, RawTable, Store, TableInfo};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +38,8 @@ pub(crate) struct Tally {
     pub(crate) expired: u64,
     /// The table is not there, or cannot have the key.
     pub(crate) wrong_table: u64,
+    /// The table is volatile, and the store at rest.
+    pub(crate) unjudged: u64,
     /// The field breaks its rules, or is not of its type.
     pub(crate) broken: u64,
     /// Whether it has a rule that can be broken.
@@ -82,14 +86,27 @@ impl Sheet {
     }
 }
 
+/// Whether anybody has the store open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    InUse,
+    AtRest,
+}
+
 /// Checks a store, and names at most so many breaches of each field.
-pub(crate) fn check<B: Backend>(store: &Store<B>, limit: u64, stop: &AtomicBool) -> Result<Sheet, Failure> {
+pub(crate) fn check<B: Backend>(
+    store: &Store<B>,
+    state: State,
+    limit: u64,
+    stop: &AtomicBool,
+) -> Result<Sheet, Failure> {
     let tables = store.tables()?;
     let status = store.status()?;
     let mut sheet = Sheet::default();
     for info in tables.iter().filter(|info| (0..info.spec.record.len()).any(|at| is_checked(info, at))) {
         let pairs = status.tables.iter().find(|table| table.info.id == info.id).map_or(0, |table| table.pairs);
-        let mut run = Run { store, shape: Shape { info, tables: &tables }, limit, first: sheet.fields.len(), sheet };
+        let mut run =
+            Run { store, state, shape: Shape { info, tables: &tables }, limit, first: sheet.fields.len(), sheet };
         run.begin();
         let done = run.table(pairs, stop);
         sheet = run.sheet;
@@ -130,6 +147,7 @@ struct Asked {
 /// The check of one table.
 struct Run<'a, B: Backend> {
     store: &'a Store<B>,
+    state: State,
     shape: Shape<'a>,
     limit: u64,
     /// Where the table's tallies begin.
@@ -237,6 +255,10 @@ impl<B: Backend> Run<'_, B> {
         };
         let why = match self.shape.tables.iter().find(|info| info.name == *to) {
             None => format!("leads to table '{to}', which is not there"),
+            Some(target) if self.state == State::AtRest && target.spec.home == TableHome::Volatile => {
+                self.tally(field).unjudged += 1;
+                return;
+            }
             Some(target) if !can_have(target, key) => format!("leads to a key that table '{to}' cannot have"),
             Some(_) => return asked.entry(to.clone()).or_default().push(Asked { pair: at, field, key: key.to_vec() }),
         };

@@ -207,9 +207,9 @@ fn pointers_and_rules_are_checked_by_what_the_catalog_says() {
     let store = lostore::open_inline(&path).unwrap();
     plant(&store);
     let stop = std::sync::atomic::AtomicBool::new(false);
-    check_planted(&pointers::check(&store, 3, &stop).unwrap());
+    check_planted(&pointers::check(&store, State::InUse, 3, &stop).unwrap());
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let ended = pointers::check(&store, 3, &stop).unwrap();
+    let ended = pointers::check(&store, State::InUse, 3, &stop).unwrap();
     assert!(ended.interrupted && ended.pairs == 0);
     assert_eq!(live::verdict(&ended).unwrap_err().exit, Exit::No);
     drop(store);
@@ -217,7 +217,7 @@ fn pointers_and_rules_are_checked_by_what_the_catalog_says() {
     let (report, _, store) = verified(&path).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     let stop = std::sync::atomic::AtomicBool::new(false);
-    let sheet = pointers::check(&store.unwrap(), 3, &stop).unwrap();
+    let sheet = pointers::check(&store.unwrap(), State::AtRest, 3, &stop).unwrap();
     check_planted(&sheet);
     let failure = live::verdict(&sheet).unwrap_err();
     assert_eq!((failure.exit, failure.code), (Exit::No, Some(SCHEMA_CODE)));
@@ -237,8 +237,49 @@ fn a_tree_of_the_metadata_service_is_as_its_schema_says() {
             service.create(made.ino, &[b'a' + file], &Attributes::new(0o644)).unwrap();
         }
     }
-    let sheet = pointers::check(&store, 100, &std::sync::atomic::AtomicBool::new(false)).unwrap();
+    let sheet = pointers::check(&store, State::InUse, 100, &std::sync::atomic::AtomicBool::new(false)).unwrap();
     assert_eq!((sheet.bad(), sheet.unreadable), (0, 0), "{:?}", sheet.breaches);
     let dirents = sheet.fields.iter().find(|tally| tally.table == "dirent" && tally.field == "inode").unwrap();
     assert_eq!((dirents.found, dirents.null), (105, 0), "{sheet:?}");
+}
+
+/// Records that survive point to some that do not: while the store runs they are judged, at rest they cannot be.
+#[test]
+fn pointers_to_volatile_tables_are_not_judged_at_rest() {
+    use lostore::{Ptr, TableType};
+
+    #[derive(TableType)]
+    #[table(hash, volatile)]
+    struct Fleeting {
+        #[key]
+        id: u64,
+    }
+
+    #[derive(TableType)]
+    struct Lasting {
+        #[key]
+        id: u64,
+        to: Ptr<Fleeting>,
+    }
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let store = lostore::open_inline(&path).unwrap();
+    let fleeting = store.table::<Fleeting>("fleeting").unwrap();
+    let lasting = store.table::<Lasting>("lasting").unwrap();
+    fleeting.insert(&Fleeting { id: 1 }).unwrap();
+    for id in 1..4 {
+        lasting.insert(&Lasting { id, to: Ptr::to(id) }).unwrap();
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let counts = |sheet: &Sheet| {
+        let [tally] = &sheet.fields[..] else { panic!("{sheet:?}") };
+        [tally.found, tally.dangling, tally.unjudged, sheet.bad()]
+    };
+    assert_eq!(counts(&pointers::check(&store, State::InUse, 9, &stop).unwrap()), [1, 2, 0, 2]);
+    store.force().unwrap();
+    drop((store, fleeting, lasting));
+    let (report, _, store) = verified(&path).unwrap();
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    assert_eq!(counts(&pointers::check(&store.unwrap(), State::AtRest, 9, &stop).unwrap()), [0, 0, 3, 0]);
 }
