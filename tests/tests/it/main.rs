@@ -13,6 +13,7 @@ mod column;
 mod conformance;
 mod crash;
 mod daemon;
+mod evolution;
 mod flipped;
 mod guests;
 mod histories;
