@@ -102,14 +102,15 @@ impl Screen {
     }
 
     fn draw(&self, lines: &[String]) -> Result<(), Failure> {
-        // One write, each line cleared behind its end: nothing flickers.
+        // One write, so nothing flickers. A line is cleared before it is written: behind a letter in the last column the cursor still
+        // stands on it, and clearing from there would take it away.
         let mut text = String::from("\x1b[H");
         for (at, line) in lines.iter().enumerate() {
             text.push_str(if at > 0 { "\r\n" } else { "" });
+            // With the last one all that is left below it.
+            text.push_str(if at + 1 == lines.len() { "\x1b[J" } else { "\x1b[K" });
             text.push_str(line);
-            text.push_str("\x1b[K");
         }
-        text.push_str("\x1b[J");
         let mut stdout = std::io::stdout();
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         written.map_err(|error| Failure::file("write", "stdout", &error))
