@@ -395,7 +395,8 @@ impl Error {
     }
 
     /// The same error, of a commit that was applied in this epoch.
-    pub(crate) fn of_applied(self, of: EpochId) -> Self {
+    #[must_use]
+    pub fn of_applied(self, of: EpochId) -> Self {
         if let Self::Poisoned { why, .. } = self {
             return Self::Poisoned { why, epoch: of, applied: true };
         }

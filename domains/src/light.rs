@@ -403,6 +403,10 @@ impl Domain for Light {
         self.answers.push((id, answer));
     }
 
+    fn submit_now(&mut self, _id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
+        Some(self.run(op, now))
+    }
+
     fn lookup_now(
         &mut self,
         table: TableId,

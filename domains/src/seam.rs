@@ -499,6 +499,13 @@ pub trait Domain {
     /// Starts an operation; what needs no device is answered within the call, long ways through expired pairs excepted.
     fn submit(&mut self, id: OpId, op: Op, now: Tick);
 
+    /// The same, and hands the answer over when it is there at the end of the call; then it does not come through
+    /// [`Self::take_answers`]. Whoever asks one operation after another gets each answer before it asks the next.
+    fn submit_now(&mut self, id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
+        self.submit(id, op, now);
+        None
+    }
+
     /// Looks a key up and shows the pair in place, without an operation, when memory alone can answer.
     ///
     /// # Errors
@@ -551,6 +558,10 @@ impl<D: Domain + ?Sized> Domain for Box<D> {
 
     fn submit(&mut self, id: OpId, op: Op, now: Tick) {
         (**self).submit(id, op, now);
+    }
+
+    fn submit_now(&mut self, id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
+        (**self).submit_now(id, op, now)
     }
 
     fn lookup_now(

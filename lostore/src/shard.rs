@@ -61,6 +61,7 @@ pub struct Desk<'a, P: Port> {
     /// What time it is.
     pub now: Tick,
     submitted: &'a mut bool,
+    answered: &'a mut bool,
 }
 
 impl<P: Port> Desk<'_, P> {
@@ -69,6 +70,15 @@ impl<P: Port> Desk<'_, P> {
         assert!(id.0 & FRONT == 0, "the top bit of {id:?} is the shard's");
         *self.submitted = true;
         self.domain.submit(OpId(id.0 | FRONT), op, self.now);
+    }
+
+    /// Asks the domain; the answer when it is there within the call, else it comes through [`Front::answered`].
+    pub fn ask(&mut self, id: FrontOp, op: Op) -> Option<Result<Answer, Error>> {
+        assert!(id.0 & FRONT == 0, "the top bit of {id:?} is the shard's");
+        *self.submitted = true;
+        let answer = self.domain.submit_now(OpId(id.0 | FRONT), op, self.now);
+        *self.answered |= answer.is_some();
+        answer
     }
 
     /// Looks a key up and shows the pair in place, without an operation, when memory alone can answer.
@@ -447,8 +457,8 @@ impl<D: Driven, P: Port, F: Front<P>> Shard<D, P, F> {
     }
 
     fn with_front<R>(&mut self, call: impl FnOnce(&mut F, &mut Desk<'_, P>) -> R) -> R {
-        let mut desk =
-            Desk { domain: &mut self.domain, port: &mut self.port, now: self.now, submitted: &mut self.submitted };
+        let (submitted, answered) = (&mut self.submitted, &mut self.answered_late);
+        let mut desk = Desk { domain: &mut self.domain, port: &mut self.port, now: self.now, submitted, answered };
         call(&mut self.front, &mut desk)
     }
 }

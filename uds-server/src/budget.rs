@@ -373,12 +373,14 @@ impl Budget {
 pub(crate) struct Account<'a> {
     budget: &'a mut Budget,
     place: u32,
+    /// Bytes of the buffer that is lent to receive in, which count beside what the session holds.
+    lent: usize,
 }
 
 impl<'a> Account<'a> {
     /// The account of the connection in this place.
-    pub(crate) fn new(budget: &'a mut Budget, place: u32) -> Self {
-        Self { budget, place }
+    pub(crate) fn new(budget: &'a mut Budget, place: u32, lent: usize) -> Self {
+        Self { budget, place, lent }
     }
 
     /// As [`Budget::raise`].
@@ -401,7 +403,8 @@ impl<'a> Account<'a> {
         if !waits {
             self.budget.give_up(self.place);
         }
-        self.budget.settle(self.place, held);
+        let [requests, replies] = held;
+        self.budget.settle(self.place, [requests + self.lent, replies]);
     }
 
     /// As [`Budget::figures`].

@@ -11,12 +11,12 @@ use crate::acl::{Caller, Rules, RulesError};
 use crate::budget::NoPlace;
 use crate::gate::{Gate, Owners};
 use crate::limits::{RECEIVE_BYTES, SEND_BYTES_MAX};
-use crate::session::{Facts, after};
+use crate::session::{Direct, Facts, after};
 use crate::sessions::{Connection, Round, Sessions};
-use domains::{Answer, Error, Horizon, Op, PairRef, Tick};
+use domains::{Answer, Error, Horizon, Op, PairRef, Seen, Tick};
 use lostore::port::RingPort;
 use lostore::shard::{Desk, Front, FrontOp, Life, Wish};
-use segments::{PAGE_BYTES, Page};
+use segments::{PAGE_BYTES, Page, TableId};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use uring::{Doorbell, IoError, Listener, OpId, Outcome, Socket};
@@ -138,8 +138,8 @@ impl SocketFront {
     /// Calls the sessions, and passes on to the domain what they ask.
     fn round<R>(&mut self, desk: &mut Desk<'_, RingPort>, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
         let (now, horizon) = (desk.now, desk.horizon());
-        let mut look = |table, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)| desk.lookup_now(table, key, see);
-        let result = call(&mut self.sessions, &mut Round { now, horizon, look: &mut look, asked: &mut self.asked });
+        let round = &mut Round { now, horizon, direct: &mut AtDesk(desk), asked: &mut self.asked };
+        let result = call(&mut self.sessions, round);
         for (id, op) in self.asked.drain(..) {
             desk.submit(FrontOp(id), op);
         }
@@ -371,12 +371,14 @@ impl SocketFront {
             return;
         }
         self.horizon = desk.horizon();
-        // The touched ones only, unless time or the horizon concern all.
-        let all = moved || self.due.is_some_and(|due| due.nanos <= now.nanos);
-        let connections = if all {
+        // The touched ones only, unless time concerns all, or the horizon those that watch it.
+        let connections = if self.due.is_some_and(|due| due.nanos <= now.nanos) {
             self.due = None;
             self.sessions.all()
         } else {
+            if moved {
+                self.touched.extend(self.sessions.watchers());
+            }
             self.touched.iter().filter_map(|&place| self.sessions.at(place)).collect()
         };
         for connection in connections {
@@ -523,6 +525,19 @@ impl Front<RingPort> for SocketFront {
             self.sessions.get_mut(connection).expect("it is one of all").stop();
             self.touched.insert(connection.place);
         }
+    }
+}
+
+/// What the sessions ask within a call is asked at the desk.
+struct AtDesk<'a, 'b>(&'a mut Desk<'b, RingPort>);
+
+impl Direct<u64> for AtDesk<'_, '_> {
+    fn look(&mut self, table: TableId, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)) -> Result<Seen, Error> {
+        self.0.lookup_now(table, key, see)
+    }
+
+    fn ask(&mut self, id: u64, op: Op) -> Option<Result<Answer, Error>> {
+        self.0.ask(FrontOp(id), op)
     }
 }
 

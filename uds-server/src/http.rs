@@ -43,7 +43,7 @@ struct Asked {
 
 /// How a request is to be answered.
 #[derive(Clone, Copy, Debug)]
-struct Form {
+pub(crate) struct Form {
     /// Without the body.
     head: bool,
     /// The connection stays.
@@ -63,7 +63,7 @@ const HEAD_TOO_LARGE: Status = (431, "Request Header Fields Too Large");
 const UNAVAILABLE: Status = (503, "Service Unavailable");
 
 /// What the first bytes of the buffer are.
-enum Next {
+pub(crate) enum Next {
     /// No whole head yet.
     Part,
     /// A request for a path, of so many bytes.
@@ -130,7 +130,7 @@ impl Session {
             Ok(Answer::Status(status)) => match (asks, &status.poisoned) {
                 (Asks::Metrics, _) => {
                     let domain = world.facts.capabilities.name;
-                    let (metrics, memory) = (world.metrics, world.memory.figures());
+                    let (metrics, memory) = (&world.metrics.borrow(), world.memory.figures());
                     let seen = exposition::Seen { status, metrics, memory, shared: world.shared, domain };
                     self.reply(OK, "text/plain; version=0.0.4; charset=utf-8", &exposition::text(&seen), form);
                 }
@@ -273,7 +273,7 @@ impl Session {
 }
 
 /// Looks for a request at the beginning of the bytes.
-fn parse(bytes: &[u8]) -> Next {
+pub(crate) fn parse(bytes: &[u8]) -> Next {
     let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
     let mut request = httparse::Request::new(&mut fields);
     let too_large = || {

@@ -165,6 +165,14 @@ impl Peer {
         }
     }
 
+    /// Whether it is to be called when the domain has become persistent further.
+    pub(crate) fn watches_horizon(&self) -> bool {
+        match self {
+            Self::Native(session) => session.watches_horizon(),
+            Self::Resp(_) | Self::Http(_) | Self::Gone | Self::Silent(_) => false,
+        }
+    }
+
     /// Whether the peer has not read for too long, so that the connection is cut.
     pub(crate) fn is_stuck(&self, limits: &Limits, now: Tick) -> bool {
         match self {

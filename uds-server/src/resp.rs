@@ -19,7 +19,6 @@ use crate::faults;
 use crate::limits::{Limits, READ_BYTES_MIN};
 use crate::session::{Facts, World, after};
 use crate::transactions::memory_of;
-use begin::PutReply;
 use connection::Connection;
 use domains::{Answer, Error, Op, Tick};
 use fault::Fault;
@@ -29,6 +28,9 @@ use script::Script;
 use slots::{Class, Machine, Slots};
 use task::{Context, Step, Stepped, Task};
 use writer::Writer;
+
+/// The number under which it is waited until what replies are held for is persistent.
+const PERSISTENT: u32 = u32::MAX - 1;
 
 mod begin;
 mod command;
@@ -42,6 +44,7 @@ mod inline;
 mod intake;
 mod iterate;
 mod keys;
+mod now;
 mod number;
 mod options;
 pub mod parser;
@@ -145,18 +148,14 @@ impl Session {
     /// The domain has answered.
     pub(crate) fn answered(&mut self, ticket: Ticket, result: &Result<Answer, Error>, world: &mut World<'_>) {
         let Some((sequence, number)) = ticket else { return };
+        if number == PERSISTENT {
+            self.persistent(sequence, result, world);
+            return self.proceed(world);
+        }
         let Some(machine) = self.slots.take(sequence) else { return };
         match machine {
             Machine::Get { key } => self.got(sequence, &key, result, world),
-            Machine::Put { outcome } => match PutReply::of(outcome, result) {
-                Ok(reply) => self.settle(sequence, |out| reply.write(out)),
-                Err(fault) => {
-                    if let Err(Error::TableGone { table }) = result {
-                        world.shared.forget_table(*table);
-                    }
-                    self.refuse(sequence, &fault, world);
-                }
-            },
+            Machine::Put { outcome } => self.put(sequence, outcome, result, world),
             Machine::Task { task, reply } => {
                 let after = matches!(result, Ok(Answer::Committed(_)));
                 self.step_after(sequence, (task, reply), after, world, |task, context, reply| {
@@ -166,6 +165,19 @@ impl Session {
         }
         self.flush();
         self.proceed(world);
+    }
+
+    /// What was committed up to this command is persistent, or never will be.
+    fn persistent(&mut self, last: u32, result: &Result<Answer, Error>, world: &mut World<'_>) {
+        let dialect = self.connection.dialect;
+        self.slots.release(last, |epoch| {
+            let error = result.as_ref().err()?;
+            world.shared.counters.errors += 1;
+            let mut reply = Writer::new(dialect);
+            Fault::from(error.clone().of_applied(epoch)).write(&mut reply);
+            Some(reply)
+        });
+        self.flush();
     }
 
     /// A lookup has come back.
@@ -207,7 +219,7 @@ impl Session {
         self.step_after(sequence, task, false, world, call);
     }
 
-    /// The same, perhaps after a commit, which cannot be refused any more. Before, a task that takes more memory than there is ends
+    /// The same, perhaps after a commit, which cannot be refused any more, nor when it commits itself. Before, a task that takes more memory than there is ends
     /// with that, and what it asked in this step is not asked.
     fn step_after(
         &mut self,
@@ -228,16 +240,17 @@ impl Session {
             memory: &mut world.memory,
             had: 0,
             guard: world.guard,
-            look: &mut *world.look,
+            committed: after_commit,
+            direct: &mut *world.direct,
             asked: world.asked,
         };
         let mut stepped = call(&mut task, &mut context, &mut reply);
-        let (had, before) = (context.had, self.slots.grown(sequence));
+        let (had, committed, before) = (context.had, context.committed, self.slots.grown(sequence));
         let asked: usize = world.asked[asked_before..].iter().map(|(_, op)| set_bytes(op)).sum();
         let grown = [task.bytes() + asked, reply_bytes(reply.len())];
         let has = world.memory.raise(Kind::Request, grown[0].saturating_sub(before[0] + had))
             && world.memory.raise(Kind::Reply, grown[1].saturating_sub(before[1]));
-        if has || after_commit {
+        if has || committed {
             self.slots.set_grown(sequence, grown);
         } else if stepped.is_ok() {
             world.asked.truncate(asked_before);
@@ -246,6 +259,7 @@ impl Session {
         match stepped {
             Ok(Step::Wait) => self.slots.put_back(sequence, Machine::Task { task, reply }),
             Ok(Step::Done) => self.slots.settle(sequence, reply),
+            Ok(Step::Committed(epoch)) => self.slots.hold(sequence, reply, epoch),
             Err(fault) => self.refuse(sequence, &fault, world),
         }
     }

@@ -28,6 +28,7 @@ use domains::{Answer, Capabilities, ClientId, Error, Horizon, Level, Pair, PairR
 use intake::Intake;
 use segments::cuts::Cuts;
 use segments::{EpochId, TableId};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use txn::PutOptions;
@@ -54,8 +55,15 @@ pub struct Facts {
     pub redis_level: Level,
 }
 
-/// Shows a pair, or that it is absent, when memory alone can.
-pub(crate) type Look<'a> = dyn FnMut(TableId, &[u8], &mut dyn FnMut(Option<PairRef<'_>>)) -> Result<Seen, Error> + 'a;
+/// What the domain does within a call, for who names what he asks so.
+pub(crate) trait Direct<Name> {
+    /// Shows a pair, or that it is absent, when memory alone can.
+    fn look(&mut self, table: TableId, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)) -> Result<Seen, Error>;
+
+    /// Asks, before everything that is only put on the list in this call. The answer when it is there within the call; else it
+    /// comes later under the name.
+    fn ask(&mut self, name: Name, op: domains::Op) -> Option<Result<Answer, Error>>;
+}
 
 /// What a session is told at each call, and where it puts what it asks.
 pub(crate) struct World<'a> {
@@ -67,13 +75,14 @@ pub(crate) struct World<'a> {
     /// The connection's part of all memory.
     pub(crate) memory: Account<'a>,
     /// What was counted.
-    pub(crate) metrics: &'a Metrics,
+    pub(crate) metrics: &'a RefCell<Metrics>,
     /// What the connection may do. What it asks of the domain is held against that in any case.
     pub(crate) guard: Guard<'a>,
     /// What the connection may begin in its turn.
     pub(crate) allowance: Allowance,
-    /// What memory alone can show at once, as it is before anything that is asked in this call.
-    pub(crate) look: &'a mut Look<'a>,
+    /// What the domain does at once.
+    pub(crate) direct: &'a mut dyn Direct<Ticket>,
+    /// What is asked when the call is over.
     pub(crate) asked: &'a mut Vec<(Ticket, domains::Op)>,
 }
 
@@ -303,6 +312,11 @@ impl Session {
         }
         let sending = self.unsent_since.map(|since| after(since, limits.stall_patience));
         [expiry, greeting, reading, sending].into_iter().flatten().min()
+    }
+
+    /// Whether notices of persistence are owed.
+    pub(crate) fn watches_horizon(&self) -> bool {
+        !self.notices.is_empty()
     }
 
     /// Whether the peer has not read for too long, so that the connection is cut.

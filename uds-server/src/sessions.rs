@@ -13,8 +13,10 @@ use crate::limits::Limits;
 use crate::metrics::{Metrics, Verb, verb};
 use crate::peer::Peer;
 use crate::resp::shared::Shared;
-use crate::session::{Facts, Look, World};
+use crate::session::{Direct, Facts, World};
 use domains::{Answer, Error, Horizon, Op, PairRef, Seen, Tick};
+use segments::TableId;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 
 /// Names a connection: its place, and how often the place was taken.
@@ -28,7 +30,7 @@ pub(crate) struct Connection {
 pub(crate) struct Round<'a> {
     pub(crate) now: Tick,
     pub(crate) horizon: Horizon,
-    pub(crate) look: &'a mut Look<'a>,
+    pub(crate) direct: &'a mut dyn Direct<u64>,
     pub(crate) asked: &'a mut Vec<(u64, Op)>,
 }
 
@@ -55,19 +57,85 @@ struct Route {
     since: u64,
 }
 
+/// The operations in the domain's hands, by number.
+#[derive(Debug, Default)]
+struct Routes {
+    routes: Vec<Option<Route>>,
+    free: Vec<u32>,
+}
+
+impl Routes {
+    fn insert(&mut self, route: Route) -> u64 {
+        let at = self.free.pop().unwrap_or_else(|| {
+            self.routes.push(None);
+            u32::try_from(self.routes.len() - 1).expect("credits bound the operations in flight")
+        });
+        assert!(self.routes[at as usize].is_none(), "number {at} was free");
+        self.routes[at as usize] = Some(route);
+        u64::from(at)
+    }
+
+    fn take(&mut self, op: u64) -> Route {
+        let at = u32::try_from(op).expect("the domain answers what it was asked");
+        let route = self.routes[at as usize].take();
+        self.free.push(at);
+        route.unwrap_or_else(|| unreachable!("operation {op} is answered once"))
+    }
+}
+
+/// What one connection asks of the domain within a call, numbered and counted.
+struct Asking<'a> {
+    direct: &'a mut dyn Direct<u64>,
+    routes: &'a mut Routes,
+    metrics: &'a RefCell<Metrics>,
+    guard: Guard<'a>,
+    connection: Connection,
+    now: Tick,
+}
+
+impl Direct<Ticket> for Asking<'_> {
+    fn look(&mut self, table: TableId, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)) -> Result<Seen, Error> {
+        self.guard.read(table)?;
+        let seen = self.direct.look(table, key, see);
+        self.metrics.borrow_mut().at_once += u64::from(matches!(seen, Ok(Seen::Ready)));
+        seen
+    }
+
+    fn ask(&mut self, ticket: Ticket, op: Op) -> Option<Result<Answer, Error>> {
+        if let Err(error) = self.guard.check(&op) {
+            self.metrics.borrow_mut().denied += 1;
+            return Some(Err(error));
+        }
+        let route = Route::new(self.connection, ticket, &op, self.now);
+        assert!(!route.renames, "names are forgotten when the answer comes later");
+        let id = self.routes.insert(route);
+        let answer = self.direct.ask(id, op)?;
+        self.routes.take(id);
+        self.metrics.borrow_mut().answered(route.verb, route.since, &answer, self.now);
+        Some(answer)
+    }
+}
+
+impl Route {
+    fn new(connection: Connection, ticket: Ticket, op: &Op, now: Tick) -> Self {
+        let destroys = matches!(op, Op::DestroyTable { .. });
+        let renames = destroys || matches!(op, Op::RenameTable { .. });
+        Self { connection, ticket, renames, destroys, verb: verb(op), since: now.nanos }
+    }
+}
+
 /// The connections of a server.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     facts: Facts,
     places: Vec<Place>,
     free: Vec<u32>,
-    routes: Vec<Option<Route>>,
-    routes_free: Vec<u32>,
+    routes: Routes,
     asked: Vec<(Ticket, Op)>,
     shared: Shared,
     budget: Budget,
     fair: Fair,
-    metrics: Metrics,
+    metrics: RefCell<Metrics>,
     gate: Gate,
     /// What the gate refused and the sessions have not been told.
     denied: VecDeque<(Ticket, Error)>,
@@ -98,25 +166,11 @@ impl Sessions {
         assert!(enough(limits.memory_user_bytes, limits.connections_user_max), "so have all of one user");
         assert!(limits.ops_in_flight_max >= 1, "a connection needs at least one credit");
         assert!(limits.unsent_bytes_max <= limits.unsent_bytes_hard, "nothing new is begun before reads are refused");
-        let (places, free, routes, routes_free) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (places, free, routes) = (Vec::new(), Vec::new(), Routes::default());
         let (budget, fair, shared) = (Budget::new(limits), Fair::new(limits.turn_work), Shared::default());
-        let (asked, denied, metrics, listing) = (Vec::new(), VecDeque::new(), Metrics::default(), Listing::No);
-        Self {
-            facts,
-            places,
-            free,
-            routes,
-            routes_free,
-            asked,
-            shared,
-            budget,
-            fair,
-            metrics,
-            gate,
-            denied,
-            listing,
-            opened: 0,
-        }
+        let (asked, metrics) = (Vec::new(), RefCell::new(Metrics::default()));
+        let (denied, listing) = (VecDeque::new(), Listing::No);
+        Self { facts, places, free, routes, asked, shared, budget, fair, metrics, gate, denied, listing, opened: 0 }
     }
 
     /// Asks the domain what tables there are: at the start, and when one is gone.
@@ -162,7 +216,7 @@ impl Sessions {
     /// Operations in the domain's hands.
     #[cfg(test)]
     pub(crate) fn in_flight(&self) -> usize {
-        self.routes.len() - self.routes_free.len()
+        self.routes.routes.len() - self.routes.free.len()
     }
 
     /// How the memory of all connections stands.
@@ -276,6 +330,12 @@ impl Sessions {
         Some(connection)
     }
 
+    /// The places of those that are to be called when the horizon has moved.
+    pub(crate) fn watchers(&self) -> impl Iterator<Item = u32> {
+        let watches = |place: &Place| place.session.as_ref().is_some_and(Peer::watches_horizon);
+        (0..).zip(&self.places).filter(move |(_, place)| watches(place)).map(|(at, _)| at)
+    }
+
     /// Bytes have come.
     pub(crate) fn receive(&mut self, connection: Connection, bytes: &[u8], round: &mut Round<'_>) {
         self.fair.heard(connection.place);
@@ -303,13 +363,8 @@ impl Sessions {
             self.listed(result, round.asked);
             return None;
         }
-        let at = u32::try_from(op).expect("the domain answers what it was asked");
-        let route = self.routes[at as usize].take();
-        let Some(Route { connection, ticket, renames, destroys, verb, since }) = route else {
-            unreachable!("operation {op} is answered once")
-        };
-        self.routes_free.push(at);
-        self.metrics.answered(verb, since, result, round.now);
+        let Route { connection, ticket, renames, destroys, verb, since } = self.routes.take(op);
+        self.metrics.get_mut().answered(verb, since, result, round.now);
         if renames {
             self.shared.forget_names();
         }
@@ -342,7 +397,7 @@ impl Sessions {
     ) -> Option<R> {
         let result = self.call(connection, round, call)?;
         while let Some((ticket, error)) = self.denied.pop_front() {
-            self.metrics.denied += 1;
+            self.metrics.get_mut().denied += 1;
             let told = self.call(connection, round, |session, world| session.answered(ticket, &Err(error), world));
             assert!(told.is_some(), "a connection does not end while it is called");
         }
@@ -363,50 +418,27 @@ impl Sessions {
         let (facts, shared, asked) = (&self.facts, &mut self.shared, &mut self.asked);
         self.gate.refresh(&mut place.standing);
         let guard = Guard::new(&self.gate, &place.standing);
-        self.metrics.persistent(horizon, now);
-        let mut at_once = 0;
-        let mut look = |table, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)| {
-            guard.read(table)?;
-            let seen = (round.look)(table, key, see);
-            at_once += u64::from(matches!(seen, Ok(Seen::Ready)));
-            seen
-        };
-        let memory = Account::new(&mut self.budget, connection.place);
-        let (metrics, allowance) = (&self.metrics, self.fair.allowance(connection.place));
-        let mut world =
-            World { facts, now, horizon, shared, memory, metrics, guard, allowance, look: &mut look, asked };
+        self.metrics.get_mut().persistent(horizon, now);
+        let (metrics, routes, allowance) = (&self.metrics, &mut self.routes, self.fair.allowance(connection.place));
+        let mut direct = Asking { direct: &mut *round.direct, routes, metrics, guard, connection, now };
+        let memory = Account::new(&mut self.budget, connection.place, place.lent);
+        let direct = &mut direct;
+        let mut world = World { facts, now, horizon, shared, memory, metrics, guard, allowance, direct, asked };
         let unsent = session.unsent();
         let result = call(session, &mut world);
         let mut allowance = world.allowance;
         allowance.spend(session.unsent().saturating_sub(unsent));
         self.fair.settle(connection.place, allowance);
-        let [requests, replies] = session.held();
-        world.memory.settle([requests + place.lent, replies], session.waits_for_memory());
-        self.metrics.at_once += at_once;
-        let mut asked = std::mem::take(&mut self.asked);
-        for (ticket, op) in asked.drain(..) {
-            if let Err(error) = Guard::new(&self.gate, &self.places[connection.place as usize].standing).check(&op) {
+        world.memory.settle(session.held(), session.waits_for_memory());
+        for (ticket, op) in self.asked.drain(..) {
+            if let Err(error) = guard.check(&op) {
                 // What nobody waits for is not done, and nobody is told.
                 self.denied.extend(ticket.map(|ticket| (Some(ticket), error)));
                 continue;
             }
-            let destroys = matches!(op, Op::DestroyTable { .. });
-            let renames = destroys || matches!(op, Op::RenameTable { .. });
-            let route = Route { connection, ticket, renames, destroys, verb: verb(&op), since: now.nanos };
-            round.asked.push((self.route(route), op));
+            round.asked.push((self.routes.insert(Route::new(connection, ticket, &op, now)), op));
         }
-        self.asked = asked;
         Some(result)
-    }
-
-    fn route(&mut self, route: Route) -> u64 {
-        let at = self.routes_free.pop().unwrap_or_else(|| {
-            self.routes.push(None);
-            u32::try_from(self.routes.len() - 1).expect("credits bound the operations in flight")
-        });
-        assert!(self.routes[at as usize].is_none(), "number {at} was free");
-        self.routes[at as usize] = Some(route);
-        u64::from(at)
     }
 }
 

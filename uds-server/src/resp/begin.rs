@@ -7,21 +7,21 @@ use super::parser::{Args, Request};
 use super::script::Script;
 use super::shared::Keyspace;
 use super::slots::{Class, Machine};
-use super::task::Task;
+use super::task::{Step, Task};
 use super::writer::Writer;
 use super::{Life, Session};
 use crate::acl::Right;
 use crate::budget::{Kind, reply_bytes};
 use crate::session::World;
 use crate::transactions::memory_of;
-use domains::{Answer, Error, Op, Seen};
+use domains::{Answer, Error, Level, Op, Seen};
 use segments::TableId;
 use txn::limits::{SET_BYTES_MAX, SET_PARTS_MAX};
 
 /// The number under which a lookup or a commit that stands alone is asked.
 const ONLY: u32 = 0;
 /// What a command in flight takes beside its bytes.
-const COMMAND_BYTES: usize = 256;
+pub(super) const COMMAND_BYTES: usize = 256;
 
 impl Session {
     /// Begins a command; `false` when it must wait for those before it.
@@ -85,7 +85,7 @@ impl Session {
     }
 
     /// Answers at once, behind the replies that are still to come.
-    fn say(&mut self, write: impl FnOnce(&mut Writer)) {
+    pub(super) fn say(&mut self, write: impl FnOnce(&mut Writer)) {
         let sequence = self.slots.begin(Class::Any, (0, COMMAND_BYTES));
         self.settle(sequence, write);
     }
@@ -187,12 +187,13 @@ impl Session {
             (Does::Read(_, Fast::Get), Some(table)) => self.begin_get(call, table, world),
             (Does::Write(_, Fast::Put(put)), Some(table)) => match put(call, table) {
                 Ok(Some(blind)) => self.begin_put(blind, world),
-                Ok(None) => self.begin_script(spec, call, world),
+                Ok(None) => self.carry_out(spec, call, table, world) || self.begin_script(spec, call, world),
                 Err(fault) => {
                     self.say_fault(&fault, world);
                     true
                 }
             },
+            (_, Some(table)) if self.carry_out(spec, call, table, world) => true,
             _ => self.begin_script(spec, call, world),
         }
     }
@@ -213,15 +214,18 @@ impl Session {
 
     /// Answers a lookup at once, where memory can and earlier replies are out of the way.
     fn get_now(&mut self, table: TableId, key: &[u8], world: &mut World<'_>) -> bool {
-        if !self.slots.is_empty() {
+        if !self.slots.is_quiet() {
             return false;
         }
-        let before = self.out.len();
+        // Behind replies that are held it waits for its turn.
+        let mut held = (!self.slots.is_empty()).then(|| Writer::new(self.connection.dialect));
+        let (before, waiting) = (self.out.len(), self.out.len() + self.slots.gathered());
         let (out, counters, memory) = (&mut self.out, &mut world.shared.counters, &mut world.memory);
-        let shown = (world.look)(table, key, &mut |pair| {
+        let shown = world.direct.look(table, key, &mut |pair| {
+            let out = held.as_mut().unwrap_or(out);
             counters.looked(pair.is_some());
             let bytes = pair.map_or(0, |pair| pair.value.len());
-            if memory.raise(Kind::Reply, reply_bytes(before + bytes) - reply_bytes(before)) {
+            if memory.raise(Kind::Reply, reply_bytes(waiting + bytes) - reply_bytes(waiting)) {
                 out.bulk_or_null(pair.map(|pair| pair.value));
             } else {
                 counters.errors += 1;
@@ -230,6 +234,10 @@ impl Session {
         });
         if self.out.len() > before {
             self.slots.expect_bytes(self.out.len() - before);
+        }
+        if let Some(reply) = held.filter(|reply| !reply.is_empty()) {
+            let sequence = self.slots.begin(Class::Any, (0, COMMAND_BYTES));
+            self.slots.settle(sequence, reply);
         }
         shown == Ok(Seen::Ready)
     }
@@ -245,14 +253,49 @@ impl Session {
             self.say_fault(&Fault::Memory, world);
             return true;
         }
+        let first = self.slots.is_quiet();
         let sequence = self.slots.begin(Class::Write, (1, COMMAND_BYTES + bytes));
-        let level = self.connection.level;
-        world.asked.push((Some((sequence, ONLY)), Op::Commit { set, level }));
-        if level == domains::Level::Persistent {
-            world.asked.push((None, Op::Force));
+        let (ticket, op) = (Some((sequence, ONLY)), Op::Commit { set, level: Level::Committed });
+        if !first {
+            world.asked.push((ticket, op));
+        } else if let Some(result) = world.direct.ask(ticket, op) {
+            self.put(sequence, outcome, &result, world);
+            return true;
         }
         self.slots.put_back(sequence, Machine::Put { outcome });
         true
+    }
+
+    /// A commit without a look has ended.
+    pub(super) fn put(
+        &mut self,
+        sequence: u32,
+        outcome: Outcome,
+        result: &Result<Answer, Error>,
+        world: &mut World<'_>,
+    ) {
+        match PutReply::of(outcome, result) {
+            Ok(reply) => {
+                let step = if let Ok(Answer::Committed(committed)) = result {
+                    Step::after(committed, self.connection.level)
+                } else {
+                    Step::Done
+                };
+                if let Step::Committed(epoch) = step {
+                    let mut held = Writer::new(self.connection.dialect);
+                    reply.write(&mut held);
+                    self.slots.hold(sequence, held, epoch);
+                } else {
+                    self.settle(sequence, |out| reply.write(out));
+                }
+            }
+            Err(fault) => {
+                if let Err(Error::TableGone { table }) = result {
+                    world.shared.forget_table(*table);
+                }
+                self.refuse(sequence, &fault, world);
+            }
+        }
     }
 
     fn begin_script(&mut self, spec: &'static Spec, call: &Call<'_>, world: &mut World<'_>) -> bool {

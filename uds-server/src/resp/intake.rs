@@ -8,11 +8,11 @@
 use super::fault::Fault;
 use super::parser::{Parser, ProtocolError};
 use super::slots::Class;
-use super::{Life, Session};
+use super::{Life, PERSISTENT, Session};
 use crate::budget::{Kind, Turn, request_bytes};
 use crate::limits::{OP_REPLY_BYTES, OP_WORK, PACE_BYTES};
 use crate::session::{World, after};
-use domains::Tick;
+use domains::{Op, Tick};
 use std::time::Duration;
 
 /// What the first command has of the memory.
@@ -47,9 +47,18 @@ impl Session {
             if !self.take_in(whole, paid, &mut parser, world) {
                 break;
             }
+            // What was carried out at once needs no memory any more, and many may stand in one receive.
+            if self.slots.is_quiet() {
+                world.memory.settle(self.held_beside(&parser), false);
+            }
         }
         if self.life != Life::Ending {
             self.parser = parser;
+        }
+        // Once for all that was carried out here: their epochs become persistent together.
+        if let Some((last, epoch)) = self.slots.take_held() {
+            world.asked.push((None, Op::Force));
+            world.asked.push((Some((last, PERSISTENT)), Op::Await { epoch }));
         }
     }
 

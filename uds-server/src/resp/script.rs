@@ -11,6 +11,7 @@ use super::task::{Context, Found, OPENING, Opening, Step, Stepped, Work};
 use super::view::View;
 use super::writer::Writer;
 use crate::budget::Kind;
+use crate::transactions::memory_of;
 use domains::{Answer, Error, Level, Op, Seen, Tick};
 use segments::TableId;
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ const TRIES_MAX: u32 = 4096;
 /// The number under which keys are looked up.
 const LOOKUP: u32 = 0;
 /// The number under which the set is committed.
-const COMMIT: u32 = 1;
+pub(super) const COMMIT: u32 = 1;
 
 /// What it waits for.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ enum State {
     Opening { opening: Opening, at: usize },
     /// For a lookup of keys, of which the first are read.
     Loading { keys: Vec<Box<[u8]>>, read: usize },
-    /// For the commit.
-    Committing,
+    /// For the commit, whose set takes so much memory.
+    Committing { bytes: usize },
 }
 
 /// Commands that are carried out as one.
@@ -62,6 +63,18 @@ impl Script {
     /// One command.
     pub(crate) fn single(spec: &'static Spec, request: Request, connection: &Connection) -> Self {
         Self::new(vec![(spec, request)], false, Vec::new(), connection)
+    }
+
+    /// One command that was carried out on this table, and whose commit, which takes so much memory, is not answered yet.
+    pub(super) fn begun(
+        (spec, request): (&'static Spec, Request),
+        connection: &Connection,
+        (table, bytes): (TableId, usize),
+        now: Tick,
+    ) -> Self {
+        let mut script = Self::single(spec, request, connection);
+        (script.tables[0].1, script.state, script.now) = (Some(table), State::Committing { bytes }, now);
+        script
     }
 
     /// A transaction.
@@ -91,7 +104,7 @@ impl Script {
             level: connection.level,
             watched,
             tables,
-            state: State::Committing,
+            state: State::Committing { bytes: 0 },
             view: View::default(),
             tries: 0,
             now: Tick::default(),
@@ -169,7 +182,7 @@ impl Script {
             let view = &mut self.view;
             let (memory, had) = (&mut *context.memory, &mut context.had);
             let mut full = false;
-            let shown = (context.look)(table, key, &mut |pair| {
+            let shown = context.direct.look(table, key, &mut |pair| {
                 let bytes = pair.map_or(0, |pair| pair.value.len());
                 full = !memory.raise(Kind::Request, bytes);
                 if !full {
@@ -259,9 +272,37 @@ impl Script {
         if set.is_empty() {
             return Ok(Step::Done);
         }
-        self.state = State::Committing;
-        super::strings::commit(COMMIT, set, self.level, context);
-        Ok(Step::Wait)
+        self.commit(set, context, reply)
+    }
+
+    /// Commits: at once where nobody has been faster yet, so that the connection's next command finds it done.
+    fn commit(&mut self, set: CommitSet, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
+        let bytes = 2 * memory_of(&set);
+        let op = Op::Commit { set, level: Level::Committed };
+        self.state = State::Committing { bytes: 0 };
+        if self.tries > 0 {
+            context.ask(COMMIT, op);
+            return Ok(Step::Wait);
+        }
+        context.take_memory(bytes)?;
+        self.state = State::Committing { bytes };
+        match context.ask_now(COMMIT, op) {
+            Some(result) => self.committed(&result, context, reply),
+            None => Ok(Step::Wait),
+        }
+    }
+
+    fn committed(
+        &mut self,
+        result: &Result<Answer, Error>,
+        context: &mut Context<'_, '_>,
+        reply: &mut Writer,
+    ) -> Stepped {
+        match result {
+            Ok(Answer::Committed(committed)) => Ok(Step::after(committed, self.level)),
+            Ok(other) => unreachable!("a set was committed, and the answer is {other:?}"),
+            Err(error) => self.failed(error, context, reply),
+        }
     }
 
     fn run_one(&mut self, number: usize, reply: &mut Writer) -> Result<(), Fault> {
@@ -352,11 +393,7 @@ impl Work for Script {
                     }
                 }
             }
-            COMMIT => match result {
-                Ok(Answer::Committed(_)) => Ok(Step::Done),
-                Ok(other) => unreachable!("a set was committed, and the answer is {other:?}"),
-                Err(error) => self.failed(error, context, reply),
-            },
+            COMMIT => self.committed(result, context, reply),
             LOOKUP => self.looked_up(result, context, reply),
             other => unreachable!("a script asks nothing under the number {other}"),
         }
@@ -378,7 +415,7 @@ impl Work for Script {
     fn due(&self) -> Option<Tick> {
         match &self.state {
             State::Opening { opening, .. } => opening.due(self.now),
-            State::Loading { .. } | State::Committing => None,
+            State::Loading { .. } | State::Committing { .. } => None,
         }
     }
 
@@ -386,7 +423,8 @@ impl Work for Script {
         let commands =
             if self.exec { self.commands.iter().map(|(_, request)| request.args().bytes()).sum() } else { 0 };
         let watched: usize = self.watched.iter().map(Watched::bytes).sum();
-        self.view.bytes() + commands + watched
+        let set = if let State::Committing { bytes } = self.state { bytes } else { 0 };
+        self.view.bytes() + commands + watched + set
     }
 
     fn credits(&self) -> usize {

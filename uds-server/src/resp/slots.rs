@@ -3,6 +3,9 @@
 //! Contract: a command has a sequence number and a place until its reply is moved to what is sent, which happens in the order of the
 //! numbers. At most one run is under way: of reads, of blind updates, or one command of another kind.
 //!
+//! A command that is carried out, but whose reply must wait until that is persistent, is *held*: it is under way no more, so
+//! those behind it may begin.
+//!
 //! Invariants: credits and bytes are the sums over the places; an answer to a command that has ended finds no machine.
 
 use super::command::Outcome;
@@ -11,6 +14,7 @@ use super::writer::Writer;
 use crate::budget::Held;
 use crate::limits::{Limits, OP_REPLY_BYTES};
 use domains::Tick;
+use segments::EpochId;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
@@ -48,6 +52,8 @@ enum State {
     /// Its machine is looked at.
     Taken,
     Done(Writer),
+    /// Carried out in this epoch, which is to be persistent before the reply goes.
+    Held(Writer, EpochId),
 }
 
 #[derive(Debug)]
@@ -70,6 +76,8 @@ pub(crate) struct Slots {
     credits: usize,
     bytes: usize,
     grown: Held,
+    /// The last reply that is held and its epoch, until persistence is asked for.
+    held_last: Option<(u32, EpochId)>,
     /// Bytes of replies whose turn has not come.
     gathered: usize,
     /// Bytes of a lookup's reply, going by those before it.
@@ -86,6 +94,7 @@ impl Slots {
             credits: 0,
             bytes: 0,
             grown: [0; 2],
+            held_last: None,
             gathered: 0,
             reply_bytes: REPLY_BYTES_FIRST,
         }
@@ -140,6 +149,11 @@ impl Slots {
         }
     }
 
+    /// Whether nothing is under way, so that what begins now takes effect behind everything before it. Replies may still be held.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.running == 0
+    }
+
     /// Whether there are credits left.
     pub(crate) fn has_room(&self, limits: &Limits) -> bool {
         self.slots.is_empty() || self.credits < limits.ops_in_flight_max && self.bytes <= limits.request_bytes_max
@@ -168,7 +182,7 @@ impl Slots {
         let slot = self.slot(sequence)?;
         match std::mem::replace(&mut slot.state, State::Taken) {
             State::Running(machine) => Some(machine),
-            state @ (State::Done(_) | State::Taken) => {
+            state @ (State::Done(_) | State::Held(..) | State::Taken) => {
                 slot.state = state;
                 None
             }
@@ -200,13 +214,42 @@ impl Slots {
 
     /// A command's reply is whole.
     pub(crate) fn settle(&mut self, sequence: u32, reply: Writer) {
+        self.end(sequence, reply.len(), State::Done(reply));
+    }
+
+    /// A command's reply is whole, and goes when this epoch is persistent.
+    pub(crate) fn hold(&mut self, sequence: u32, reply: Writer, epoch: EpochId) {
+        self.end(sequence, reply.len(), State::Held(reply, epoch));
+        self.held_last = Some((sequence, epoch));
+    }
+
+    fn end(&mut self, sequence: u32, reply_bytes: usize, state: State) {
         self.set_grown(sequence, [0; 2]);
-        self.gathered += reply.len();
-        self.expect_bytes(reply.len());
+        self.gathered += reply_bytes;
+        self.expect_bytes(reply_bytes);
         let slot = self.slot(sequence).expect("a command stays until its reply is sent");
         assert!(matches!(slot.state, State::Taken), "command {sequence} is answered once");
-        slot.state = State::Done(reply);
+        slot.state = state;
         self.running -= 1;
+    }
+
+    /// The last reply that was held since the last call, and its epoch, for which is to be waited.
+    pub(crate) fn take_held(&mut self) -> Option<(u32, EpochId)> {
+        self.held_last.take()
+    }
+
+    /// Lets go the replies that are held, up to this command: as they are, or as what `say` makes of their epochs.
+    pub(crate) fn release(&mut self, last: u32, mut say: impl FnMut(EpochId) -> Option<Writer>) {
+        let count = last.wrapping_sub(self.first) as usize + 1;
+        // When the last one has gone, all have: numbers are not used twice while one could be meant.
+        let count = if count > self.slots.len() { 0 } else { count };
+        for slot in self.slots.iter_mut().take(count) {
+            let State::Held(reply, epoch) = &mut slot.state else { continue };
+            let before = reply.len();
+            let reply = say(*epoch).unwrap_or_else(|| std::mem::take(reply));
+            self.gathered = self.gathered - before + reply.len();
+            slot.state = State::Done(reply);
+        }
     }
 
     /// Notes how large a reply was, for those to come: the largest of late.
@@ -234,7 +277,8 @@ impl Slots {
     pub(crate) fn due(&self) -> Option<Tick> {
         let due = |slot: &Slot| match &slot.state {
             State::Running(Machine::Task { task, .. }) => task.due(),
-            State::Running(Machine::Get { .. } | Machine::Put { .. }) | State::Taken | State::Done(_) => None,
+            State::Running(Machine::Get { .. } | Machine::Put { .. }) => None,
+            State::Taken | State::Done(_) | State::Held(..) => None,
         };
         self.slots.iter().filter_map(due).min()
     }

@@ -11,10 +11,10 @@ use crate::budget::{Account, Kind};
 use crate::calls::Ticket;
 use crate::gate::Guard;
 use crate::limits::Limits;
-use crate::session::Look;
+use crate::session::Direct;
 use domains::schema::{TableHome, TableKind};
-use domains::{Answer, Error, Horizon, Op, Tick};
-use segments::TableId;
+use domains::{Answer, Committed, Error, Horizon, Level, Op, Persistence, Tick};
+use segments::{EpochId, TableId};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Wait,
     /// Its reply is whole.
     Done,
+    /// Its reply is whole, and goes when this epoch is persistent.
+    Committed(EpochId),
 }
 
 /// What a task is told, and where it puts what it asks.
@@ -42,7 +44,9 @@ pub(crate) struct Context<'a, 'b> {
     pub(crate) had: usize,
     /// What the connection may do.
     pub(crate) guard: Guard<'a>,
-    pub(crate) look: &'a mut Look<'a>,
+    /// Something was asked at once: the task cannot be refused any more.
+    pub(crate) committed: bool,
+    pub(crate) direct: &'a mut dyn Direct<Ticket>,
     pub(crate) asked: &'a mut Vec<(Ticket, Op)>,
 }
 
@@ -50,6 +54,13 @@ impl Context<'_, '_> {
     /// Asks the domain.
     pub(crate) fn ask(&mut self, number: u32, op: Op) {
         self.asked.push((Some((self.sequence, number)), op));
+    }
+
+    /// Asks the domain before anything else that is asked in this call. The answer when it is there within the call; else it comes
+    /// later under the number.
+    pub(crate) fn ask_now(&mut self, number: u32, op: Op) -> Option<Result<Answer, Error>> {
+        self.committed = true;
+        self.direct.ask(Some((self.sequence, number)), op)
     }
 
     /// Memory for what is about to be read.
@@ -69,6 +80,14 @@ impl Context<'_, '_> {
     /// Asks the domain for something whose answer nobody waits for.
     pub(crate) fn ask_aside(&mut self, op: Op) {
         self.asked.push((None, op));
+    }
+}
+
+impl Step {
+    /// After a commit, for a connection whose updates are answered at this level.
+    pub(crate) fn after(committed: &Committed, level: Level) -> Self {
+        let waits = level == Level::Persistent && committed.persistence == Persistence::Pending;
+        if waits { Self::Committed(committed.epoch) } else { Self::Done }
     }
 }
 

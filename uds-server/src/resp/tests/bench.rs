@@ -3,12 +3,12 @@
 use crate::acl::{Caller, Rules};
 use crate::gate::{Gate, Owners};
 use crate::limits::Limits;
-use crate::session::{Facts, after};
+use crate::session::{Direct, Facts, after};
 use crate::sessions::{Connection, Round, Sessions};
 use domains::light::Light;
-use domains::{Answer, Domain, Error, Level, Op, OpId, PairRef, Seen, Tick};
-use segments::Incarnation;
+use domains::{Answer, Domain, Error, Level, Op, OpId, PairRef, Persistence, Seen, Tick};
 use segments::cuts::Cuts;
+use segments::{Incarnation, TableId};
 use std::time::Duration;
 
 /// Sessions and the domain they ask.
@@ -22,6 +22,42 @@ pub(super) struct Bench {
     held: Vec<(OpId, Result<Answer, Error>)>,
     /// What was asked, in order.
     pub(super) asked: Vec<String>,
+    /// Who waits for persistence is not answered until that is let go, and then with this error.
+    pub(super) hold_waits: bool,
+    pub(super) waits_fail: Option<Error>,
+}
+
+/// The domain, within a call. What is held is with the device: then nothing is there at once.
+struct AtOnce<'a> {
+    domain: &'a mut Light,
+    now: Tick,
+    hold: bool,
+    asked: &'a mut Vec<String>,
+}
+
+impl Direct<u64> for AtOnce<'_> {
+    fn look(&mut self, table: TableId, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)) -> Result<Seen, Error> {
+        if self.hold { Ok(Seen::NeedsDevice) } else { self.domain.lookup_now(table, key, self.now, see) }
+    }
+
+    fn ask(&mut self, id: u64, op: Op) -> Option<Result<Answer, Error>> {
+        self.asked.push(name_of(&op));
+        if self.hold {
+            self.domain.submit(OpId(id), op, self.now);
+            return None;
+        }
+        let mut answer = self.domain.submit_now(OpId(id), op, self.now);
+        // A domain in memory makes nothing persistent; here it is taken to be on its way.
+        if let Some(Ok(Answer::Committed(committed))) = &mut answer {
+            committed.persistence = Persistence::Pending;
+        }
+        answer
+    }
+}
+
+/// The operation's name.
+fn name_of(op: &Op) -> String {
+    format!("{op:?}").split(' ').next().unwrap_or_default().to_owned()
 }
 
 impl Bench {
@@ -38,7 +74,8 @@ impl Bench {
         let now = Tick { nanos: 1, unix_ms: 1_000_000 };
         let (connections, held, asked) = (Vec::new(), Vec::new(), Vec::new());
         let sessions = Sessions::new(facts, Gate::new(Owners::Everybody, Rules::default()));
-        let mut bench = Self { sessions, domain, now, connections, hold: false, held, asked };
+        let (hold, hold_waits, waits_fail) = (false, false, None);
+        let mut bench = Self { sessions, domain, now, connections, hold, held, asked, hold_waits, waits_fail };
         bench.connect();
         bench
     }
@@ -56,17 +93,18 @@ impl Bench {
     fn round<R>(&mut self, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
         let mut asked = Vec::new();
         let horizon = self.domain.horizon();
-        let (now, cold) = (self.now, self.hold);
-        let domain = &mut self.domain;
-        let mut look = |table, key: &[u8], see: &mut dyn FnMut(Option<PairRef<'_>>)| {
-            // What is held is with the device.
-            if cold { Ok(Seen::NeedsDevice) } else { domain.lookup_now(table, key, now, see) }
-        };
-        let result = call(&mut self.sessions, &mut Round { now, horizon, look: &mut look, asked: &mut asked });
+        let (now, hold) = (self.now, self.hold);
+        let mut direct = AtOnce { domain: &mut self.domain, now, hold, asked: &mut self.asked };
+        let result = call(&mut self.sessions, &mut Round { now, horizon, direct: &mut direct, asked: &mut asked });
         for (id, op) in asked {
-            let name = format!("{op:?}");
-            self.asked.push(name.split(' ').next().unwrap_or_default().to_owned());
+            self.asked.push(name_of(&op));
+            if self.hold_waits && matches!(op, Op::Await { .. }) {
+                let answer = Ok(Answer::Persistent(self.domain.horizon()));
+                self.held.push((OpId(id), self.waits_fail.clone().map_or(answer, Err)));
+                continue;
+            }
             // What a domain in memory does not promise is done all the same: it is persistent as soon as it is committed.
+            let op = if matches!(op, Op::Await { .. }) { Op::Force } else { op };
             let op = if let Op::Commit { set, .. } = op { Op::Commit { set, level: Level::Committed } } else { op };
             self.domain.submit(OpId(id), op, self.now);
         }

@@ -3,9 +3,9 @@
 use crate::acl::{Caller, Rules};
 use crate::gate::{Gate, Owners};
 use crate::limits::Limits;
-use crate::session::Facts;
+use crate::session::{Direct, Facts};
 use crate::sessions::{Connection, Round, Sessions};
-use domains::{Answer, Error, Horizon, Op, Tick};
+use domains::{Answer, Error, Horizon, Op, PairRef, Tick};
 use domains::{Capabilities, Committed, Domain, OpId, Pair, Persistence, Versions};
 use segments::cuts::Cuts;
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
@@ -131,6 +131,25 @@ impl Domain for Fake {
     }
 }
 
+/// A domain that answers nothing within the call.
+struct Later<'a>(&'a mut Vec<(u64, Op)>);
+
+impl Direct<u64> for Later<'_> {
+    fn look(
+        &mut self,
+        _table: TableId,
+        _key: &[u8],
+        _see: &mut dyn FnMut(Option<PairRef<'_>>),
+    ) -> Result<domains::Seen, Error> {
+        Ok(domains::Seen::NeedsDevice)
+    }
+
+    fn ask(&mut self, id: u64, op: Op) -> Option<Result<Answer, Error>> {
+        self.0.push((id, op));
+        None
+    }
+}
+
 /// Sessions and the domain they ask.
 pub(super) struct Bench {
     pub(super) sessions: Sessions,
@@ -178,12 +197,11 @@ impl Bench {
     }
 
     pub(super) fn round<R>(&mut self, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
-        let mut asked = Vec::new();
+        let (mut asked, mut asked_now) = (Vec::new(), Vec::new());
         let horizon = self.domain.horizon();
-        let mut look = |_, _: &[u8], _: &mut dyn FnMut(Option<domains::PairRef<'_>>)| Ok(domains::Seen::NeedsDevice);
-        let mut round = Round { now: self.now, horizon, look: &mut look, asked: &mut asked };
+        let mut round = Round { now: self.now, horizon, direct: &mut Later(&mut asked_now), asked: &mut asked };
         let result = call(&mut self.sessions, &mut round);
-        for (id, op) in asked {
+        for (id, op) in asked_now.into_iter().chain(asked) {
             self.domain.submit(OpId(id), op, self.now);
         }
         self.answers();

@@ -4,13 +4,13 @@ use super::bench::hello;
 use crate::acl::{Caller, Rules};
 use crate::gate::{Gate, Owners};
 use crate::limits::Limits;
-use crate::session::Facts;
+use crate::session::{Direct, Facts};
 use crate::sessions::{Connection, Round, Sessions};
 use domains::light::Light;
 use domains::schema::{TableHome, TableKind};
 use domains::{Domain, Level, Op, OpId, Tick};
-use segments::Incarnation;
 use segments::cuts::Cuts;
+use segments::{Incarnation, TableId};
 use wire::{Bytes, CommitOptions, Fault, FrameReader, FrameWriter, List, Outcome, Part, codes};
 
 const OWNER: u32 = 500;
@@ -21,6 +21,27 @@ struct House {
     sessions: Sessions,
     domain: Light,
     now: Tick,
+}
+
+/// The domain, within a call.
+struct AtOnce<'a> {
+    domain: &'a mut Light,
+    now: Tick,
+}
+
+impl Direct<u64> for AtOnce<'_> {
+    fn look(
+        &mut self,
+        table: TableId,
+        key: &[u8],
+        see: &mut dyn FnMut(Option<domains::PairRef<'_>>),
+    ) -> Result<domains::Seen, domains::Error> {
+        self.domain.lookup_now(table, key, self.now, see)
+    }
+
+    fn ask(&mut self, id: u64, op: Op) -> Option<Result<domains::Answer, domains::Error>> {
+        self.domain.submit_now(OpId(id), op, self.now)
+    }
 }
 
 impl House {
@@ -52,10 +73,8 @@ impl House {
     fn round<R>(&mut self, call: impl FnOnce(&mut Sessions, &mut Round<'_>) -> R) -> R {
         let (horizon, now) = (self.domain.horizon(), self.now);
         let (domain, mut asked) = (&mut self.domain, Vec::new());
-        let mut look = |table, key: &[u8], see: &mut dyn FnMut(Option<domains::PairRef<'_>>)| {
-            domain.lookup_now(table, key, now, see)
-        };
-        let result = call(&mut self.sessions, &mut Round { now, horizon, look: &mut look, asked: &mut asked });
+        let mut direct = AtOnce { domain, now };
+        let result = call(&mut self.sessions, &mut Round { now, horizon, direct: &mut direct, asked: &mut asked });
         for (id, op) in asked {
             self.domain.submit(OpId(id), op, now);
         }
