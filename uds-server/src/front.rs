@@ -38,6 +38,8 @@ enum Purpose {
 }
 
 const PURPOSE_SHIFT: u32 = 32;
+/// Pages that are kept for the next receives and sends: as many as come home in a turn of many connections, 512 KiB.
+const SPARE_PAGES_MAX: usize = 128;
 /// A connection to which nothing has come for so long is quiet: long against the pauses of one that is at work.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -109,6 +111,8 @@ pub struct SocketFront {
     turned: Option<Tick>,
     stopping: Stopping,
     asked: Vec<(u64, Op)>,
+    /// Pages that came home, for receives and sends to come: without them each would be zeroed first.
+    spare: Vec<Box<[Page]>>,
 }
 
 impl SocketFront {
@@ -132,6 +136,7 @@ impl SocketFront {
             turned: None,
             stopping: Stopping::No,
             asked: Vec::new(),
+            spare: Vec::new(),
         }
     }
 
@@ -244,6 +249,7 @@ impl SocketFront {
                 line.receive_pages = if full { RECEIVE_BYTES / PAGE_BYTES } else { 1 };
                 let bytes = &buffer.as_bytes()[..bytes];
                 self.round(desk, |sessions, round| sessions.receive(connection, bytes, round));
+                self.keep(buffer);
             }
             Ok(_) => {
                 if let Some(session) = self.sessions.get_mut(connection) {
@@ -299,6 +305,7 @@ impl SocketFront {
         let line = self.line(at);
         line.sending = false;
         let connection = line.connection;
+        self.keep(completion.buffer.expect("a send brings its buffer home"));
         match completion.result {
             Ok(Outcome::Moved(bytes)) if bytes > 0 => {
                 if let Some(session) = self.sessions.get_mut(connection) {
@@ -307,6 +314,13 @@ impl SocketFront {
                 self.round(desk, |sessions, round| sessions.sent(connection, round));
             }
             Ok(_) | Err(_) => self.cut(at),
+        }
+    }
+
+    /// Keeps a page for the next receive or send.
+    fn keep(&mut self, buffer: Box<[Page]>) {
+        if buffer.len() == 1 && self.spare.len() < SPARE_PAGES_MAX {
+            self.spare.push(buffer);
         }
     }
 
@@ -340,7 +354,8 @@ impl SocketFront {
         }
         let output = session.output(SEND_BYTES_MAX);
         if !line.sending && !output.is_empty() {
-            let (buffer, bytes) = (pages_of(output), output.len());
+            let bytes = output.len();
+            let buffer = filled(pages(&mut self.spare, bytes.div_ceil(PAGE_BYTES)), output);
             let op = uring::Op::Send { socket: line.socket.clone(), buffer, range: 0..bytes };
             desk.port.submit_io(op, number(Purpose::Send, at));
             line.sending = true;
@@ -356,7 +371,7 @@ impl SocketFront {
             if !self.sessions.lend(line.connection, (line.receive_pages - 1) * PAGE_BYTES) {
                 line.receive_pages = 1;
             }
-            let buffer = vec![Page([0; PAGE_BYTES]); line.receive_pages].into_boxed_slice();
+            let buffer = pages(&mut self.spare, line.receive_pages);
             let range = 0..buffer.len() * PAGE_BYTES;
             let op = uring::Op::Receive { socket: line.socket.clone(), buffer, range };
             line.receiving = Some(desk.port.submit_io(op, number(Purpose::Receive, at)));
@@ -560,11 +575,16 @@ fn split(number: u64) -> (Purpose, u32) {
     (purpose.unwrap_or_else(|| unreachable!("{number:#x} is no number of the front's")), at)
 }
 
-/// The bytes in pages of their own, for a send that owns its buffer.
-fn pages_of(bytes: &[u8]) -> Box<[Page]> {
-    let mut pages = vec![Page([0; PAGE_BYTES]); bytes.len().div_ceil(PAGE_BYTES)];
+/// So many pages: the spare one, whatever it holds, where one is enough.
+fn pages(spare: &mut Vec<Box<[Page]>>, count: usize) -> Box<[Page]> {
+    let kept = if count == 1 { spare.pop() } else { None };
+    kept.unwrap_or_else(|| vec![Page([0; PAGE_BYTES]); count].into_boxed_slice())
+}
+
+/// The pages with these bytes at their start, for a send that owns its buffer.
+fn filled(mut pages: Box<[Page]>, bytes: &[u8]) -> Box<[Page]> {
     for (page, piece) in pages.iter_mut().zip(bytes.chunks(PAGE_BYTES)) {
         page.0[..piece.len()].copy_from_slice(piece);
     }
-    pages.into_boxed_slice()
+    pages
 }
