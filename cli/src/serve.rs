@@ -14,7 +14,7 @@ use domains::persistent::Report;
 use lostore::open::SOCKET_FILE;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use uds_server::{Limits, Ready, ServeConfig};
 
 /// Bytes of a page, as sizes on the command line are counted.
@@ -41,6 +41,7 @@ pub(crate) fn serve(target: &Target, args: &Serve, output: &mut Output) -> Resul
         LevelArg::Persistent => Level::Persistent,
     };
     config.limits = limits(args)?;
+    config.shard.poll = args.poll_us.map_or(config.shard.poll, Duration::from_micros);
     let engine = engine(args)?;
     let mut manager = Manager::of_environment();
     manager.status("opening the store");
