@@ -48,6 +48,7 @@ mod now;
 mod number;
 mod options;
 pub mod parser;
+mod part;
 mod persist;
 mod script;
 mod server;

@@ -185,6 +185,7 @@ impl Session {
         };
         match (spec.does, known) {
             (Does::Read(_, Fast::Get), Some(table)) => self.begin_get(call, table, world),
+            (Does::Read(_, Fast::Part(make)), _) => self.begin_part(make(&self.connection, call), call, world),
             (Does::Write(_, Fast::Put(put)), Some(table)) => match put(call, table) {
                 Ok(Some(blind)) => self.begin_put(blind, world),
                 Ok(None) => self.carry_out(spec, call, table, world) || self.begin_script(spec, call, world),
@@ -240,6 +241,17 @@ impl Session {
             self.slots.settle(sequence, reply);
         }
         shown == Ok(Seen::Ready)
+    }
+
+    fn begin_part(&mut self, task: Result<Task, Fault>, call: &Call<'_>, world: &mut World<'_>) -> bool {
+        if !self.slots.admits(Class::Read) {
+            return false;
+        }
+        match task {
+            Ok(task) => self.start(Class::Read, task, COMMAND_BYTES + call.args.bytes(), world),
+            Err(fault) => self.say_fault(&fault, world),
+        }
+        true
     }
 
     fn begin_put(&mut self, blind: Blind, world: &mut World<'_>) -> bool {

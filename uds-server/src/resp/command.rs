@@ -80,6 +80,8 @@ pub(crate) enum Fast {
     No,
     /// It is a lookup.
     Get,
+    /// It looks at a part of one value.
+    Part(fn(&Connection, &Call<'_>) -> Result<Task, Fault>),
     /// It is one commit, if its arguments make it so.
     Put(fn(&Call<'_>, TableId) -> Result<Option<Blind>, Fault>),
 }

@@ -52,12 +52,19 @@ pub(crate) fn slowlog(call: &Call<'_>, out: &mut Writer) -> Result<(), Fault> {
     Ok(())
 }
 
-/// `LATENCY LATEST|HISTORY|RESET`: nothing is kept.
+/// `LATENCY LATEST|HISTORY|HISTOGRAM|GRAPH|DOCTOR|RESET`: nothing is kept for Redis's words; `/metrics` has histograms.
 pub(crate) fn latency(call: &Call<'_>, out: &mut Writer) -> Result<(), Fault> {
-    match (call.args.is(1, "LATEST") || call.args.is(1, "HISTORY"), call.args.is(1, "RESET")) {
-        (true, _) => out.array(0),
-        (_, true) => out.integer(0),
-        (false, false) => return Err(Fault::Subcommand { command: "LATENCY", name: quoted(call.at(1)) }),
+    let is = |word| call.args.is(1, word);
+    if is("LATEST") || is("HISTORY") {
+        out.array(0);
+    } else if is("HISTOGRAM") {
+        out.map(0);
+    } else if is("RESET") {
+        out.integer(0);
+    } else if is("GRAPH") || is("DOCTOR") {
+        out.verbatim("nothing is watched under this name; GET /metrics on this socket has a histogram for each verb\n");
+    } else {
+        return Err(Fault::Subcommand { command: "LATENCY", name: quoted(call.at(1)) });
     }
     Ok(())
 }

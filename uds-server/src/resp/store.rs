@@ -23,8 +23,10 @@ const PAIRS_DEFAULT: u32 = 10;
 /// What is asked of the tables, once their ids are known.
 #[derive(Clone, Debug)]
 enum Ask {
-    /// `LS.GET`, and `LS.VERIFY`, which says only that the record is whole.
-    Get { key: Vec<u8>, verify: bool },
+    /// `LS.GET`.
+    Get { key: Vec<u8> },
+    /// `LS.VERIFY`.
+    Verify { key: Vec<u8> },
     /// `LS.NEXT`.
     Next { from: Cursor, direction: Direction, pairs_max: u32 },
     /// `LS.FOLLOW`.
@@ -62,7 +64,7 @@ impl OnTables {
             let mut opening = match &self.ask {
                 Ask::Use => Opening::new(Arc::clone(name), false),
                 Ask::Commit { .. } if database_of(name).is_some() => Opening::new(Arc::clone(name), true),
-                Ask::Get { .. } | Ask::Next { .. } | Ask::Follow { .. } | Ask::Commit { .. } => {
+                Ask::Get { .. } | Ask::Verify { .. } | Ask::Next { .. } | Ask::Follow { .. } | Ask::Commit { .. } => {
                     Opening::of_any_kind(Arc::clone(name))
                 }
             };
@@ -89,7 +91,8 @@ impl OnTables {
     fn ask(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped {
         let table = self.tables[0];
         let op = match self.ask.clone() {
-            Ask::Get { key, .. } => Op::Lookup { table, key },
+            Ask::Get { key } => Op::Lookup { table, key },
+            Ask::Verify { key } => Op::Verify { table, key },
             Ask::Next { from, direction, pairs_max } => {
                 Op::Next { table, from, until: None, direction, pairs_max, bytes_max: NEXT_BYTES_MAX }
             }
@@ -115,8 +118,7 @@ impl OnTables {
 
     fn say(&self, answer: &Answer, reply: &mut Writer) {
         match (answer, &self.ask) {
-            (Answer::Pair(None), Ask::Get { verify: true, .. }) => reply.integer(0),
-            (Answer::Pair(Some(_)), Ask::Get { verify: true, .. }) => reply.integer(1),
+            (Answer::Stored(stored), _) => reply.integer(stored.is_some().into()),
             (Answer::Pair(None), _) => reply.null_array(),
             (Answer::Pair(Some(pair)), _) => write_pair(pair, reply),
             (Answer::Pairs { pairs, .. }, _) => {
@@ -180,6 +182,10 @@ impl Work for OnTables {
             return self.go_on(context, reply);
         }
         match result {
+            Ok(Answer::Stored(Some(stored))) if stored.value_crc != stored.crc_here() => {
+                let why = "the value differs from its checksum where it arrived";
+                Err(Error::CorruptRecord { table: self.tables[0], page: 0, why }.into())
+            }
             Ok(answer) => {
                 self.say(answer, reply);
                 Ok(Step::Done)
@@ -217,12 +223,12 @@ pub(crate) fn use_table(_connection: &mut Connection, call: &Call<'_>) -> Result
 
 /// `LS.GET table key`.
 pub(crate) fn get(_connection: &mut Connection, call: &Call<'_>) -> Result<Task, Fault> {
-    OnTables::one(call, Ask::Get { key: call.at(2).to_vec(), verify: false })
+    OnTables::one(call, Ask::Get { key: call.at(2).to_vec() })
 }
 
 /// `LS.VERIFY key`: a key of the present keyspace.
 pub(crate) fn verify(connection: &mut Connection, call: &Call<'_>) -> Result<Task, Fault> {
-    let ask = Ask::Get { key: call.at(1).to_vec(), verify: true };
+    let ask = Ask::Verify { key: call.at(1).to_vec() };
     Ok(OnTables::task(vec![Arc::clone(&connection.keyspace)], ask))
 }
 

@@ -26,24 +26,6 @@ pub(crate) fn get(call: &Call<'_>, view: &mut View, out: &mut Writer) -> Result<
     Ok(())
 }
 
-pub(crate) fn strlen(call: &Call<'_>, view: &mut View, out: &mut Writer) -> Result<(), Fault> {
-    out.count(view.get(call.at(1)).map_or(0, |value| value.bytes.len()));
-    Ok(())
-}
-
-pub(crate) fn getrange(call: &Call<'_>, view: &mut View, out: &mut Writer) -> Result<(), Fault> {
-    let (start, end) = (call.integer(2)?, call.integer(3)?);
-    let bytes = view.get(call.at(1)).map_or(&[][..], |value| &value.bytes);
-    let length = i64::try_from(bytes.len()).expect("a value is at most 64 MiB");
-    let from_end = |at: i64| if at < 0 { length.saturating_add(at).max(0) } else { at };
-    let crossed = start < 0 && end < 0 && start > end;
-    let (start, end) = (from_end(start), from_end(end).min(length - 1));
-    let position = |at: i64| usize::try_from(at).expect("it is not negative");
-    let range = if crossed || start > end { &[][..] } else { &bytes[position(start)..=position(end)] };
-    out.bulk(range);
-    Ok(())
-}
-
 pub(crate) fn mget(call: &Call<'_>, view: &mut View, out: &mut Writer) -> Result<(), Fault> {
     out.array(call.len() - 1);
     for key in call.args.from(1) {
@@ -215,7 +197,8 @@ pub(crate) fn append(call: &Call<'_>, view: &mut View, out: &mut Writer) -> Resu
 pub(crate) fn setrange(call: &Call<'_>, view: &mut View, out: &mut Writer) -> Result<(), Fault> {
     let at = usize::try_from(call.integer(2)?).map_err(|_| Fault::BadOffset)?;
     if call.at(3).is_empty() {
-        return strlen(call, view, out);
+        out.count(view.get(call.at(1)).map_or(0, |value| value.bytes.len()));
+        return Ok(());
     }
     splice(call.at(1), at, call.at(3), view, out)
 }

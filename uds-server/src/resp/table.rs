@@ -3,11 +3,12 @@
 use super::command::Does::{Connection, Exec, Read, Say, Task, Write};
 use super::command::Group::{self, Generic, Server, Store, String, Transactions};
 use super::command::{Does, Fast, Keys, Spec};
-use super::{connect, expiry, iterate, keys, persist, server, store, strings, tables, watch};
+use super::{connect, expiry, iterate, keys, part, persist, server, store, strings, tables, watch};
 
 /// The longest name.
 pub(crate) const NAME_BYTES_MAX: usize = 16;
 
+const PART: Does = Read(part::look, Fast::Part(part::task));
 const ONE: Keys = Keys::Range { first: 1, last: Some(1), step: 1 };
 const TWO: Keys = Keys::Range { first: 1, last: Some(2), step: 1 };
 const SECOND: Keys = Keys::Range { first: 2, last: Some(2), step: 1 };
@@ -59,7 +60,7 @@ pub(crate) const COMMANDS: &[Spec] = &[
     GET,
     spec("GETDEL", 2, ONE, (String, Write(strings::getdel, Fast::No)), "Tells a value and deletes its key"),
     spec("GETEX", -2, ONE, (String, Write(strings::getex, Fast::No)), "Tells a value and says when it goes"),
-    spec("GETRANGE", 4, ONE, (String, Read(strings::getrange, Fast::No)), "Tells a part of a value"),
+    spec("GETRANGE", 4, ONE, (String, PART), "Tells a part of a value"),
     spec("GETSET", 3, ONE, (String, Write(strings::getset, Fast::No)), "Puts a value and tells the one before it"),
     spec("HELLO", -1, Keys::None, (Group::Connection, Connection(connect::hello)), "Chooses the dialect"),
     spec("INCR", 2, ONE, (String, Write(strings::incr, Fast::No)), "Adds one to an integer"),
@@ -183,8 +184,8 @@ pub(crate) const COMMANDS: &[Spec] = &[
     spec("SETRANGE", 4, ONE, (String, Write(strings::setrange, Fast::No)), "Overwrites a part of a value"),
     spec("SHUTDOWN", -1, Keys::None, (Server, Say(server::shutdown)), "Is refused: end the server by a signal"),
     spec("SLOWLOG", -2, Keys::None, (Server, Say(server::slowlog)), "Tells nothing: no slow commands are kept"),
-    spec("STRLEN", 2, ONE, (String, Read(strings::strlen, Fast::No)), "Tells the length of a value"),
-    spec("SUBSTR", 4, ONE, (String, Read(strings::getrange, Fast::No)), "Tells a part of a value"),
+    spec("STRLEN", 2, ONE, (String, PART), "Tells the length of a value"),
+    spec("SUBSTR", 4, ONE, (String, PART), "Tells a part of a value"),
     spec("TIME", 1, Keys::None, (Server, Say(server::time)), "Tells the server's time"),
     spec("TOUCH", -2, ALL, (Generic, Read(keys::exists, Fast::No)), "Counts the keys that are there"),
     spec("TTL", 2, ONE, (Generic, Read(expiry::ttl, Fast::No)), "Tells how long a key stays, in seconds"),

@@ -239,3 +239,54 @@ fn bytes_behind_the_end_are_appended_and_others_put_as_a_whole() {
     });
     check(&again, Change::Put { value: b"made", options: plain }, seen);
 }
+
+/// A value that is not in memory is not read for a part of it.
+#[test]
+fn parts_of_values_are_read_as_parts() {
+    let mut bench = Bench::new();
+    bench.say("SET a 0123456789");
+    bench.hold = true;
+    bench.asked.clear();
+    assert_eq!(
+        bench.send(0, b"GETRANGE a 2 4\r\nSTRLEN a\r\nSUBSTR a 8 100\r\nGETRANGE a 10 20\r\nSTRLEN none\r\n"),
+        ""
+    );
+    assert_eq!(bench.asked, ["ReadRanges"; 5], "they are in flight together");
+    bench.release();
+    assert_eq!(bench.read(0), "$3|234|:10|$2|89|$0||:0|");
+    // What counts from the end asks for the length, and for the part when that is known.
+    bench.asked.clear();
+    bench.send(
+        0,
+        b"GETRANGE a -3 -2\r\nGETRANGE a -2 -3\r\nGETRANGE none -3 -2\r\nGETRANGE a 3 2\r\nGETRANGE a x 2\r\n",
+    );
+    assert_eq!(bench.asked, ["ReadRanges"; 4]);
+    bench.release();
+    assert_eq!(bench.asked, ["ReadRanges"; 5]);
+    bench.release();
+    assert_eq!(bench.read(0), "$2|78|$0||$0||$0||-ERR value is not an integer or out of range|");
+}
+
+/// The length that a part was counted from is that of the value that it is taken of.
+#[test]
+fn a_part_that_counts_from_the_end_is_of_one_value() {
+    let mut bench = Bench::new();
+    bench.connect();
+    bench.say("SET a 0123456789");
+    bench.hold = true;
+    bench.send(0, b"GETRANGE a -3 -1\r\n");
+    bench.release();
+    // The part that is on its way was counted in ten bytes.
+    assert_eq!(bench.say_as(1, "SET a abc"), "");
+    bench.release();
+    assert_eq!(bench.read(0), "$3|789|");
+    assert_eq!(bench.read(1), "+OK|");
+    bench.send(0, b"GETRANGE a -2 -1\r\n");
+    bench.hold = false;
+    assert_eq!(bench.say_as(1, "SET a abcdef"), "+OK|");
+    bench.hold = true;
+    bench.release();
+    bench.release();
+    bench.release();
+    assert_eq!(bench.read(0), "$2|ef|");
+}
