@@ -3,6 +3,7 @@
 //! * [`SimDevice`] loses, reorders and tears what was not flushed; [`Image`] is what a power failure leaves of it;
 //! * [`SimClock`] is the only time, [`Rng`] the only chance, [`Trace`] the proof that a seed explains a run;
 //! * [`Model`] is the oracle: plain sorted maps, the history of commits, and what recovery must make of them;
+//! * [`fuzz`] is every place where bytes from outside are taken for something;
 //! * [`Workload`] invents what a client does, as far as its [`Features`] say; [`harness`] brings all of it together around a domain.
 //!
 //! Fault model, in words. A write that was not covered by a completed flush may after a power failure be there, be missing, or be
@@ -16,6 +17,7 @@
 pub mod clock;
 pub mod device;
 pub mod features;
+pub mod fuzz;
 pub mod harness;
 pub mod history;
 pub mod image;

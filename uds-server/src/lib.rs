@@ -9,6 +9,7 @@
 
 pub mod acl;
 pub mod front;
+pub mod fuzz;
 pub mod limits;
 pub mod serve;
 
