@@ -8,6 +8,7 @@ mod contention;
 mod inline;
 mod keys;
 mod plot;
+mod redis;
 mod socket;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +53,8 @@ enum Load {
         #[arg(long)]
         plot: Option<std::path::PathBuf>,
     },
+    /// lostore beside Redis on Unix sockets, as redis-benchmark measures them; prints a table in Markdown.
+    Redis(BesideRedis),
     /// One client over the socket, server and client on this machine.
     Socket {
         /// Pairs that are there before.
@@ -69,6 +72,35 @@ enum Load {
     },
 }
 
+/// lostore beside Redis, in one table: about nine minutes as it stands.
+#[derive(clap::Args)]
+struct BesideRedis {
+    /// The folder with redis-server and redis-benchmark; without it they are looked for on the path.
+    #[arg(long, value_name = "DIR")]
+    programs: Option<std::path::PathBuf>,
+    /// Where the stores lie while it lasts: a folder of the device that is to be measured.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    dir: std::path::PathBuf,
+    /// Commands that redis-benchmark knows.
+    #[arg(long, value_delimiter = ',', default_values_t = ["get", "set", "mset"].map(String::from))]
+    commands: Vec<String>,
+    /// Commands in a pipeline.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 64])]
+    depths: Vec<u32>,
+    /// Connections.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 50])]
+    clients: Vec<u32>,
+    /// Rounds; a figure is their median.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How long each measurement takes, in milliseconds.
+    #[arg(long, default_value_t = 1000)]
+    millis: u64,
+    /// The longest epoch of the server that answers before persistence: what a power failure may cost, as `everysec` is for Redis.
+    #[arg(long, default_value_t = 1000)]
+    interval_ms: u64,
+}
+
 fn main() -> Result<(), lostore::Error> {
     match Arguments::parse().load {
         Load::Inline { pairs, count, only, rounds, interval_ms } => {
@@ -76,6 +108,10 @@ fn main() -> Result<(), lostore::Error> {
         }
         Load::Contention { clients, millis, plot } => {
             contention::run(&clients, Duration::from_millis(millis), plot.as_deref())
+        }
+        Load::Redis(BesideRedis { programs, dir, commands, depths, clients, rounds, millis, interval_ms }) => {
+            let directory = dir;
+            redis::run(&redis::Plan { programs, directory, commands, depths, clients, rounds, millis, interval_ms })
         }
         Load::Socket { pairs, count, depths, rounds } => socket::run(pairs, count, &depths, rounds),
     }

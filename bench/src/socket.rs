@@ -7,13 +7,20 @@ use lostore::schema::{TableHome, TableKind};
 use lostore::{Error, PutOptions, plain_spec};
 use std::collections::VecDeque;
 use std::sync::mpsc;
+use std::thread::JoinHandle;
 use std::time::Instant;
 use uds_server::{ServeConfig, serve};
-use uring::Doorbell;
+use uring::{Bell, Doorbell};
 
 /// Measures lookups and single updates at each depth.
 pub(crate) fn run(pairs: u64, count: u64, depths: &[usize], rounds: u32) -> Result<(), Error> {
     with_server(Config::default(), |socket| measure(socket, pairs, count, depths, rounds))
+}
+
+/// How a server is ended, and what it says then.
+pub(crate) struct Ends {
+    pub(crate) bell: Bell,
+    pub(crate) thread: JoinHandle<Result<(), Error>>,
 }
 
 /// Serves a fresh store on a thread of its own for as long as `measure` takes.
@@ -23,18 +30,30 @@ pub(crate) fn with_server(
 ) -> Result<(), Error> {
     let directory = tempfile::tempdir().expect("a directory for a store");
     let socket = directory.path().join("bench.sock");
+    let config = ServeConfig::new(directory.path().join("store"), socket.clone());
+    let Ends { bell, thread } = server(config, engine)?;
+    measure(&socket)?;
+    ended(&bell, thread)
+}
+
+/// Starts a server on a thread of its own; clients can connect when it is back.
+pub(crate) fn server(mut config: ServeConfig, engine: Config) -> Result<Ends, Error> {
     let doorbell = Doorbell::new().map_err(lostore::OpenError::from)?;
     let bell = doorbell.bell();
-    let mut config = ServeConfig::new(directory.path().join("store"), socket.clone());
     config.termination = Some(doorbell);
     let (ready, is_ready) = mpsc::channel();
-    let server = std::thread::spawn(move || serve(&config, &engine, |_| ready.send(()).expect("the measurer waits")));
+    let thread = std::thread::spawn(move || serve(&config, &engine, |_| ready.send(()).expect("the measurer waits")));
     if is_ready.recv().is_err() {
-        return server.join().expect("a server that does not panic");
+        thread.join().expect("a server that does not panic")?;
+        unreachable!("a server that never was ready ends with an error");
     }
-    measure(&socket)?;
+    Ok(Ends { bell, thread })
+}
+
+/// Ends a server.
+pub(crate) fn ended(bell: &Bell, thread: JoinHandle<Result<(), Error>>) -> Result<(), Error> {
     bell.ring();
-    server.join().expect("a server that does not panic")
+    thread.join().expect("a server that does not panic")
 }
 
 fn measure(socket: &std::path::Path, pairs: u64, count: u64, depths: &[usize], rounds: u32) -> Result<(), Error> {
