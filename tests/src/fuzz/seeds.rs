@@ -196,6 +196,7 @@ pub(super) fn specs() -> Vec<Vec<u8>> {
             field("data", FieldType::Other("Vec<Extent>".into())),
         ],
         pairs_hint: 1000,
+        rules: Vec::new(),
     };
     let plain = TableSpec { kind: TableKind::Hash, key: Vec::new(), record: Vec::new(), pairs_hint: 0, ..spec.clone() };
     vec![spec.to_bytes(), plain.to_bytes()]
