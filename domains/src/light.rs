@@ -99,7 +99,9 @@ impl Light {
                 Err(Error::Unsupported { domain: "light", what: "requests that are applied once" })
             }
             Op::Reserve { table, count } => self.reserve(table, count).map(Answer::Reserved),
-            Op::Await { .. } => Err(Error::Unsupported { domain: "light", what: "notices of persistence" }),
+            Op::Await { .. } | Op::AwaitCommit { .. } => {
+                Err(Error::Unsupported { domain: "light", what: "notices of persistence" })
+            }
             Op::Force => Ok(Answer::Persistent(self.horizon())),
             Op::DropCache => Ok(Answer::Done),
             Op::CreateTable { name, spec } => self.create(name, spec).map(Answer::Table),

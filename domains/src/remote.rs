@@ -9,16 +9,23 @@
 //! frames of their own, since a batch is answered as a whole. A commit that is larger than a frame travels in several (`staging`).
 
 use crate::error::{Error, ErrorKind};
-use crate::seam::{Answer, Capabilities, Horizon, Level, Op, OpId};
+use crate::seam::{Answer, Capabilities, Horizon, Op, OpId};
 use crate::translate;
-use segments::{EpochId, Incarnation, TableId};
+use asked::{Asked, is_brisk, op_bytes, op_parts, refusal};
+use keeper::Keeper;
+use segments::{EpochId, Incarnation};
 use staging::{Role, Staging};
 use std::collections::{BTreeMap, VecDeque};
 use thiserror::Error as ThisError;
 use wire::limits::{HELLO_FRAME_BYTES_MAX, REPLY_FRAME_BYTES_MAX, REQUEST_FRAME_BYTES_MAX};
-use wire::{ConnectionLimits, Cut, Element, Fault, FrameReader, FrameWriter, Hello, Kind, Known, Outcome, WriteError};
+use wire::{ConnectionLimits, Cut, Element, FrameReader, FrameWriter, Hello, Kind, Known, Outcome, WriteError};
 
+mod asked;
+mod keeper;
+mod resume;
 mod staging;
+
+pub use keeper::Resume;
 
 /// Bytes after which a batch is closed: a reply to it is then of about the size of a socket's buffer.
 const BATCH_BYTES_MAX: usize = 128 << 10;
@@ -100,24 +107,6 @@ pub struct Lost {
     pub why: String,
 }
 
-/// What an answer is read with.
-#[derive(Clone, Debug)]
-struct Asked {
-    id: OpId,
-    subject: Subject,
-    changes: bool,
-    role: Role,
-}
-
-/// What an error may have to name.
-#[derive(Clone, Debug)]
-enum Subject {
-    Nothing,
-    Table(TableId),
-    Name { is: String, to_be: Option<String> },
-    Epoch(EpochId),
-}
-
 /// A connection's state.
 #[derive(Debug)]
 pub struct Client {
@@ -135,26 +124,20 @@ pub struct Client {
     frame_last: u64,
     answers: Vec<(OpId, Result<Answer, Refusal>)>,
     lost: Option<Lost>,
+    /// The program's name, as it is said to servers.
+    name: String,
+    /// The commits under their numbers, of a client that resumes.
+    keeper: Option<Box<Keeper>>,
+    /// Those who wait for the persistence of commits that are to be applied again.
+    parked: Vec<(OpId, Op)>,
 }
 
 impl Client {
     /// A connection that begins with a hello in its output. `known` names the server and incarnation of an earlier one.
     #[must_use]
     pub fn new(name: &str, known: Option<Known>) -> Self {
-        let mut writer = FrameWriter::new(HELLO_FRAME_BYTES_MAX);
-        let hello = Hello {
-            version_min: wire::VERSION,
-            version_max: wire::VERSION,
-            features: wire::FEATURE_RULES,
-            in_order: false,
-            client_name: short(name),
-            client_version: env!("CARGO_PKG_VERSION"),
-            known,
-        };
-        writer.hello(1, &hello).expect("a hello of short names fits its frame");
-        writer.set_frame_bytes_max(REQUEST_FRAME_BYTES_MAX);
-        Self {
-            writer,
+        let mut client = Self {
+            writer: FrameWriter::new(HELLO_FRAME_BYTES_MAX),
             reader: FrameReader::new(HELLO_FRAME_BYTES_MAX),
             greeting: None,
             server_knows_rules: false,
@@ -167,7 +150,26 @@ impl Client {
             frame_last: 1,
             answers: Vec::new(),
             lost: None,
-        }
+            name: short(name).to_owned(),
+            keeper: None,
+            parked: Vec::new(),
+        };
+        client.write_hello(0, known);
+        client
+    }
+
+    fn write_hello(&mut self, features: u64, known: Option<Known>) {
+        let hello = Hello {
+            version_min: wire::VERSION,
+            version_max: wire::VERSION,
+            features: features | wire::FEATURE_RULES,
+            in_order: false,
+            client_name: &self.name,
+            client_version: env!("CARGO_PKG_VERSION"),
+            known,
+        };
+        self.writer.hello(1, &hello).expect("a hello of short names fits its frame");
+        self.writer.set_frame_bytes_max(REQUEST_FRAME_BYTES_MAX);
     }
 
     /// What the server said, once it has.
@@ -192,13 +194,17 @@ impl Client {
     #[must_use]
     pub fn unanswered(&self) -> usize {
         // A commit in pieces has one step in flight, which stands for it.
-        self.waiting.len() + self.flying
+        self.unpacked() + self.flying + self.parked.len()
     }
 
-    /// How many of those have not been put into a frame.
+    /// How many of those have not been put into a frame, or are to be sent again.
     #[must_use]
     pub fn unpacked(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.again()
+    }
+
+    fn again(&self) -> usize {
+        self.keeper.as_ref().map_or(0, |keeper| keeper.again.len())
     }
 
     /// Takes an operation; its answer comes through [`Self::take_answers`].
@@ -223,9 +229,15 @@ impl Client {
         let Some(greeting) = &self.greeting else { return };
         let limits = greeting.limits;
         let batch_max = BATCH_OPS_MAX.min(limits.batch_ops as usize).max(1);
-        while self.lost.is_none() && self.staging.is_none() && !self.waiting.is_empty() {
+        while self.lost.is_none() && self.staging.is_none() && self.is_open() {
             let credits = (limits.ops_in_flight as usize).saturating_sub(self.flying);
             if credits == 0 {
+                return;
+            }
+            if self.send_again(limits.request_frame_bytes as usize) {
+                continue;
+            }
+            if self.waiting.is_empty() || self.must_wait() {
                 return;
             }
             if self.stage_ahead(limits.request_frame_bytes as usize) {
@@ -265,24 +277,41 @@ impl Client {
         read.inspect_err(|lost| self.lose(lost.clone()))
     }
 
-    /// The connection has ended: everything without an answer gets one.
+    /// The connection has ended: everything without an answer gets one, unless the client resumes; then it is down.
     pub fn end(&mut self, why: &str) {
         self.lose(Lost { cause: Cause::Ended, why: why.to_owned() });
+    }
+
+    /// Nobody will connect again, or wants to: everything without an answer gets one.
+    pub fn give_up(&mut self, why: &str) {
+        if self.lost.is_none() {
+            self.finish(Lost { cause: Cause::Ended, why: why.to_owned() });
+        }
     }
 
     fn lose(&mut self, lost: Lost) {
         if self.lost.is_some() {
             return;
         }
+        if self.outlives(lost.cause) {
+            self.go_down(&lost.why);
+        } else {
+            self.finish(lost);
+        }
+    }
+
+    fn finish(&mut self, lost: Lost) {
         let Lost { why, .. } = &*self.lost.insert(lost);
         for (_, asked) in std::mem::take(&mut self.frames) {
-            for Asked { id, changes, .. } in asked.into_iter().filter(|asked| asked.role == Role::Whole) {
+            let of_callers = |asked: &Asked| asked.role == Role::Whole && asked.request.is_none();
+            for Asked { id, changes, .. } in asked.into_iter().filter(of_callers) {
                 let refusal = Refusal::Lost { why: why.clone(), maybe_applied: changes };
                 self.answers.push((id, Err(refusal)));
             }
         }
         let why = why.clone();
         self.unstage(&why);
+        self.answer_kept(&why);
         for (id, _) in std::mem::take(&mut self.waiting) {
             self.answers.push((id, Err(Refusal::Lost { why: why.clone(), maybe_applied: false })));
         }
@@ -296,14 +325,16 @@ impl Client {
 
     /// How many operations at the front of the queue may share a frame.
     fn batch_ahead(&self, most: usize) -> usize {
-        let (mut bytes, mut parts) = (0, 0);
+        let (mut bytes, mut parts, mut commits) = (0, 0, 0);
+        let room = self.keeper.as_ref().map_or(usize::MAX, |keeper| keeper.room());
         self.waiting
             .iter()
             .take(most)
             .take_while(|(_, op)| {
                 bytes += op_bytes(op);
                 parts += op_parts(op);
-                is_brisk(op) && bytes <= BATCH_BYTES_MAX && parts <= wire::limits::PARTS_MAX
+                commits += usize::from(matches!(op, Op::Commit { .. }));
+                is_brisk(op) && commits <= room && bytes <= BATCH_BYTES_MAX && parts <= wire::limits::PARTS_MAX
             })
             .count()
     }
@@ -316,13 +347,17 @@ impl Client {
 
     fn pack_one(&mut self) {
         let (id, op) = self.take_waiting();
+        let (op, request) = self.numbered(op);
         let frame = self.frame_last + 1;
-        let written = match translate::op_out(&op) {
+        let written = match Self::out(self.keeper.as_deref(), &op) {
             Some(sent) => self.writer.request(frame, 0, sent),
             None => return self.answers.push((id, Err(Refusal::Domain(translate::too_long(&op))))),
         };
         match written {
-            Ok(()) => self.fly(frame, vec![asked(id, &op)]),
+            Ok(()) => {
+                let asked = self.note(id, op, request);
+                self.fly(frame, vec![asked]);
+            }
             Err(error) => {
                 let (value, limit) = match error {
                     WriteError::TooLarge { bytes, limit } => (bytes, u64::from(limit)),
@@ -335,12 +370,18 @@ impl Client {
     }
 
     fn pack_batch(&mut self, count: usize) {
-        let ops: Vec<(OpId, Op)> = (0..count).map(|_| self.take_waiting()).collect();
-        let out = |op| translate::op_out(op).expect("a commit, a read or a reservation always has a form of its own");
-        let elements: Vec<Element> = ops.iter().map(|(_, op)| Element::op(out(op))).collect();
+        let mut ops = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (id, op) = self.take_waiting();
+            ops.push((id, self.numbered(op)));
+        }
+        let keeper = self.keeper.as_deref();
+        let out = |op| Self::out(keeper, op).expect("a commit, a read or a reservation always has a form of its own");
+        let elements: Vec<Element> = ops.iter().map(|(_, (op, _))| Element::op(out(op))).collect();
         let frame = self.frame_last + 1;
         self.writer.batch(frame, 0, &elements).expect("the batch was kept below every limit");
-        self.fly(frame, ops.iter().map(|(id, op)| asked(*id, op)).collect());
+        let asked = ops.into_iter().map(|(id, (op, request))| self.note(id, op, request)).collect();
+        self.fly(frame, asked);
     }
 
     fn fly(&mut self, frame: u64, asked: Vec<Asked>) {
@@ -418,7 +459,7 @@ impl Client {
             cut: welcome.cut,
         });
         self.advance_horizon(welcome.horizon);
-        Ok(())
+        self.identify(welcome.features)
     }
 
     fn reply(&mut self, id: u64, reply: wire::Reply<'_>) -> Result<(), Lost> {
@@ -433,15 +474,16 @@ impl Client {
             };
         }
         self.advance_horizon(reply.horizon);
-        let Some([asked]) = self.frames.get(&id).map(Vec::as_slice) else {
+        if self.frames.get(&id).is_none_or(|asked| asked.len() != 1) {
             return self.fault_of_a_batch(id, reply.outcome);
-        };
-        let asked = asked.clone();
-        self.land(id)?;
-        if asked.role == Role::Step {
-            return self.stepped(reply.outcome);
         }
-        self.settle(asked, Ok(reply.outcome))
+        let asked = self.land(id)?.pop().expect("there is one");
+        match asked.role {
+            Role::Whole => self.settle(asked, Ok(reply.outcome)),
+            Role::Step => self.stepped(reply.outcome),
+            Role::Identify => self.identified(reply.outcome),
+            Role::Fates => self.fates_came(reply.outcome),
+        }
     }
 
     /// A batch that was refused as a whole.
@@ -455,18 +497,24 @@ impl Client {
     }
 
     /// Answers one operation with what came for it; if that is nonsense it is answered as lost, like all after it.
-    fn settle(&mut self, asked: Asked, outcome: Result<Outcome<'_>, wire::DecodeError>) -> Result<(), Lost> {
+    fn settle(&mut self, mut asked: Asked, outcome: Result<Outcome<'_>, wire::DecodeError>) -> Result<(), Lost> {
         let read = outcome.map_err(malformed).and_then(|outcome| match outcome.into_result() {
             Ok(answer) => {
                 translate::answer_in(answer).map(Ok).ok_or_else(|| lost("it answered with what was not asked"))
             }
-            Err(fault) => Ok(Err(refusal(asked.subject, &fault))),
+            Err(fault) => Ok(Err(refusal(&asked.subject, &fault))),
         });
         let (result, end) = match read {
             Ok(result) => (result, Ok(())),
             Err(lost) => (Err(Refusal::Lost { why: lost.why.clone(), maybe_applied: asked.changes }), Err(lost)),
         };
-        self.answers.push((asked.id, result));
+        if let Some(lost) = self.survives(&mut asked, &result) {
+            return Err(lost);
+        }
+        match asked.request {
+            Some(request) => self.settle_request(request, result),
+            None => self.answers.push((asked.id, result)),
+        }
         end
     }
 
@@ -474,112 +522,11 @@ impl Client {
         let heard = Horizon { incarnation: Incarnation(horizon.incarnation), persistent: EpochId(horizon.persistent) };
         if heard.persistent > self.horizon.persistent || heard.incarnation != self.horizon.incarnation {
             self.horizon = heard;
+            if let Some(keeper) = self.keeper.as_mut().filter(|keeper| keeper.stage == keeper::Stage::Open) {
+                keeper.trim(heard);
+            }
         }
     }
-}
-
-/// Rebuilds the errors that callers look into; the others keep code, kind and text.
-fn refusal(subject: Subject, fault: &Fault<'_>) -> Refusal {
-    let error = match (fault.code, subject) {
-        (303, _) => Some(Error::CompareFailed { failures: translate::failures_in(&fault.failures) }),
-        (201, Subject::Name { is: name, .. }) => Some(Error::NoSuchTable { name }),
-        (202, Subject::Table(table)) => Some(Error::TableGone { table }),
-        (203, Subject::Name { is, to_be }) => Some(Error::TableExists { name: to_be.unwrap_or(is) }),
-        (305, Subject::Epoch(epoch)) => Some(Error::EpochLost { epoch }),
-        (103, _) => Some(Error::Closing),
-        (105, _) => Some(Error::Busy),
-        (_, _) => None,
-    };
-    match error {
-        Some(error) => Refusal::Domain(error),
-        None => {
-            let (code, kind) = (fault.code, translate::kind_in(fault.kind));
-            Refusal::Fault { code, kind, applied: fault.applied, message: fault.message.to_owned() }
-        }
-    }
-}
-
-fn asked(id: OpId, op: &Op) -> Asked {
-    let name = |is: &str, to_be: Option<&str>| Subject::Name { is: is.to_owned(), to_be: to_be.map(str::to_owned) };
-    let subject = match op {
-        Op::Lookup { table, .. }
-        | Op::LookupMany { table, .. }
-        | Op::ReadRanges { table, .. }
-        | Op::Next { table, .. }
-        | Op::Follow { table, .. }
-        | Op::Reserve { table, .. }
-        | Op::Verify { table, .. }
-        | Op::FollowChain { table, .. } => Subject::Table(*table),
-        Op::CreateTable { name: is, .. } | Op::OpenTable { name: is, .. } | Op::DestroyTable { name: is } => {
-            name(is, None)
-        }
-        Op::RenameTable { from, to } => name(from, Some(to)),
-        Op::Await { epoch } => Subject::Epoch(*epoch),
-        Op::Commit { .. } | Op::CommitOnce { .. } | Op::Identify { .. } | Op::Fates { .. } => Subject::Nothing,
-        Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
-    };
-    let changes = matches!(
-        op,
-        Op::Commit { .. }
-            | Op::CommitOnce { .. }
-            | Op::CreateTable { .. }
-            | Op::RenameTable { .. }
-            | Op::DestroyTable { .. }
-            | Op::OpenTable { .. }
-    );
-    Asked { id, subject, changes, role: Role::Whole }
-}
-
-/// Whether the answer comes soon, so that others may wait for it in the same batch.
-fn is_brisk(op: &Op) -> bool {
-    match op {
-        Op::Lookup { .. } | Op::Follow { .. } | Op::Reserve { .. } => true,
-        Op::Commit { level, .. } | Op::CommitOnce { level, .. } => *level == Level::Committed,
-        Op::LookupMany { .. }
-        | Op::ReadRanges { .. }
-        | Op::Next { .. }
-        | Op::Verify { .. }
-        | Op::FollowChain { .. }
-        | Op::Identify { .. }
-        | Op::Fates { .. }
-        | Op::Await { .. }
-        | Op::Force
-        | Op::CreateTable { .. }
-        | Op::OpenTable { .. }
-        | Op::RenameTable { .. }
-        | Op::DestroyTable { .. }
-        | Op::ListTables
-        | Op::Status
-        | Op::DropCache => false,
-    }
-}
-
-/// About how many bytes an operation takes: what is not a key or a value is less than the constant.
-fn op_bytes(op: &Op) -> usize {
-    64 + match op {
-        Op::Lookup { key, .. } | Op::Follow { key, .. } | Op::Verify { key, .. } => key.len(),
-        Op::ReadRanges { key, ranges, .. } => key.len() + 20 * ranges.len(),
-        Op::LookupMany { keys, .. } => keys.iter().map(|key| key.len() + 3).sum(),
-        Op::FollowChain { key, fields, .. } => key.len() + 3 * fields.len(),
-        Op::Fates { requests, .. } => 10 * requests.len(),
-        Op::Commit { set, .. } | Op::CommitOnce { set, .. } => set.bytes() + 64 * (set.len() + set.ranges().len()),
-        Op::Next { .. }
-        | Op::Identify { .. }
-        | Op::Reserve { .. }
-        | Op::Await { .. }
-        | Op::Force
-        | Op::CreateTable { .. }
-        | Op::OpenTable { .. }
-        | Op::RenameTable { .. }
-        | Op::DestroyTable { .. }
-        | Op::ListTables
-        | Op::Status
-        | Op::DropCache => 0,
-    }
-}
-
-fn op_parts(op: &Op) -> usize {
-    if let Op::Commit { set, .. } | Op::CommitOnce { set, .. } = op { set.len() + set.ranges().len() } else { 0 }
 }
 
 /// As much of a name as a hello has room for.

@@ -191,6 +191,12 @@ pub enum Op {
         /// The epoch, as a commit returned it.
         epoch: EpochId,
     },
+    /// As [`Op::Await`] of the epoch of the commit that gave this version: [`Answer::Persistent`]. A client that applies commits again
+    /// after a crash of its server waits for the commit itself, whatever epoch it is in by then.
+    AwaitCommit {
+        /// The last version that the commit gave.
+        version: Version,
+    },
     /// Asks that everything committed so far become persistent soon, and answers when it is: [`Answer::Persistent`].
     Force,
     /// Creates a table, persistent before the answer: [`Answer::Table`].

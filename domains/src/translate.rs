@@ -63,7 +63,7 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         Op::Identify { client, attempt } => wire::Op::Identify { client: client.0, attempt: *attempt },
         Op::Fates { requests, .. } => wire::Op::Fates { requests: List::new(requests.clone())? },
         Op::Reserve { table, count } => wire::Op::Reserve { table: table.0, count: *count },
-        Op::Await { epoch } => wire::Op::Await { epoch: epoch.0 },
+        Op::Await { epoch } | Op::AwaitCommit { version: Version { epoch, .. } } => wire::Op::Await { epoch: epoch.0 },
         Op::Force => wire::Op::Force,
         Op::CreateTable { name, spec } if spec.rules.is_empty() => {
             wire::Op::CreateTable { name, spec: spec_out(spec)? }
@@ -120,6 +120,7 @@ pub(crate) fn too_long(op: &Op) -> Error {
         | Op::Identify { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
+        | Op::AwaitCommit { .. }
         | Op::Force
         | Op::RenameTable { .. }
         | Op::DestroyTable { .. }

@@ -34,6 +34,11 @@ pub trait Backend {
     /// What the domain can promise.
     fn capabilities(&self) -> Capabilities;
 
+    /// Whether an [`Op::AwaitCommit`] follows a commit that is made again, into another epoch than its caller was told.
+    fn follows_commits(&self) -> bool {
+        false
+    }
+
     /// Looks a key up and shows the pair in place where the backend can (inline), through a copy where it cannot.
     ///
     /// # Errors

@@ -70,8 +70,8 @@ pub use crate::txn::{PendingCommit, RawTxn, Txn, TxnOptions};
 pub use ::txn::{Expect, PutOptions, SetError};
 pub use domains::schema;
 pub use domains::{
-    Capabilities, Chain, ChainEnd, Connections, Cursor, Direction, ErrorKind, Failure, Followed, Horizon, Pair,
-    Persistence, Range, Ranges, Status, Stored, TableInfo, TableStatus,
+    Capabilities, Chain, ChainEnd, ClientId, Connections, Cursor, Direction, ErrorKind, Failure, Followed, Horizon,
+    Pair, Persistence, Range, Ranges, Status, Stored, TableInfo, TableStatus,
 };
 pub use lostore_derive::TableType;
 pub use segments::{DomainId, EpochId, Incarnation, Ordinal, TableId, Version};

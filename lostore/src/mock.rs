@@ -176,7 +176,7 @@ impl State {
                 Err(domains::Error::Unsupported { domain, what: "requests that are applied once" })
             }
             Op::Reserve { table, count } => self.reserve(table, count),
-            Op::Await { epoch } => {
+            Op::Await { epoch } | Op::AwaitCommit { version: Version { epoch, .. } } => {
                 if epoch.incarnation() == self.incarnation {
                     self.persistent = self.persistent.max(epoch.counter());
                 } else if epoch > self.cut {
@@ -405,7 +405,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::Identify { .. } => "identify",
         Op::Fates { .. } => "fates",
         Op::Reserve { .. } => "reserve",
-        Op::Await { .. } => "await",
+        Op::Await { .. } | Op::AwaitCommit { .. } => "await",
         Op::Force => "force",
         Op::CreateTable { .. } => "create",
         Op::OpenTable { .. } => "open",

@@ -385,6 +385,13 @@ impl Backend for AnyBackend {
         }
     }
 
+    fn follows_commits(&self) -> bool {
+        match self {
+            Self::Shared(backend) => backend.follows_commits(),
+            Self::Remote(backend) => backend.follows_commits(),
+        }
+    }
+
     fn lookup_in_place(
         &self,
         table: TableId,

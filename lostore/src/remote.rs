@@ -3,10 +3,12 @@
 //! Contract: operations that were started travel together at the next wait or poll of any of them, or when a handle flushes.
 //! Each is answered once. Who reads the socket is the affair of the turns (`turns`); the thread that they need for futures starts
 //! with the first future that waits. When the connection ends everything answers [`Error::Disconnected`] with
-//! whether the operation may have been applied; connecting again is the caller's decision. The last handle to go waits a
-//! bounded time for what was started.
+//! whether the operation may have been applied; connecting again is the caller's decision, unless the connection was made to
+//! [resume](Resume): then it connects again by itself, and no commit is applied twice or left in doubt. The last handle to go waits
+//! a bounded time for what was started, and for the persistence of what it would commit again.
 //!
-//! Invariant: the socket is never waited for while the turns' lock is held, so a started operation never blocks on the peer.
+//! Invariant: neither the socket nor a new connection is waited for while the turns' lock is held, so a started operation never blocks
+//! on the peer.
 
 #![expect(clippy::disallowed_methods, reason = "this is where a client's clock and its reading thread are")]
 
@@ -14,15 +16,15 @@ use crate::backend::Backend;
 use crate::error::{Error, OpenError};
 use crate::shard::SharedHorizon;
 use crate::turns::{Line, Polled, Turns};
-use domains::remote::{Cause, Client, Greeting, Lost, Refusal};
-use domains::{Answer, Capabilities, Horizon, Op, OpId};
+use domains::remote::{self as resuming, Cause, Client, Greeting, Lost, Refusal};
+use domains::{Answer, Capabilities, ClientId, Horizon, Op, OpId};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use uring::socket::Stream;
 use uring::{Bell, Doorbell};
 
@@ -32,6 +34,8 @@ const READ_BYTES: usize = 64 << 10;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a server may take to answer the hello.
 const WELCOME: Duration = Duration::from_secs(10);
+/// How long it is waited before a server that was not there is looked for again.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// How a connection behaves.
 #[derive(Clone, Debug)]
@@ -42,6 +46,55 @@ pub struct ConnectOptions {
     pub client_name: String,
     /// The server and incarnation of an earlier connection, whose cut is wanted.
     pub known: Option<wire::Known>,
+    /// Whether it connects again when it is lost. Nothing is: operations then answer [`Error::Disconnected`].
+    pub resume: Option<Resume>,
+}
+
+/// How a client goes on when its connection is lost: it connects again, by itself, for as long as its patience lasts.
+///
+/// Reads that were under way are sent again. So are commits, under the numbers that they had, so each is applied once; those that were
+/// applied already are answered as they were. When the server was started anew, a commit that was answered and was not persistent
+/// yet may be lost: its ticket says so, or, with `replay`, it is committed again. Operations on tables that were under way answer
+/// [`Error::Disconnected`] as ever. Addresses of sacks that were set aside are gone with the server's life: a commit that adds a record
+/// under one and was not applied in that life is refused (LS0208), and is to be made anew.
+///
+/// ```no_run
+/// use lostore::remote::{ConnectOptions, Resume};
+/// use lostore::{Options, Store};
+///
+/// let resume = Resume { replay: true, ..Resume::new() };
+/// let connect = ConnectOptions { resume: Some(resume), ..ConnectOptions::default() };
+/// let store = Store::new(Options { connect, ..Options::default() }.connect("data/lostore.sock".as_ref())?);
+/// # Ok::<(), lostore::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Resume {
+    /// Who this is: drawn once, and kept as long as the program wants its commits told from others'. One connection at a time may have
+    /// it.
+    pub client: ClientId,
+    /// How long a server that is gone is waited for. After it everything answers [`Error::Disconnected`].
+    pub patience: Duration,
+    /// Whether commits that were answered and are lost in a crash of the server are made again, in their order: each if what it compares
+    /// still holds, where a version that another of them gave counts as the one that has taken its place. A ticket then waits for
+    /// its commit whatever became of the epoch it was told, and answers [`EpochLost`](domains::Error::EpochLost) only if it could not be
+    /// made again. Off, the ticket of each lost commit answers that, and what to do about it is its caller's decision.
+    pub replay: bool,
+}
+
+impl Resume {
+    /// A client that was not there before, which waits for thirty seconds and does not replay.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut client = [0; 16];
+        uring::entropy::fill(&mut client);
+        Self { client: ClientId(client), patience: Duration::from_secs(30), replay: false }
+    }
+}
+
+impl Default for Resume {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 /// Started operations that are held back at most while answers come without waiting: about a frame of small ones.
@@ -49,7 +102,7 @@ const UNSENT_MAX: usize = 64;
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { spin: Duration::from_micros(20), client_name: "lostore".to_owned(), known: None }
+        Self { spin: Duration::from_micros(20), client_name: "lostore".to_owned(), known: None, resume: None }
     }
 }
 
@@ -79,12 +132,29 @@ struct Link {
 
 /// The connection's socket, as the turns use it.
 struct Socket {
-    stream: Stream,
+    /// The present connection. Another takes its place under the turns' lock only.
+    stream: Mutex<Arc<Stream>>,
+    path: PathBuf,
+    resume: Option<Resume>,
+    outage: Mutex<Outage>,
     spin: Duration,
     horizon: SharedHorizon,
     /// Wakes a resting leader that does not know that there is something to send.
     bell: Bell,
     doorbell: Doorbell,
+}
+
+/// How a connection that resumes stands without a server.
+#[derive(Default)]
+struct Outage {
+    /// Since when nothing can be sent.
+    since: Option<Instant>,
+    /// There is no connection, and whoever rests is to make one.
+    down: bool,
+    /// When that was last tried.
+    tried: Option<Instant>,
+    /// One that was made.
+    fresh: Option<Stream>,
 }
 
 /// What goes through the socket.
@@ -115,22 +185,28 @@ impl Remote {
     /// [`OpenError::NoServer`] when the peer ends the connection or says nothing before it has welcomed this client: trying again
     /// may help. [`OpenError::Protocol`] when it says something else. [`Error::Remote`] when the server refuses the connection.
     pub fn over(stream: Stream, path: PathBuf, options: &ConnectOptions) -> Result<Self, Error> {
-        let mut client = Client::new(&options.client_name, options.known);
+        let mut client = match options.resume {
+            None => Client::new(&options.client_name, options.known),
+            Some(Resume { client, replay, .. }) => {
+                let resume = resuming::Resume { client, attempt: first_attempt(), replay };
+                Client::resuming(&options.client_name, options.known, resume)
+            }
+        };
         let mut buffer = vec![0; READ_BYTES];
         let end = Instant::now() + WELCOME;
-        while client.greeting().is_none() {
+        while !client.is_open() {
             send(&stream, &mut client);
             receive(&stream, &mut client, &mut buffer);
             if let Some(lost) = client.lost() {
                 return Err(not_welcomed(path, lost));
             }
-            if client.greeting().is_none() {
+            if !client.is_open() {
                 let left = end.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     let why = "it did not answer the hello in ten seconds".to_owned();
                     return Err(OpenError::NoServer { path, why }.into());
                 }
-                rest(&stream, None, !client.output().is_empty(), Some(left));
+                rest(Some(&stream), None, !client.output().is_empty(), Some(left));
             }
         }
         let doorbell = Doorbell::new().map_err(OpenError::Machine)?;
@@ -138,7 +214,9 @@ impl Remote {
         horizon.store(client.horizon());
         let greeting = client.greeting().expect("it was just awaited").clone();
         let bell = doorbell.bell();
-        let socket = Socket { stream, spin: options.spin, horizon, bell, doorbell };
+        let (stream, outage) = (Mutex::new(Arc::new(stream)), Mutex::default());
+        let (spin, resume) = (options.spin, options.resume);
+        let socket = Socket { stream, path, resume, outage, spin, horizon, bell, doorbell };
         let link = Link { greeting, turns: Turns::new(socket, Talk { client, buffer }) };
         Ok(Self { owner: Arc::new(Owner { link: Arc::new(link) }) })
     }
@@ -187,6 +265,10 @@ impl Backend for Remote {
     fn capabilities(&self) -> Capabilities {
         self.owner.link.greeting.capabilities
     }
+
+    fn follows_commits(&self) -> bool {
+        self.owner.link.turns.line().resume.is_some_and(|resume| resume.replay)
+    }
 }
 
 impl Link {
@@ -194,7 +276,7 @@ impl Link {
         let link = Arc::clone(self);
         let reader = std::thread::Builder::new().name("lostore-reader".to_owned());
         if let Err(error) = reader.spawn(move || link.turns.read_for_tasks()) {
-            self.turns.end(|talk| talk.client.end(&format!("no thread could be started to read it: {error}")));
+            self.turns.end(|talk| talk.client.give_up(&format!("no thread could be started to read it: {error}")));
         }
     }
 }
@@ -205,11 +287,17 @@ impl Line for Socket {
 
     fn send(&self, talk: &mut Talk) {
         talk.client.pack();
-        send(&self.stream, &mut talk.client);
+        if !talk.client.is_down() {
+            send(&self.stream(), &mut talk.client);
+        }
     }
 
     fn receive(&self, talk: &mut Talk) {
-        receive(&self.stream, &mut talk.client, &mut talk.buffer);
+        if talk.client.is_down() {
+            self.renew(talk);
+        }
+        receive(&self.stream(), &mut talk.client, &mut talk.buffer);
+        self.watch(talk);
         // Answers give credits back, and a commit in pieces goes on with them.
         if talk.client.unpacked() > 0 || !talk.client.output().is_empty() {
             self.send(talk);
@@ -235,7 +323,7 @@ impl Line for Socket {
     }
 
     fn owes(&self, talk: &Talk) -> bool {
-        talk.client.unanswered() > 0
+        talk.client.is_owed()
     }
 
     fn look_again(&self, since: &mut Option<Instant>) -> bool {
@@ -243,12 +331,76 @@ impl Line for Socket {
     }
 
     fn rest(&self, wants_room: bool, most: Option<Duration>) {
-        rest(&self.stream, Some(&self.doorbell), wants_room, most);
+        let Some(most) = self.look_for_server(most) else { return };
+        rest(Some(&self.stream()), Some(&self.doorbell), wants_room, most);
     }
 
     fn ring(&self) {
         self.bell.ring();
     }
+}
+
+impl Socket {
+    fn stream(&self) -> Arc<Stream> {
+        Arc::clone(&self.stream.lock().expect("nothing panics while it holds a stream"))
+    }
+
+    fn outage(&self) -> MutexGuard<'_, Outage> {
+        self.outage.lock().expect("nothing panics while it notes an outage")
+    }
+
+    /// Goes on with the new connection, if one was made.
+    fn renew(&self, talk: &mut Talk) {
+        let mut outage = self.outage();
+        let Some(stream) = outage.fresh.take() else { return };
+        outage.down = false;
+        *self.stream.lock().expect("nothing panics while it holds a stream") = Arc::new(stream);
+        talk.client.reconnect();
+    }
+
+    /// Notes how the connection stands, and gives it up when it has been without a server for too long.
+    fn watch(&self, talk: &mut Talk) {
+        let Some(resume) = &self.resume else { return };
+        let mut outage = self.outage();
+        if talk.client.is_open() || talk.client.lost().is_some() {
+            *outage = Outage::default();
+            return;
+        }
+        outage.down = talk.client.is_down();
+        let waited = outage.since.get_or_insert_with(Instant::now).elapsed();
+        if waited > resume.patience {
+            talk.client.give_up(&format!("no server was there for {} seconds", waited.as_secs()));
+        }
+    }
+
+    /// Makes a new connection if there is none. Otherwise says for how long one may rest: `None` when one should look again at once.
+    fn look_for_server(&self, most: Option<Duration>) -> Option<Option<Duration>> {
+        let (since, down, tried) = {
+            let outage = self.outage();
+            (outage.since, outage.down, outage.tried)
+        };
+        let (Some(since), Some(resume)) = (since, &self.resume) else { return Some(most) };
+        let left = resume.patience.saturating_sub(since.elapsed()) + Duration::from_millis(1);
+        let most = most.map_or(left, |most| most.min(left));
+        if !down {
+            return Some(Some(most));
+        }
+        let pause = tried.map_or(Duration::ZERO, |tried| RETRY.saturating_sub(tried.elapsed()));
+        if pause.is_zero() {
+            let made = uring::socket::connect(&self.path);
+            let mut outage = self.outage();
+            (outage.tried, outage.fresh) = (Some(Instant::now()), made.ok());
+        } else {
+            rest(None, Some(&self.doorbell), false, Some(pause.min(most)));
+        }
+        None
+    }
+}
+
+/// Greater than that of any connection that the client has made before, unless its clock was put back: then the server tells the last.
+fn first_attempt() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_micros()).unwrap_or(u64::MAX / 2).max(1)
 }
 
 impl Drop for RemotePending {
@@ -263,9 +415,9 @@ impl Drop for Owner {
     fn drop(&mut self) {
         let end = Instant::now() + FAREWELL;
         let left = || Some(end.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero());
-        self.link.turns.farewell(left, |talk| talk.client.end("the last handle is gone"));
+        self.link.turns.farewell(left, |talk| talk.client.give_up("the last handle is gone"));
         // Whoever reads now finds the end.
-        let _ = self.link.turns.line().stream.shutdown(std::net::Shutdown::Both);
+        let _ = self.link.turns.line().stream().shutdown(std::net::Shutdown::Both);
     }
 }
 
@@ -304,7 +456,7 @@ fn send(stream: &Stream, client: &mut Client) {
 
 /// Takes what the socket has without waiting.
 fn receive(stream: &Stream, client: &mut Client, buffer: &mut [u8]) {
-    while client.lost().is_none() {
+    while client.lost().is_none() && !client.is_down() {
         match rustix::net::recv(stream, &mut *buffer, RecvFlags::DONTWAIT) {
             Ok((0, _)) => client.end("the server closed it"),
             Ok((count, _)) => {
@@ -322,7 +474,7 @@ fn receive(stream: &Stream, client: &mut Client, buffer: &mut [u8]) {
 }
 
 /// Sleeps until the socket has something (or, if wanted, room), the doorbell rings, or the time is over.
-fn rest(stream: &Stream, doorbell: Option<&Doorbell>, wants_room: bool, most: Option<Duration>) {
+fn rest(stream: Option<&Stream>, doorbell: Option<&Doorbell>, wants_room: bool, most: Option<Duration>) {
     let mut flags = PollFlags::IN;
     if wants_room {
         flags |= PollFlags::OUT;
@@ -331,18 +483,19 @@ fn rest(stream: &Stream, doorbell: Option<&Doorbell>, wants_room: bool, most: Op
         tv_sec: i64::try_from(most.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(most.subsec_nanos()),
     });
-    let socket = PollFd::new(stream, flags);
+    let poll = |fds: &mut [PollFd<'_>]| rustix::event::poll(fds, timeout.as_ref());
     // Interrupted or in error: the caller looks at the socket again in any case.
-    let _ = match doorbell {
-        None => rustix::event::poll(&mut [socket], timeout.as_ref()),
-        Some(doorbell) => {
-            let heard = rustix::event::poll(&mut [socket, PollFd::new(doorbell, PollFlags::IN)], timeout.as_ref());
-            let mut count = [0; 8];
-            // Not blocking: it is empty unless it rang.
-            let _ = rustix::io::read(doorbell, &mut count);
-            heard
-        }
+    let _ = match (stream, doorbell) {
+        (Some(stream), Some(doorbell)) => poll(&mut [PollFd::new(stream, flags), PollFd::new(doorbell, PollFlags::IN)]),
+        (Some(stream), None) => poll(&mut [PollFd::new(stream, flags)]),
+        (None, Some(doorbell)) => poll(&mut [PollFd::new(doorbell, PollFlags::IN)]),
+        (None, None) => poll(&mut []),
     };
+    if let Some(doorbell) = doorbell {
+        let mut count = [0; 8];
+        // Not blocking: it is empty unless it rang.
+        let _ = rustix::io::read(doorbell, &mut count);
+    }
 }
 
 impl std::fmt::Debug for Link {

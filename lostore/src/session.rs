@@ -5,19 +5,27 @@
 
 use crate::limits::TABLES_REMEMBERED_MAX;
 use domains::TableInfo;
-use segments::TableId;
+use segments::{Incarnation, TableId};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-/// The addresses of one sack that are set aside and not given out yet.
+/// Addresses of one sack.
 type Addresses = Vec<[u8; 8]>;
+
+/// Those that are set aside and not given out yet. They are good in the incarnation that gave them, and gone with it.
+#[derive(Default)]
+struct Block {
+    of: Incarnation,
+    addresses: Addresses,
+}
+
 /// The Rust type that a table was opened as.
 type TypeName = &'static str;
 
 pub(crate) struct Session<B> {
     pub(crate) backend: B,
     tables: Mutex<BTreeMap<(TypeName, String), Arc<TableInfo>>>,
-    addresses: Mutex<BTreeMap<TableId, Addresses>>,
+    addresses: Mutex<BTreeMap<TableId, Block>>,
 }
 
 impl<B> Session<B> {
@@ -50,13 +58,19 @@ impl<B> Session<B> {
         held(&self.tables).retain(|(_, known), _| known != name);
     }
 
-    /// An address of the sack that nobody else has or will get.
-    pub(crate) fn take_address(&self, table: TableId) -> Option<[u8; 8]> {
-        held(&self.addresses).get_mut(&table).and_then(Vec::pop)
+    /// An address of the sack that nobody else has or will get in this incarnation.
+    pub(crate) fn take_address(&self, table: TableId, now: Incarnation) -> Option<[u8; 8]> {
+        held(&self.addresses).get_mut(&table).filter(|block| block.of == now).and_then(|block| block.addresses.pop())
     }
 
-    pub(crate) fn keep_addresses(&self, table: TableId, more: Addresses) {
-        held(&self.addresses).entry(table).or_default().extend(more);
+    /// Keeps addresses that were set aside in this incarnation, or one after it.
+    pub(crate) fn keep_addresses(&self, table: TableId, of: Incarnation, more: Addresses) {
+        let mut blocks = held(&self.addresses);
+        let block = blocks.entry(table).or_default();
+        if block.of != of {
+            *block = Block { of, addresses: Vec::new() };
+        }
+        block.addresses.extend(more);
     }
 }
 

@@ -299,7 +299,9 @@ impl<B: Backend> Store<B> {
 
     /// An address of the sack, from those set aside; every 64th asks for more.
     pub(crate) fn address(&self, table: TableId) -> Result<[u8; 8], Error> {
-        if let Some(address) = self.session.take_address(table) {
+        // As it was before they are asked for: if it changes meanwhile, they are thrown away instead of used too late.
+        let incarnation = self.horizon().incarnation;
+        if let Some(address) = self.session.take_address(table, incarnation) {
             return Ok(address);
         }
         let asked = "setting addresses aside";
@@ -307,7 +309,7 @@ impl<B: Backend> Store<B> {
             return Err(Error::WrongAnswer { asked });
         };
         let address = addresses.pop().ok_or(Error::WrongAnswer { asked })?;
-        self.session.keep_addresses(table, addresses);
+        self.session.keep_addresses(table, incarnation, addresses);
         Ok(address)
     }
 

@@ -77,7 +77,11 @@ impl<B: Backend> Ticket<B> {
     /// Asks for the notice, unless that was done.
     fn ask(&mut self) {
         if self.notice.is_none() {
-            self.notice = Some(Pending::start(&self.store, Op::Await { epoch: self.epoch() }, NoticeReply));
+            let op = match self.versions().last() {
+                Some(&version) if self.store.backend().follows_commits() => Op::AwaitCommit { version },
+                Some(_) | None => Op::Await { epoch: self.epoch() },
+            };
+            self.notice = Some(Pending::start(&self.store, op, NoticeReply));
         }
     }
 

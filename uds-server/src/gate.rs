@@ -268,7 +268,7 @@ impl<'a> Guard<'a> {
             Op::RenameTable { from, to } => self.name(from, Right::Destroy).and_then(|()| self.create(to)),
             Op::DestroyTable { name } => self.name(name, Right::Destroy),
             // What these show of tables is cut down to what the caller may know: `shown`.
-            Op::Await { .. } | Op::ListTables | Op::Status => Ok(()),
+            Op::Await { .. } | Op::AwaitCommit { .. } | Op::ListTables | Op::Status => Ok(()),
         }
     }
 

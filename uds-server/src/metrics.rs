@@ -88,7 +88,7 @@ pub(crate) fn verb(op: &Op) -> Verb {
         Op::Identify { .. } => const { named("identify") },
         Op::Fates { .. } => const { named("fates") },
         Op::Reserve { .. } => const { named("reserve") },
-        Op::Await { .. } => const { named("await") },
+        Op::Await { .. } | Op::AwaitCommit { .. } => const { named("await") },
         Op::Force => const { named("force") },
         Op::CreateTable { .. } => const { named("create_table") },
         Op::OpenTable { .. } => const { named("open_table") },

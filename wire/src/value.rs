@@ -129,7 +129,8 @@ impl<T, const MAX: usize> List<T, MAX> {
         self.0
     }
 
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+    /// The elements, to be changed.
+    pub fn as_mut_slice(&mut self) -> &mut [T] {
         &mut self.0
     }
 }

@@ -21,7 +21,7 @@ use crate::schema::FieldType;
 use crate::schema::envelope;
 use crate::seam::{Answer, Committed, Followed, Op, OpId, TableInfo, Tick};
 use segments::cuts::Fate;
-use segments::{EpochId, PageNo, Place, TableId};
+use segments::{EpochId, PageNo, Place, TableId, Version};
 use std::sync::Arc;
 
 /// Pages that one operation reads at a time, give or take a record: 16 MiB. What is read waits in memory for the rest of it.
@@ -101,11 +101,13 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
             Machine::Next(Box::new(Next::new(core, table, from, until, direction, limits)?))
         }
         Op::Commit { set, level } => Machine::Commit(Box::new(Commit::new(core, set, level)?)),
-        Op::Await { .. } if !core.capabilities().persistence => {
+        Op::Await { .. } | Op::AwaitCommit { .. } if !core.capabilities().persistence => {
             let domain = core.capabilities().name;
             return Err(Error::Unsupported { domain, what: "notices of persistence" });
         }
-        Op::Await { epoch } => Machine::Await(Await { epoch: Some(epoch) }),
+        Op::Await { epoch } | Op::AwaitCommit { version: Version { epoch, .. } } => {
+            Machine::Await(Await { epoch: Some(epoch) })
+        }
         Op::Force => Machine::Await(Await { epoch: None }),
         Op::CommitOnce { set, level, once } => Machine::Commit(Box::new(Commit::new(core, set, level)?.once(once))),
         Op::Identify { client, attempt } => Machine::Identify(Box::new(Identify::new(client, attempt)?)),
@@ -153,6 +155,7 @@ fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
         | Op::Fates { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
+        | Op::AwaitCommit { .. }
         | Op::Force
         | Op::ListTables
         | Op::Status

@@ -6,7 +6,8 @@
 //!
 //! Invariants: one frame of it is in flight at a time; what was answered with an error is aborted, never committed.
 
-use super::{Asked, Client, Lost, Refusal, Subject, asked, lost, op_bytes};
+use super::asked::{Asked, Subject, asked, op_bytes, refusal};
+use super::{Client, Lost, Refusal, lost};
 use crate::error::Error;
 use crate::seam::{Level, Op, OpId};
 use crate::translate;
@@ -24,6 +25,10 @@ pub(super) enum Role {
     Whole,
     /// A step towards a commit.
     Step,
+    /// The client says who it is.
+    Identify,
+    /// The client asks what became of what had no answer.
+    Fates,
 }
 
 /// How far a commit in pieces is.
@@ -43,7 +48,15 @@ pub(super) struct Staging {
     id: OpId,
     set: CommitSet,
     level: Level,
+    /// Its number, if it has one.
+    request: Option<u64>,
     stage: Stage,
+}
+
+/// Whether an operation is a commit too large for a frame.
+pub(super) fn is_larger(op: &Op, frame_bytes: usize) -> bool {
+    let (Op::Commit { set, .. } | Op::CommitOnce { set, .. }) = op else { return false };
+    op_bytes(op) > frame_bytes || set.len() + set.ranges().len() > PARTS_MAX
 }
 
 /// The parts of a set from the one at `first` on, as many as one frame of so many bytes should have.
@@ -70,7 +83,7 @@ impl Client {
     /// alone.
     pub(super) fn stage_ahead(&mut self, frame_bytes: usize) -> bool {
         let Some((_, op @ Op::Commit { set, .. })) = self.waiting.front() else { return false };
-        if op_bytes(op) <= frame_bytes && set.len() + set.ranges().len() <= PARTS_MAX {
+        if !is_larger(op, frame_bytes) {
             return false;
         }
         let largest = translate::parts_out(set).map(|part| part_bytes(&part)).max().unwrap_or(0);
@@ -81,28 +94,51 @@ impl Client {
             return true;
         }
         let Op::Commit { set, level } = op else { unreachable!("it was looked at just now") };
-        self.staging = Some(Staging { id, set, level, stage: Stage::Opening });
-        self.step(id, wire::Op::TxnOpen);
+        let request = self.keeper.as_mut().map(|keeper| keeper.number().request);
+        if let (Some(request), Some(keeper)) = (request, &mut self.keeper) {
+            keeper.keep(request, id, set.clone(), level);
+        }
+        self.begin_staging(id, set, level, request);
         true
+    }
+
+    /// Begins to send a commit in pieces.
+    pub(super) fn begin_staging(&mut self, id: OpId, set: CommitSet, level: Level, request: Option<u64>) {
+        self.staging = Some(Staging { id, set, level, request, stage: Stage::Opening });
+        self.step(id, wire::Op::TxnOpen);
+    }
+
+    /// A commit in pieces was refused before it was sent.
+    fn refused_step(&mut self, id: OpId, request: Option<u64>, fault: &wire::Fault<'_>) -> Result<(), Lost> {
+        let result = Err(refusal(&Subject::Nothing, fault));
+        let mut asked = Asked { request, ..Asked::of(id, Subject::Nothing) };
+        if let Some(lost) = self.survives(&mut asked, &result) {
+            return Err(lost);
+        }
+        match request {
+            Some(request) => self.settle_request(request, result),
+            None => self.answers.push((id, result)),
+        }
+        Ok(())
     }
 
     /// Sends a frame that is a step towards the commit.
     fn step(&mut self, id: OpId, op: wire::Op<'_>) {
         let frame = self.frame_last + 1;
         self.writer.request(frame, 0, op).expect("a step was made to fit its frame");
-        self.fly(frame, vec![Asked { id, subject: Subject::Nothing, changes: false, role: Role::Step }]);
+        self.fly(frame, vec![Asked { role: Role::Step, ..Asked::of(id, Subject::Nothing) }]);
     }
 
     /// The server has answered a step.
     pub(super) fn stepped(&mut self, outcome: Outcome<'_>) -> Result<(), Lost> {
         let Some(mut staging) = self.staging.take() else { return Err(lost("it answered a step of nothing")) };
-        let (id, stage) = (staging.id, staging.stage);
+        let (id, request, stage) = (staging.id, staging.request, staging.stage);
         match (stage, outcome.into_result()) {
             (Stage::Opening, Ok(Answer::Opened { txn })) => self.add_piece(staging, txn, 0),
             (Stage::Adding { txn, parts }, Ok(Answer::Done)) => self.add_piece(staging, txn, parts),
-            (Stage::Opening, Err(fault)) => self.answers.push((id, Err(super::refusal(Subject::Nothing, &fault)))),
+            (Stage::Opening, Err(fault)) => return self.refused_step(id, request, &fault),
             (Stage::Adding { txn, .. }, Err(fault)) => {
-                self.answers.push((id, Err(super::refusal(Subject::Nothing, &fault))));
+                self.refused_step(id, request, &fault)?;
                 // The server may have given it up already, which it says, and which is as well.
                 (staging.set, staging.stage) = (CommitSet::new(), Stage::Aborting);
                 self.staging = Some(staging);
@@ -120,23 +156,28 @@ impl Client {
     /// Sends the parts from this one on, or the commit when all are there.
     fn add_piece(&mut self, mut staging: Staging, txn: u64, first: usize) {
         let frame_bytes = self.greeting.as_ref().map_or(0, |greeting| greeting.limits.request_frame_bytes as usize);
-        let parts = piece(&staging.set, first, PIECE_BYTES.min(frame_bytes));
+        let mut parts = piece(&staging.set, first, PIECE_BYTES.min(frame_bytes));
+        if let Some(keeper) = &self.keeper {
+            keeper.rename_in(&mut parts);
+        }
         if parts.is_empty() {
             let options = translate::options_out(staging.level);
             let frame = self.frame_last + 1;
-            self.writer
-                .request(frame, 0, wire::Op::TxnCommit { txn, options })
-                .expect("a commit by its handle is small");
+            let commit = match staging.request {
+                None => wire::Op::TxnCommit { txn, options },
+                Some(request) => wire::Op::TxnCommitOnce { request, txn, options },
+            };
+            self.writer.request(frame, 0, commit).expect("a commit by its handle is small");
             // An empty set of the same level: what is asked of the answer is the same for all commits.
             let commit = Op::Commit { set: CommitSet::new(), level: staging.level };
-            self.fly(frame, vec![asked(staging.id, &commit)]);
+            self.fly(frame, vec![Asked { request: staging.request, ..asked(staging.id, &commit) }]);
             return;
         }
         let sent = first + parts.len();
         let frame = self.frame_last + 1;
         let parts = List::new(parts).expect("a piece has no more parts than a frame");
         self.writer.request(frame, 0, wire::Op::TxnAdd { txn, parts }).expect("a piece was made to fit its frame");
-        let step = Asked { id: staging.id, subject: Subject::Nothing, changes: false, role: Role::Step };
+        let step = Asked { role: Role::Step, ..Asked::of(staging.id, Subject::Nothing) };
         staging.stage = Stage::Adding { txn, parts: sent };
         self.staging = Some(staging);
         self.fly(frame, vec![step]);
@@ -144,8 +185,9 @@ impl Client {
 
     /// The connection has ended: the commit was not sent, so it has not happened.
     pub(super) fn unstage(&mut self, why: &str) {
-        let Some(Staging { id, stage, .. }) = self.staging.take() else { return };
-        if stage != Stage::Aborting {
+        let Some(Staging { id, stage, request, .. }) = self.staging.take() else { return };
+        // One with a number is kept under it, and answered with those.
+        if stage != Stage::Aborting && request.is_none() {
             self.answers.push((id, Err(Refusal::Lost { why: why.to_owned(), maybe_applied: false })));
         }
     }

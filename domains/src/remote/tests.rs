@@ -1,9 +1,11 @@
 use super::*;
-use crate::seam::{Committed, Persistence, Versions};
+use crate::seam::{Committed, Level, Persistence, Versions};
+use segments::TableId;
 use txn::{CommitSet, PutOptions};
+use wire::Fault;
 use wire::limits::HEADER_BYTES;
 
-const LIMITS: ConnectionLimits = ConnectionLimits {
+pub(super) const LIMITS: ConnectionLimits = ConnectionLimits {
     request_frame_bytes: 1 << 20,
     reply_frame_bytes: REPLY_FRAME_BYTES_MAX,
     batch_ops: 8,
@@ -42,6 +44,13 @@ fn greeted() -> Client {
     client
 }
 
+/// A client that a server without features has welcomed.
+pub(super) fn greeted_by(mut client: Client) -> Client {
+    client.sent(client.output().len());
+    let _ = client.receive(&welcome());
+    client
+}
+
 fn lookup(key: u8) -> Op {
     Op::Lookup { table: TableId(1), key: vec![key] }
 }
@@ -65,7 +74,7 @@ fn frames(client: &mut Client) -> Vec<(u64, usize)> {
     frames
 }
 
-fn answers(client: &mut Client) -> Vec<(OpId, Result<Answer, Refusal>)> {
+pub(super) fn answers(client: &mut Client) -> Vec<(OpId, Result<Answer, Refusal>)> {
     let mut answers = Vec::new();
     client.take_answers(&mut answers);
     answers

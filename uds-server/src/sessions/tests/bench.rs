@@ -107,6 +107,7 @@ impl Domain for Fake {
             | Op::CommitOnce { .. }
             | Op::Identify { .. }
             | Op::Fates { .. }
+            | Op::AwaitCommit { .. }
             | Op::Reserve { .. }
             | Op::CreateTable { .. }
             | Op::OpenTable { .. }
