@@ -252,6 +252,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "send Identify first and wait until it is accepted; nothing was done",
     ),
     says(
+        522,
+        "a strict transaction was to be committed while reads of it were not answered",
+        "the transaction is aborted; begin it anew, and wait for the answers to its reads before its commit",
+    ),
+    says(
         530,
         "the command of Redis, or the promised one, is not served",
         "the message says what to use instead; design/redis-differences.md lists what is served",

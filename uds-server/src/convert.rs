@@ -166,6 +166,8 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
         | wire::Op::Fates { .. }
         | wire::Op::TxnCommitOnce { .. }
         | wire::Op::TxnOpen
+        | wire::Op::TxnOpenStrict
+        | wire::Op::TxnNext { .. }
         | wire::Op::TxnAdd { .. }
         | wire::Op::TxnLookup { .. }
         | wire::Op::TxnCommit { .. }

@@ -68,6 +68,11 @@ fn describe(code: u16) -> (u8, &'static str) {
             fault_kind::INVALID,
             "the connection has not said for which client it speaks; send Identify and wait for its answer; nothing was done",
         ),
+        codes::READS_UNDER_WAY => (
+            fault_kind::INVALID,
+            "the strict transaction has reads that are not answered yet, so nothing says what must still hold; wait for them before \
+             its commit; it is aborted",
+        ),
         other => unreachable!("{other} is no code of the protocol's own"),
     }
 }

@@ -31,6 +31,7 @@ use segments::{EpochId, TableId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use strict::{Came, TxnRead};
 use txn::PutOptions;
 use wire::codes;
 use wire::{Element, FrameReader, FrameWriter, Outcome};
@@ -39,6 +40,7 @@ mod begin;
 mod hello;
 mod intake;
 mod once;
+mod strict;
 
 /// What a server tells its clients about itself.
 #[derive(Clone, Debug)]
@@ -128,6 +130,8 @@ pub(crate) struct Session {
     transactions: Transactions,
     /// What transactions have appended to keys that are being looked up for them.
     own_appends: BTreeMap<(u32, u32), OwnAppend>,
+    /// Reads of transactions that are not answered.
+    txn_reads: BTreeMap<(u32, u32), TxnRead>,
     /// The client that the connection speaks for, and under which attempt.
     identity: Option<(ClientId, u64)>,
     /// Who it has said that it is, where that is not answered yet.
@@ -178,6 +182,7 @@ impl Session {
             order: VecDeque::new(),
             transactions: Transactions::default(),
             own_appends: BTreeMap::new(),
+            txn_reads: BTreeMap::new(),
             identity: None,
             claims: BTreeMap::new(),
             notices: BTreeSet::new(),
@@ -236,15 +241,23 @@ impl Session {
         {
             self.await_notice(committed.epoch);
         }
-        let mut text = String::new();
         let own = self.own_appends.remove(&place);
-        let served = match (own, result) {
-            (Some(own), Ok(Answer::Pair(found))) => {
+        let read =
+            self.txn_reads.remove(&place).map_or(Ok(Came::AsIs), |read| self.read_came(place, read, result, world));
+        let served = match (read, own, result) {
+            (Err(code), _, _) => {
+                self.settle(place, purpose, fault(code), world);
+                return self.proceed(world);
+            }
+            (Ok(Came::Again), _, _) => return self.proceed(world),
+            (Ok(Came::Instead(read)), _, _) => Some(read),
+            (Ok(Came::AsIs), Some(own), Ok(Answer::Pair(found))) => {
                 let pair = Pair::with_own_append(found.clone(), &own.key, &own.value, own.options);
                 Some(Ok(Answer::Pair(Some(pair))))
             }
-            (_, result) => with_figures(result, world),
+            (Ok(Came::AsIs), _, result) => with_figures(result, world),
         };
+        let mut text = String::new();
         let outcome = outcome(served.as_ref().unwrap_or(result), self.ruled, &mut text);
         self.settle(place, purpose, outcome, world);
         self.proceed(world);

@@ -7,7 +7,7 @@
 
 use crate::limits::{Limits, PART_BYTES};
 use domains::Tick;
-use txn::CommitSet;
+use txn::{CommitSet, SetError};
 
 /// The open transactions of a connection.
 #[derive(Debug, Default)]
@@ -25,7 +25,43 @@ struct Place {
 #[derive(Debug)]
 struct Open {
     set: CommitSet,
+    /// What it has read, when it is strict.
+    reads: Option<Reads>,
     used: Tick,
+}
+
+/// What a strict transaction has read.
+#[derive(Debug, Default)]
+pub(crate) struct Reads {
+    /// As compares, which are added to its set at the commit.
+    seen: CommitSet,
+    /// Reads that are not answered yet.
+    under_way: u32,
+}
+
+impl Reads {
+    /// A read was asked for.
+    pub(crate) fn asked(&mut self) {
+        self.under_way += 1;
+    }
+
+    /// A read was answered; what it has seen is to be added.
+    pub(crate) fn answered(&mut self) -> &mut CommitSet {
+        assert!(self.under_way > 0, "a read is answered once");
+        self.under_way -= 1;
+        &mut self.seen
+    }
+}
+
+/// Why a transaction cannot be committed.
+#[derive(Debug)]
+pub(crate) enum Uncommitted {
+    /// It is not open.
+    Gone,
+    /// It is strict, and reads of it are not answered.
+    Reading,
+    /// What it has read and what it changes is too much together.
+    Refused(SetError),
 }
 
 /// Memory that a commit set takes.
@@ -33,9 +69,20 @@ pub(crate) fn memory_of(set: &CommitSet) -> usize {
     set.bytes() + (set.len() + set.ranges().len()) * PART_BYTES
 }
 
+impl Open {
+    /// Bytes of keys and values.
+    fn bytes(&self) -> usize {
+        self.set.bytes() + self.reads.as_ref().map_or(0, |reads| reads.seen.bytes())
+    }
+
+    fn memory(&self) -> usize {
+        memory_of(&self.set) + self.reads.as_ref().map_or(0, |reads| memory_of(&reads.seen))
+    }
+}
+
 impl Transactions {
     /// Opens one, if there may be one more.
-    pub(crate) fn open(&mut self, limits: &Limits, now: Tick) -> Option<u64> {
+    pub(crate) fn open(&mut self, strict: bool, limits: &Limits, now: Tick) -> Option<u64> {
         if self.len() >= limits.transactions_max {
             return None;
         }
@@ -46,7 +93,7 @@ impl Transactions {
         let place = &mut self.places[at as usize];
         assert!(place.open.is_none(), "place {at} was free");
         place.generation = place.generation.wrapping_add(1);
-        place.open = Some(Open { set: CommitSet::new(), used: now });
+        place.open = Some(Open { set: CommitSet::new(), reads: strict.then(Reads::default), used: now });
         Some(u64::from(place.generation) << 32 | u64::from(at))
     }
 
@@ -56,6 +103,24 @@ impl Transactions {
         let open = self.places[at].open.as_mut()?;
         open.used = now;
         Some(&mut open.set)
+    }
+
+    /// What the transaction behind a handle has read; `None` when it is not open or not strict.
+    pub(crate) fn reads(&mut self, handle: u64) -> Option<&mut Reads> {
+        let at = self.place_of(handle)?;
+        self.places[at].open.as_mut()?.reads.as_mut()
+    }
+
+    /// Takes out what is to be committed: the set, and of a strict transaction the compares of what it has read. The handle is gone.
+    pub(crate) fn take_whole(&mut self, handle: u64) -> Result<CommitSet, Uncommitted> {
+        let at = self.place_of(handle).ok_or(Uncommitted::Gone)?;
+        let Some(Open { mut set, reads, .. }) = self.vacate_open(at) else { return Err(Uncommitted::Gone) };
+        let Some(Reads { seen, under_way }) = reads else { return Ok(set) };
+        if under_way > 0 {
+            return Err(Uncommitted::Reading);
+        }
+        set.add_compares(&seen).map_err(Uncommitted::Refused)?;
+        Ok(set)
     }
 
     /// Takes the set out; the handle is gone.
@@ -71,7 +136,7 @@ impl Transactions {
 
     /// Bytes of keys and values in all of them.
     pub(crate) fn bytes(&self) -> usize {
-        self.places.iter().filter_map(|place| place.open.as_ref()).map(|open| open.set.bytes()).sum()
+        self.places.iter().filter_map(|place| place.open.as_ref()).map(Open::bytes).sum()
     }
 
     /// Memory of all of them.
@@ -79,7 +144,7 @@ impl Transactions {
         if self.len() == 0 {
             return 0;
         }
-        self.places.iter().filter_map(|place| place.open.as_ref()).map(|open| memory_of(&open.set)).sum()
+        self.places.iter().filter_map(|place| place.open.as_ref()).map(Open::memory).sum()
     }
 
     /// Drops all of them.
@@ -112,8 +177,12 @@ impl Transactions {
     }
 
     fn vacate(&mut self, at: usize) -> Option<CommitSet> {
+        self.vacate_open(at).map(|open| open.set)
+    }
+
+    fn vacate_open(&mut self, at: usize) -> Option<Open> {
         let open = self.places[at].open.take()?;
         self.free.push(u32::try_from(at).expect("a connection has few transactions"));
-        Some(open.set)
+        Some(open)
     }
 }

@@ -63,6 +63,8 @@ pub const DUPLICATE_ID: u16 = 519;
 pub const MEMORY_FULL: u16 = 520;
 /// The connection has not said for which client it speaks.
 pub const NOT_IDENTIFIED: u16 = 521;
+/// A strict transaction was to be committed before its reads were answered.
+pub const READS_UNDER_WAY: u16 = 522;
 /// Something that Redis does, or that is promised, and is not served; the text says what to use instead.
 pub const UNSERVED: u16 = 530;
 /// The cursor of an iteration is not known.

@@ -398,11 +398,32 @@ pub enum Op<'a> {
         #[serde(borrow)]
         rules: List<Rule<'a>, RULES_MAX>,
     },
+    /// As `TxnOpen`, of a transaction that is serialisable: what it reads must still be so when it commits: `Opened`.
+    TxnOpenStrict,
+    /// As `Next`, as the transaction sees it; ordered tables only: `Pairs`, at version (0, 0) where they are the transaction's own.
+    TxnNext {
+        /// The transaction.
+        txn: u64,
+        /// The table.
+        table: u32,
+        /// From where.
+        #[serde(borrow)]
+        from: Cursor<'a>,
+        /// The first key not wanted any more.
+        #[serde(borrow)]
+        until: Option<Bytes<'a>>,
+        /// Which way.
+        direction: Direction,
+        /// At most so many pairs.
+        pairs_max: u32,
+        /// At most about so many bytes.
+        bytes_max: u32,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 31] = [
+    pub const NAMES: [&'static str; 33] = [
         "Ping",
         "Lookup",
         "Next",
@@ -434,6 +455,8 @@ impl Op<'_> {
         "Fates",
         "CreateRuled",
         "OpenRuled",
+        "TxnOpenStrict",
+        "TxnNext",
     ];
 }
 

@@ -18,6 +18,7 @@ mod flipped;
 mod guests;
 mod histories;
 mod http;
+mod interactive;
 mod metadata;
 mod misbehave;
 mod once;

@@ -10,7 +10,7 @@ use crate::convert::{add_parts, domain_op, level, outcome};
 use crate::faults::fault;
 use crate::limits::{Limits, OP_WORK, PART_BYTES};
 use crate::transactions::memory_of;
-use domains::{Error, Once};
+use domains::{Capabilities, Error, Once};
 use segments::TableId;
 use std::time::Duration;
 use txn::{Change, CommitSet, SetError};
@@ -167,23 +167,8 @@ impl Session {
             Ok(op) => op,
             Err(code) => return self.refuse(place, code, world),
         };
-        if let Op::Commit { parts: added, .. } | Op::CommitOnce { parts: added, .. } | Op::TxnAdd { parts: added, .. } =
-            &op
-        {
-            let before = *parts;
-            *parts += added.len();
-            let refusal = if *parts > wire::limits::PARTS_MAX {
-                Some(codes::TOO_MANY_PARTS)
-            } else {
-                (!self.pay_parts(before, added.len(), world)).then_some(codes::MEMORY_FULL)
-            };
-            if let Some(code) = refusal {
-                if let Op::TxnAdd { txn, .. } = &op {
-                    drop(self.transactions.take(*txn));
-                }
-                return self.refuse(place, code, world);
-            }
-            self.calls.add_bytes(place.0, added.len() * PART_BYTES);
+        if let Err(code) = self.pay_for(place, &op, parts, world) {
+            return self.refuse(place, code, world);
         }
         match op {
             Op::Ping => self.say(place, Answer::Done, world),
@@ -195,12 +180,17 @@ impl Session {
             Op::TxnCommitOnce { request, txn, options } => self.txn_commit_once(place, request, (txn, options), world),
             Op::Identify { client, attempt } => self.identify(place, client, attempt, world),
             Op::Fates { requests } => self.fates(place, requests.into_vec(), world),
-            Op::TxnOpen => self.txn_open(place, world),
+            Op::TxnOpen => self.txn_open(place, false, world),
+            Op::TxnOpenStrict => self.txn_open(place, true, world),
+            Op::TxnNext { txn, table, from, until, direction, pairs_max, bytes_max } => {
+                let next = Op::Next { table, from, until, direction, pairs_max, bytes_max };
+                self.txn_next(place, txn, &next, world);
+            }
             Op::TxnAdd { txn, parts } => self.txn_add(place, txn, &parts, world),
             Op::TxnLookup { txn, table, key } => self.txn_lookup(place, txn, (table, key), world),
-            Op::TxnCommit { txn, options } => match self.transactions.take(txn) {
-                Some(set) => self.commit_taken(place, set, options, None, world),
-                None => self.refuse(place, codes::NO_SUCH_TRANSACTION, world),
+            Op::TxnCommit { txn, options } => match self.transactions.take_whole(txn) {
+                Ok(set) => self.commit_taken(place, set, options, None, world),
+                Err(why) => self.refuse_commit(place, why, world),
             },
             Op::TxnAbort { txn } => match self.transactions.take(txn) {
                 Some(_) => self.say(place, Answer::Done, world),
@@ -229,8 +219,32 @@ impl Session {
         }
     }
 
+    /// Counts the parts that an operation adds to those of its frame, and takes memory for them; or says why it cannot be begun.
+    fn pay_for(&mut self, place: Place, op: &Op<'_>, parts: &mut usize, world: &mut World<'_>) -> Result<(), u16> {
+        let (Op::Commit { parts: added, .. } | Op::CommitOnce { parts: added, .. } | Op::TxnAdd { parts: added, .. }) =
+            op
+        else {
+            return Ok(());
+        };
+        let before = *parts;
+        *parts += added.len();
+        let refusal = if *parts > wire::limits::PARTS_MAX {
+            Some(codes::TOO_MANY_PARTS)
+        } else {
+            (!self.pay_parts(before, added.len(), world)).then_some(codes::MEMORY_FULL)
+        };
+        if let Some(code) = refusal {
+            if let Op::TxnAdd { txn, .. } = op {
+                drop(self.transactions.take(*txn));
+            }
+            return Err(code);
+        }
+        self.calls.add_bytes(place.0, added.len() * PART_BYTES);
+        Ok(())
+    }
+
     /// Passes an operation on to the domain.
-    fn ask(&mut self, place: Place, op: &Op<'_>, reads: bool, world: &mut World<'_>) {
+    pub(super) fn ask(&mut self, place: Place, op: &Op<'_>, reads: bool, world: &mut World<'_>) {
         let op = domain_op(op).expect("the dispatcher passes the domain's verbs on, and only those");
         self.calls.set_purpose(place, Purpose { reads, ..Purpose::default() });
         if let domains::Op::Next { bytes_max, .. } = &op {
@@ -249,7 +263,7 @@ impl Session {
         self.settle(place, Purpose::default(), fault(code), world);
     }
 
-    fn fault_of(&mut self, place: Place, error: Error, world: &mut World<'_>) {
+    pub(super) fn fault_of(&mut self, place: Place, error: Error, world: &mut World<'_>) {
         let mut text = String::new();
         let result = Err(error);
         self.settle(place, Purpose::default(), outcome(&result, self.ruled, &mut text), world);
@@ -307,11 +321,15 @@ impl Session {
         }
     }
 
-    fn txn_open(&mut self, place: Place, world: &mut World<'_>) {
+    fn txn_open(&mut self, place: Place, strict: bool, world: &mut World<'_>) {
         if let Err(error) = world.guard.server(Right::Txn) {
             return self.fault_of(place, error, world);
         }
-        match self.transactions.open(&world.facts.limits, world.now) {
+        let Capabilities { name: domain, abortable, .. } = world.facts.capabilities;
+        if strict && !abortable {
+            return self.fault_of(place, Error::Unsupported { domain, what: "strict transactions" }, world);
+        }
+        match self.transactions.open(strict, &world.facts.limits, world.now) {
             Some(txn) => self.say(place, Answer::Opened { txn }, world),
             None => self.refuse(place, codes::TRANSACTIONS_FULL, world),
         }
@@ -356,13 +374,14 @@ impl Session {
             })),
             Some(Change::Append { value, options }) => {
                 let own = OwnAppend { key: key.0.to_vec(), value: value.to_vec(), options };
-                return self.lookup_below(place, (table, key), own, world);
+                return self.lookup_below(place, txn, (table, key), own, world);
             }
             Some(Change::Delete) => Answer::Pair(None),
             Some(Change::Revert { .. }) => {
                 return self.fault_of(place, Error::Set(SetError::RevertsAlone), world);
             }
             Some(Change::None | Change::Seal { .. }) | None => {
+                self.note_lookup(place, txn, TableId(table), key.0);
                 return self.ask(place, &Op::Lookup { table, key }, true, world);
             }
         };
@@ -373,7 +392,14 @@ impl Session {
 
     /// What a transaction has appended stands behind what the domain has, which is asked for it. Until the answer comes it is held
     /// twice, and counts so.
-    fn lookup_below(&mut self, place: Place, (table, key): (u32, Bytes<'_>), own: OwnAppend, world: &mut World<'_>) {
+    fn lookup_below(
+        &mut self,
+        place: Place,
+        txn: u64,
+        (table, key): (u32, Bytes<'_>),
+        own: OwnAppend,
+        world: &mut World<'_>,
+    ) {
         let held = self.transactions.bytes() + self.own_append_bytes();
         if held + own.value.len() > world.facts.limits.transaction_bytes_max {
             return self.refuse(place, codes::TRANSACTIONS_FULL, world);
@@ -382,6 +408,7 @@ impl Session {
             return self.refuse(place, codes::MEMORY_FULL, world);
         }
         self.own_appends.insert(place, own);
+        self.note_lookup(place, txn, TableId(table), key.0);
         self.ask(place, &Op::Lookup { table, key }, true, world);
     }
 

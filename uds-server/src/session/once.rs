@@ -7,6 +7,7 @@
 use super::{Session, World};
 use crate::calls::Purpose;
 use crate::convert::level;
+use crate::transactions::Uncommitted;
 use domains::{Answer, ClientId, Error, Once, RequestFate};
 use txn::CommitSet;
 use wire::{CommitOptions, codes};
@@ -54,12 +55,15 @@ impl Session {
         (txn, options): (u64, CommitOptions),
         world: &mut World<'_>,
     ) {
-        let set = self.transactions.take(txn);
+        let set = self.transactions.take_whole(txn);
         match (self.once(request), set) {
             (None, _) => self.refuse(place, codes::NOT_IDENTIFIED, world),
-            (Some(once), Some(set)) => self.commit_taken(place, set, options, Some(once), world),
+            (Some(once), Ok(set)) => self.commit_taken(place, set, options, Some(once), world),
+            (Some(_), Err(why @ (Uncommitted::Reading | Uncommitted::Refused(_)))) => {
+                self.refuse_commit(place, why, world);
+            }
             // It may have come before, and then it is the answer of then that is wanted.
-            (Some(_), None) => {
+            (Some(_), Err(Uncommitted::Gone)) => {
                 let recalls = Some((request, level(options.level)));
                 let purpose = Purpose { notify: options.notify, recalls, ..Purpose::default() };
                 self.ask_fates(place, vec![request], purpose, world);

@@ -153,6 +153,9 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
         pairs_max: 100,
         bytes_max: 65_536,
     };
+    let (from, until) = (Cursor::At(Bytes(b"a")), Some(Bytes(b"z")));
+    let direction = Direction::Next;
+    let txn_next = Op::TxnNext { txn: 2, table: 7, from, until, direction, pairs_max: 100, bytes_max: 65_536 };
     let fields = List::new(vec![2, 300]).unwrap();
     let chain = Op::FollowChain { table: 7, key: Bytes(b"key"), fields, depth_max: 16, records_max: 300 };
     vec![
@@ -190,6 +193,8 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
         ("fates", Op::Fates { requests: List::new(vec![1, 300, u64::MAX]).unwrap() }),
         ("create-ruled", Op::CreateRuled { name: "dirent", spec: spec(), rules: rules() }),
         ("open-ruled", Op::OpenRuled { name: "dirent", spec: spec(), rules: rules() }),
+        ("txn-open-strict", Op::TxnOpenStrict),
+        ("txn-next", txn_next),
     ]
 }
 
