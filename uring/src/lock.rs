@@ -126,6 +126,15 @@ fn write_pid(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     if bytes == text.len() { Ok(()) } else { Err(Errno::NOSPC) }
 }
 
+/// Lets go by word, not only by closing: a child that this process is just starting has a copy of every descriptor until it has become
+/// its program, and the lock would stay with the copy for so long.
+impl Drop for DirectoryLock {
+    fn drop(&mut self) {
+        // It can only fail for a descriptor that is none, and closing comes next in any case.
+        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+}
+
 impl AsFd for DirectoryLock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

@@ -22,6 +22,19 @@ fn a_directory_is_locked_once_and_the_holder_is_named() {
     lock_directory(dir.path(), Patience::None).unwrap();
 }
 
+/// A child has copies of all descriptors until it has become its program; then they are closed.
+#[test]
+fn a_lock_that_was_given_back_does_not_stay_with_a_copy_of_its_descriptor() {
+    let dir = tempfile::tempdir().unwrap();
+    let lock = lock_directory(dir.path(), Patience::None).unwrap();
+    let copy = rustix::io::dup(&lock).unwrap();
+    drop(lock);
+    let again = lock_directory(dir.path(), Patience::None).unwrap();
+    drop(copy);
+    assert!(lock_directory(dir.path(), Patience::None).is_err(), "closing the copy takes nothing from who has it now");
+    drop(again);
+}
+
 #[test]
 fn a_dead_holders_pid_alone_keeps_nobody_out() {
     let dir = tempfile::tempdir().unwrap();
