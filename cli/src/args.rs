@@ -448,6 +448,8 @@ pub(crate) enum KindArg {
     Ordered,
     /// By an address that the store gives.
     Sack,
+    /// By a key that is one u32 or u64 which you hashed already (--key NAME:u64).
+    ClientHash,
 }
 
 /// Arguments of `shell`.

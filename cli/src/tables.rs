@@ -103,6 +103,7 @@ fn spec(kind: KindArg, volatile: bool, key: Option<&str>, record: Option<&str>) 
         KindArg::Hash => TableKind::Hash,
         KindArg::Ordered => TableKind::Ordered,
         KindArg::Sack => TableKind::Sack,
+        KindArg::ClientHash => TableKind::ClientHash,
     };
     let home = if volatile { TableHome::Volatile } else { TableHome::Persistent };
     let (key, key_rules) = fields::read(key.unwrap_or(""))?;

@@ -127,6 +127,7 @@ fn verbs(dir: &Path) {
     assert!(text(&sealed.stderr).contains("is there, at version"), "{}", text(&sealed.stderr));
     data(&lostore(dir, &["del", "users/dora"]));
 
+    client_hash(dir);
     data(&lostore(dir, &["table", "create", "bytes", "--kind", "hash"]));
     data(&lostore(dir, &["put", "bytes/hex:00ff", "hex:ff00"]));
     assert_eq!(data(&lostore(dir, &["get", "bytes/hex:00ff"])), "hex:ff00\n");
@@ -142,6 +143,21 @@ fn verbs(dir: &Path) {
     let status: serde_json::Value = serde_json::from_str(data(&lostore(dir, &["status", "-o", "json"]))).unwrap();
     assert!(status["tables"].as_array().unwrap().iter().any(|table| table["table"] == "users" && table["pairs"] == 1));
     assert!(data(&lostore(dir, &["ping"])).starts_with("alive"));
+}
+
+/// A table whose keys are numbers that the client hashed.
+fn client_hash(dir: &Path) {
+    let create = ["table", "create", "objects", "--kind", "client-hash"];
+    let refusal = lostore(dir, &create);
+    refused(&refusal, 2, "LS0209");
+    assert!(text(&refusal.stderr).contains("this key has no field"), "{}", text(&refusal.stderr));
+    refused(&lostore(dir, &[&create[..], &["--key", "id:text"]].concat()), 2, "LS0209");
+    let shown = data(&lostore(dir, &[&create[..], &["--key", "id:u64"]].concat())).to_owned();
+    assert!(shown.contains("client-hash, persistent"), "{shown}");
+    data(&lostore(dir, &["put", "objects/65536", "one"]));
+    assert_eq!(data(&lostore(dir, &["get", "objects/65536"])), "one\n");
+    assert_eq!(data(&lostore(dir, &["scan", "objects"])), "65536\tone\n");
+    data(&lostore(dir, &["table", "drop", "objects"]));
 }
 
 /// `follow` over many pointers, `verify` of one pair, `get` of several. Bob's boss is alice, who has none.

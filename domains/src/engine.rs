@@ -17,12 +17,12 @@ pub(crate) mod clients;
 pub(crate) mod commit;
 pub(crate) mod contention;
 pub(crate) mod core;
-pub(crate) mod ending;
 pub(crate) mod extend;
 pub(crate) mod find;
 pub(crate) mod heap;
 pub(crate) mod kept;
 pub(crate) mod many;
+pub(crate) mod marking;
 pub(crate) mod next;
 pub(crate) mod ops;
 pub(crate) mod read_ranges;
@@ -35,8 +35,8 @@ pub(crate) mod verify;
 use crate::error::Error;
 use crate::seam::{Answer, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
 use contention::Verdict;
-use ending::Ending;
 use find::{Known, Located, Want};
+use marking::{InUse, Marking};
 use ops::{Machine, Need, Running, Step};
 use segments::mutants::{Mutant, planted};
 use segments::superblock::Superblock;
@@ -68,8 +68,8 @@ enum TagClass {
     Log = 2,
     /// A flush; the rest of the tag counts them.
     Flush = 3,
-    /// Of the orderly end; the rest of the tag counts them.
-    End = 4,
+    /// Of a superblock; the rest of the tag counts them.
+    Superblock = 4,
 }
 
 const TAG_CLASS_SHIFT: u32 = 56;
@@ -101,14 +101,16 @@ pub struct Engine {
     answers: Vec<(OpId, Result<Answer, Error>)>,
     requests: Vec<(Tag, Request)>,
     log_requests: Vec<(u64, Request)>,
-    /// The superblock of this incarnation, of which that of its end is made.
+    /// The superblock of this incarnation, of which the next one is made.
     superblock: Option<Box<Superblock>>,
-    ending: Option<Ending>,
-    ends_asked: u64,
+    /// The next one, on its way to the device. Once the core is closed it is that of the end.
+    marking: Option<Box<Marking>>,
+    marks_asked: u64,
 }
 
 impl Engine {
-    pub(crate) fn new(core: Core, superblock: Option<Superblock>) -> Self {
+    pub(crate) fn new(mut core: Core, superblock: Option<Superblock>) -> Self {
+        core.in_use = superblock.as_ref().map_or(InUse::NO_SUPERBLOCK, InUse::of);
         let told = core.horizon().persistent;
         Self {
             core,
@@ -126,8 +128,8 @@ impl Engine {
             requests: Vec::new(),
             log_requests: Vec::new(),
             superblock: superblock.map(Box::new),
-            ending: None,
-            ends_asked: 0,
+            marking: None,
+            marks_asked: 0,
         }
     }
 
@@ -147,9 +149,9 @@ impl Engine {
     }
 
     /// Begins to write down the end, if there is anything to tell. Nothing is applied from then on.
-    fn end(&mut self) -> Option<&mut Ending> {
+    fn end(&mut self) -> Option<&mut Marking> {
         let superblock = self.superblock.as_ref()?;
-        if self.ending.is_none() {
+        if self.marking.is_none() {
             let last = self.core.horizon().persistent;
             let announced = last > EpochId::base(superblock.incarnation);
             if !announced || self.core.poisoned.is_some() || !self.core.is_settled() {
@@ -157,9 +159,40 @@ impl Engine {
             }
             self.core.closed = true;
             // Something was announced, so the log has taken a run and the device is as long as the log knows it.
-            self.ending = Some(Ending::new(&superblock.with_close(last, self.core.log().space().pages)));
+            let superblock = superblock.with_close(last, self.core.log().space().pages);
+            self.marking = Some(Box::new(Marking::new(superblock)));
         }
-        self.ending.as_mut()
+        self.marking.as_deref_mut()
+    }
+
+    /// Marks the features that commits wait for, a step of it each turn. A failure poisons: what the copies hold is known again
+    /// at the next open, and another update before that might overwrite the only good ones.
+    fn mark(&mut self) {
+        if self.core.closed || self.core.poisoned.is_some() {
+            return;
+        }
+        if let (None, Some(wanted), Some(superblock)) = (&self.marking, self.core.in_use.to_mark(), &self.superblock) {
+            self.marking = Some(Box::new(Marking::new(superblock.with_features(wanted))));
+        }
+        let Some(marking) = &mut self.marking else { return };
+        match marking.state() {
+            Poll::Pending => self.ask_of_marking(),
+            Poll::Ready(Err(error)) => self.core.poison(error.to_string()),
+            Poll::Ready(Ok(())) => {
+                let superblock = self.marking.take().expect("just seen").into_superblock();
+                self.core.in_use.marked(&superblock);
+                self.superblock = Some(Box::new(superblock));
+            }
+        }
+    }
+
+    /// Asks for the next step of the superblock on its way.
+    fn ask_of_marking(&mut self) {
+        let requests = self.marking.as_mut().map(|marking| marking.next()).unwrap_or_default();
+        for request in requests {
+            self.marks_asked += 1;
+            self.requests.push((tag(TagClass::Superblock, self.marks_asked), request));
+        }
     }
 
     fn start(&mut self, id: OpId, machine: Machine, now: Tick) {
@@ -380,8 +413,10 @@ impl Domain for Engine {
         self.core.contention.turn(now.nanos);
         self.ready.extend(self.core.contention.take_released());
         self.run_actions(now);
+        self.mark();
         self.step_ready(now);
         self.step_commits(now);
+        self.mark();
         let leaving = self.core.dismantle();
         let leases = self.core.end_leases(now);
         if leaving || leases || !self.ready.is_empty() {
@@ -414,7 +449,7 @@ impl Driven for Engine {
                     self.core.flushed(ticket, completion.result);
                 }
             }
-            4 => self.ending.as_mut().expect("a completion belongs to the end").completed(completion.result),
+            4 => self.marking.as_mut().expect("a completion belongs to a superblock").completed(completion.result),
             other => unreachable!("no request has a tag of class {other}"),
         }
     }
@@ -423,11 +458,19 @@ impl Driven for Engine {
         if self.superblock.is_some() && self.core.poisoned.is_none() && self.core.log().in_flight() > 0 {
             return Poll::Pending;
         }
-        let Some(ending) = self.end() else { return Poll::Ready(Ok(())) };
-        for request in ending.next() {
-            self.ends_asked += 1;
-            self.requests.push((tag(TagClass::End, self.ends_asked), request));
+        if !self.core.closed {
+            // A feature's superblock on its way is seen through first; where it has failed there is nothing to tell.
+            self.mark();
+            match (&self.core.poisoned, &self.marking) {
+                (Some(_), _) => return Poll::Ready(Ok(())),
+                (None, Some(_)) => return Poll::Pending,
+                (None, None) => {}
+            }
         }
-        self.ending.as_ref().map_or(Poll::Ready(Ok(())), Ending::state)
+        if self.end().is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        self.ask_of_marking();
+        self.marking.as_ref().map_or(Poll::Ready(Ok(())), |marking| marking.state())
     }
 }

@@ -4,6 +4,7 @@
 //! persistence when the domain was poisoned ([`Error::is_applied`]). That one is visible, and survives the next open if its
 //! epoch does.
 
+use crate::schema::Field;
 use segments::{DeviceError, EpochId, TableId, Version};
 use thiserror::Error as ThisError;
 use txn::{RANGES_FIRST, SetError};
@@ -32,6 +33,15 @@ fn failed(failures: &[Failure]) -> String {
         Some(range) => format!("; the first is range {range}, in which a pair was put since it was read"),
     });
     format!("{} of the transaction's compares did not hold{first}", failures.len())
+}
+
+/// The fields of a key in words.
+fn key_is(key: &[Field]) -> String {
+    match key {
+        [] => "this key has no field".to_owned(),
+        [field] => format!("the field '{}' of this key is {}", field.name, field.field_type),
+        fields => format!("this key has {} fields", fields.len()),
+    }
 }
 
 /// What the caller must do about an error.
@@ -130,6 +140,16 @@ pub enum Error {
         bytes: usize,
         /// What it takes.
         want: &'static str,
+    },
+    /// A table whose keys the client hashes, with keys that are no such numbers.
+    #[error(
+        "the keys of a client-hash table are one field, a u32 or u64 that the client hashed; {}; make it a hash table, whose \
+         keys the store hashes",
+        key_is(key)
+    )]
+    ClientHashKey {
+        /// The fields of the key.
+        key: Vec<Field>,
     },
     /// An argument is out of its bounds.
     #[error("{what} is {value}, the limit is {limit}")]
@@ -362,6 +382,7 @@ impl Error {
             Self::WrongKind { .. } => 207,
             Self::BadKey { .. } => 208,
             Self::BadRule { .. } => 209,
+            Self::ClientHashKey { .. } => 210,
             Self::Limit { .. } => 301,
             Self::Set(_) => 302,
             Self::CompareFailed { .. } => 303,
@@ -412,6 +433,7 @@ impl Error {
             | Self::WrongKind { .. }
             | Self::BadKey { .. }
             | Self::BadRule { .. }
+            | Self::ClientHashKey { .. }
             | Self::Limit { .. }
             | Self::RequestForgotten { .. }
             | Self::Set(_)

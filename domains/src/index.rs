@@ -4,7 +4,8 @@
 //! number, and the same calls in the same order leave the same structure. None of them ever stops to copy itself: growing
 //! and shrinking happen in steps of a few microseconds, one with an insert or remove.
 //!
-//! * [`HashIndex`]: keyed hashes of keys in slots of 16 bytes; keys themselves are not kept, so a match is a candidate.
+//! * [`HashIndex`]: hashes of keys in slots of 16 bytes; keys themselves are not kept, so a match is a candidate.
+//!   [`KeyHasher`] says how a table's keys become hashes.
 //! * [`OrderedIndex`]: keys in order, in a B-tree of packed nodes.
 //! * [`SackIndex`]: addresses that it gives out itself and never gives again.
 //!
@@ -12,10 +13,12 @@
 
 mod chunks;
 pub mod hash;
+pub mod hasher;
 pub mod ordered;
 pub mod sack;
 
 pub use hash::{HashConfig, HashIndex, HashOrder, KeyHash};
+pub use hasher::KeyHasher;
 pub use ordered::OrderedIndex;
 pub use sack::{Address, SackIndex, Stale};
 

@@ -266,8 +266,11 @@ impl Light {
         if let (Change::Append { value, .. }, Some(pair)) = (part.change, table.find(part.key, now)) {
             check_total(pair.value.len() + value.len())?;
         }
+        let bad = |want| Error::BadKey { table: part.table, bytes: part.key.len(), want };
+        if let Some(want) = table.info.spec.key_wanted(part.key) {
+            return Err(bad(want));
+        }
         if table.info.spec.kind == TableKind::Sack {
-            let bad = |want| Error::BadKey { table: part.table, bytes: part.key.len(), want };
             let address = Address::decode(part.key).ok_or_else(|| bad("8-byte addresses that it gave"))?;
             let put = matches!(part.change, Change::Put { .. } | Change::Append { .. });
             // An expired pair still holds its address, so it may be put anew.

@@ -5,6 +5,7 @@
 //! [`rules`] what fields are held to beyond their types.
 
 pub mod catalog;
+mod client_hash;
 pub mod compat;
 pub mod envelope;
 pub mod keys;
@@ -24,6 +25,10 @@ pub enum TableKind {
     Ordered,
     /// By an address that the store gives.
     Sack,
+    /// By a key that is one `u32` or `u64` which the client hashed already: as [`Self::Hash`], with the number itself in place of
+    /// the store's keyed hash. Who chooses this sees to it that the numbers are spread well enough, above all where others choose
+    /// them: see `design/schema.md`.
+    ClientHash,
 }
 
 /// Whether a table's content outlives the incarnation.
@@ -43,6 +48,7 @@ impl TableKind {
             Self::Hash => "hash",
             Self::Ordered => "ordered",
             Self::Sack => "sack",
+            Self::ClientHash => "client-hash",
         }
     }
 }

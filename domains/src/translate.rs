@@ -202,6 +202,8 @@ pub fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
             TableKind::Hash => wire::TableKind::Hash,
             TableKind::Ordered => wire::TableKind::Ordered,
             TableKind::Sack => wire::TableKind::Sack,
+            TableKind::ClientHash => wire::TableKind::ClientHash,
+            TableKind::ClientHash => wire::TableKind::ClientHash,
         },
         home: match spec.home {
             TableHome::Persistent => wire::TableHome::Persistent,
@@ -237,6 +239,7 @@ pub fn spec_in(spec: &wire::TableSpec<'_>, rules: &[wire::Rule<'_>]) -> TableSpe
             wire::TableKind::Hash => TableKind::Hash,
             wire::TableKind::Ordered => TableKind::Ordered,
             wire::TableKind::Sack => TableKind::Sack,
+            wire::TableKind::ClientHash => TableKind::ClientHash,
         },
         home: match spec.home {
             wire::TableHome::Persistent => TableHome::Persistent,

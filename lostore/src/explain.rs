@@ -126,6 +126,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "a table's spec has a rule that cannot stand",
         "require pointers only, give ranges to numbers only, the least first, and each rule once",
     ),
+    says(
+        210,
+        "the keys of a client-hash table are one field, a u32 or u64 that the client hashed",
+        "give the table such a key, or make it a hash table, whose keys the store hashes",
+    ),
     says(301, "an argument is out of its bounds", "the message has the bound"),
     says(
         302,

@@ -25,6 +25,20 @@ pub trait KeyField: Sized {
     fn decode(reader: &mut KeyReader<'_>) -> Result<Self, KeyError>;
 }
 
+/// A number that may be the key of a table whose keys the client hashed.
+#[diagnostic::on_unimplemented(
+    message = "the key of a `client_hash` table is a `u32` or `u64` that you hashed, not a `{Self}`",
+    note = "leave `client_hash` away, and the store hashes the key"
+)]
+pub trait ClientHashed: KeyField {}
+
+impl ClientHashed for u32 {}
+impl ClientHashed for u64 {}
+
+/// What the derive macro asks of the key of such a table.
+#[doc(hidden)]
+pub const fn hashed_by_client<K: ClientHashed>() {}
+
 macro_rules! integer_field {
     ($($name:ident: $kind:ident, $push:ident, $read:ident);* $(;)?) => {$(
         impl KeyField for $name {

@@ -53,11 +53,13 @@ pub enum Probe {
     EndWritten,
     /// An end could not be written down.
     EndFailed,
+    /// A feature was marked in the superblock.
+    FeatureMarked,
 }
 
 impl Probe {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::SummaryServes,
         Self::SummaryIsNotWhole,
         Self::LargeRecordIsCut,
@@ -81,6 +83,7 @@ impl Probe {
         Self::PoisonedByFlush,
         Self::EndWritten,
         Self::EndFailed,
+        Self::FeatureMarked,
     ];
 }
 

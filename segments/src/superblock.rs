@@ -52,9 +52,14 @@ impl Features {
     /// Incompatible: the superblock says how long the device is and where an orderly end was. Who does not look would take a log
     /// that was damaged for a shorter one.
     pub const ENDS: u64 = 1 << 1;
+    /// Incompatible: there are tables whose keys the client hashed. Who does not know would look for their pairs elsewhere.
+    pub const CLIENT_HASH: u64 = 1 << 2;
     /// The features that this version knows.
-    pub const KNOWN: Self =
-        Self { incompatible: Self::CUTS_IN_HEADERS | Self::ENDS, read_only_compatible: 0, compatible: 0 };
+    pub const KNOWN: Self = Self {
+        incompatible: Self::CUTS_IN_HEADERS | Self::ENDS | Self::CLIENT_HASH,
+        read_only_compatible: 0,
+        compatible: 0,
+    };
 }
 
 /// The content of a superblock.
@@ -299,6 +304,15 @@ impl Superblock {
         let mut next = self.clone();
         next.sequence += 1;
         next.ends(pages, Some(last));
+        next
+    }
+
+    /// The superblock of the same moment, of a store that uses these incompatible features too.
+    #[must_use]
+    pub fn with_features(&self, incompatible: u64) -> Self {
+        let mut next = self.clone();
+        next.sequence += 1;
+        next.features.incompatible |= incompatible;
         next
     }
 

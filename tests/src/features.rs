@@ -26,11 +26,13 @@ pub enum Feature {
     Ends,
     /// Commits that fail on one key so often that their answers are handed out in turn.
     Crowds,
+    /// Tables whose keys the client hashed.
+    ClientHash,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Reverts,
         Self::Tables,
         Self::Sacks,
@@ -41,6 +43,7 @@ impl Feature {
         Self::Expiry,
         Self::Ends,
         Self::Crowds,
+        Self::ClientHash,
     ];
 }
 

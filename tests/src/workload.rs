@@ -183,7 +183,8 @@ impl Workload {
         let sack = if self.features.has(Feature::Sacks) { TableKind::Sack } else { TableKind::Ordered };
         let kind = *self.rng.pick(&[TableKind::Hash, TableKind::Hash, TableKind::Ordered, TableKind::Ordered, sack]);
         let home = if self.rng.chance(1, 4) { TableHome::Volatile } else { TableHome::Persistent };
-        spec(kind, home)
+        let by_client = kind == TableKind::Hash && self.features.has(Feature::ClientHash) && self.rng.chance(1, 2);
+        spec(if by_client { TableKind::ClientHash } else { kind }, home)
     }
 
     /// A table whose records are bytes and a pointer into the table of the stamps.
@@ -214,7 +215,7 @@ impl Workload {
         let Some(holder) = model.tables.values().find(|info| is_holder(info)) else { return Action::Idle(0) };
         let keys = model.keys(holder.id);
         let there = !keys.is_empty() && self.rng.chance(7, 8);
-        let key = if there { self.rng.pick(&keys).clone() } else { key_of(self.rng.below(self.keys)) };
+        let key = if there { self.rng.pick(&keys).clone() } else { key_in(holder, self.rng.below(self.keys)) };
         Action::Follow((holder.id, key))
     }
 
@@ -240,7 +241,7 @@ impl Workload {
                 let known = model.keys(info.id);
                 if known.is_empty() { vec![0; 8] } else { self.rng.pick(&known).clone() }
             }
-            TableKind::Hash | TableKind::Ordered => key_of(self.rng.below(self.keys)),
+            TableKind::Hash | TableKind::Ordered | TableKind::ClientHash => key_in(info, self.rng.below(self.keys)),
         };
         (info.id, key)
     }
@@ -455,6 +456,13 @@ pub fn key_of(index: u64) -> Vec<u8> {
     key
 }
 
+/// Key `index` of a table that has its keys from its clients: where they hash them, numbers that differ in leading bits only.
+fn key_in(info: &TableInfo, index: u64) -> Vec<u8> {
+    if info.spec.kind == TableKind::ClientHash { index.reverse_bits().to_le_bytes().to_vec() } else { key_of(index) }
+}
+
 fn spec(kind: TableKind, home: TableHome) -> TableSpec {
-    TableSpec { type_name: "simulated".to_owned(), ..TableSpec::plain(kind, home) }
+    let id = Field { name: "id".to_owned(), field_type: FieldType::Unsigned(64) };
+    let key = if kind == TableKind::ClientHash { vec![id] } else { Vec::new() };
+    TableSpec { type_name: "simulated".to_owned(), key, ..TableSpec::plain(kind, home) }
 }

@@ -16,6 +16,8 @@ pub enum TableKind {
     Ordered,
     /// By an address that the store gives.
     Sack,
+    /// By a key that is a number which the client hashed.
+    ClientHash,
 }
 
 /// Whether a table's content outlives the incarnation.

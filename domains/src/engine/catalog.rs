@@ -13,10 +13,12 @@ use super::core::Core;
 use super::ops::{Machine, ready};
 use super::table::{Index, Table};
 use crate::error::Error;
+use crate::index::HashConfig;
 use crate::schema::limits::{KEY_FIELDS_MAX, RECORD_FIELDS_MAX};
 use crate::schema::rules::{self, RULES_MAX};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
 use crate::seam::{Answer, Level, TableInfo};
+use segments::superblock::Features;
 use segments::{EpochId, TableId};
 use std::collections::BTreeMap;
 use txn::{CommitSet, PutOptions};
@@ -39,21 +41,21 @@ pub(crate) struct Catalog {
     tables: BTreeMap<TableId, Table>,
     names: BTreeMap<String, TableId>,
     next_id: u32,
-    fingerprint_bits: u8,
+    hash: HashConfig,
     /// How often a pair of table 0 has changed.
     changes: u64,
 }
 
 impl Catalog {
     /// A catalog with nothing in it but itself and the table of requests.
-    pub(crate) fn new(home: TableHome, fingerprint_bits: u8) -> Self {
+    pub(crate) fn new(home: TableHome, hash: HashConfig) -> Self {
         let own = |id, type_name: &str| {
             let spec = TableSpec { type_name: type_name.to_owned(), ..TableSpec::plain(TableKind::Ordered, home) };
             let info = TableInfo { id, name: String::new(), spec };
-            (id, Table::new(info, fingerprint_bits, EpochId::default()))
+            (id, Table::new(info, &hash, EpochId::default()))
         };
         let tables = BTreeMap::from([own(CATALOG, "catalog"), own(REQUESTS, "requests")]);
-        Self { tables, names: BTreeMap::new(), next_id: 1, fingerprint_bits, changes: 0 }
+        Self { tables, names: BTreeMap::new(), next_id: 1, hash, changes: 0 }
     }
 
     /// How often it has changed: whoever concluded something from it and then waited looks here whether that still holds.
@@ -112,7 +114,7 @@ impl Catalog {
             table.info.spec = spec;
         } else {
             let info = TableInfo { id, name: name.to_owned(), spec };
-            self.tables.insert(id, Table::new(info, self.fingerprint_bits, epoch));
+            self.tables.insert(id, Table::new(info, &self.hash, epoch));
         }
         Ok(())
     }
@@ -200,7 +202,10 @@ impl Core {
         let mut set = CommitSet::new();
         set.insert(CATALOG, name.as_bytes(), &encode(id, &spec), PutOptions::default())?;
         set.upsert(CATALOG, NEXT_ID_KEY, &self.catalog.next_id.to_le_bytes(), PutOptions::default())?;
-        self.catalog_commit(set, After::Table(Box::new(TableInfo { id, name, spec })))
+        let features = if spec.kind == TableKind::ClientHash { Features::CLIENT_HASH } else { 0 };
+        let after = After::Table(Box::new(TableInfo { id, name, spec }));
+        let commit = Commit::unchecked(self, set, Level::Persistent, after)?;
+        Ok(Machine::Commit(Box::new(commit.using(features))))
     }
 
     pub(crate) fn open_table(&mut self, name: &str, wanted: Option<TableSpec>) -> Result<Machine, Error> {
@@ -276,7 +281,10 @@ pub(crate) fn check_spec(spec: &TableSpec) -> Result<(), Error> {
     let rules = ("the number of rules of a table", spec.rules.len(), RULES_MAX);
     match [key, record, rules].into_iter().find(|(_, fields, limit)| fields > limit) {
         Some((what, fields, limit)) => Err(Error::Limit { what, value: fields as u64, limit: limit as u64 }),
-        None => rules::check(spec).map_err(|bad| Error::BadRule { field: bad.field, why: bad.why }),
+        None => {
+            spec.check_client_hash()?;
+            rules::check(spec).map_err(|bad| Error::BadRule { field: bad.field, why: bad.why })
+        }
     }
 }
 

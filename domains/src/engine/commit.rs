@@ -11,9 +11,8 @@ use super::core::{Core, Old};
 use super::find::Known;
 use super::ops::{Need, Step, answer_of};
 use super::rewrite::{Rewrite, Rewrites, kept_by};
-use super::table::Index;
 use crate::error::{Error, Failure};
-use crate::index::{Address, KeyHash};
+use crate::index::KeyHash;
 use crate::schema::TableHome;
 use crate::seam::{Answer, Committed, Level, Once, Op, Persistence, TableInfo, Tick, Versions};
 use segments::log::room::{Extras, RoomNeed};
@@ -65,6 +64,8 @@ pub(crate) struct Commit {
     rewrites: bool,
     /// Whether it changes anything at all: then commits sent after it are not applied before it.
     changes: bool,
+    /// Features of the store that its bytes use.
+    features: u64,
     /// Whether it was told to wait for room: what is refused then is its refusal.
     waited_for_room: bool,
     pub(crate) known: Known,
@@ -91,6 +92,11 @@ impl Commit {
         }
         ranges::check_ranges(core, &set)?;
         Self::unchecked(core, set, level, After::Committed)
+    }
+
+    /// The same commit, of bytes that use these features of the store.
+    pub(crate) fn using(self, features: u64) -> Self {
+        Self { features: self.features | features, ..self }
     }
 
     /// A commit of the engine's own: of the catalog.
@@ -124,6 +130,7 @@ impl Commit {
             persistent,
             rewrites,
             changes,
+            features: 0,
             waited_for_room: false,
             known: Known::of_heads(),
             resumes: Resume::default(),
@@ -238,6 +245,9 @@ impl Commit {
             return Ok(Ok(committed));
         }
         core.check_poison()?;
+        if !core.may_use(self.features) {
+            return Ok(Err(Need::Turn));
+        }
         let olds = match self.check(core, now) {
             Ok(Ok(olds)) => olds,
             Ok(Err(places)) => return Ok(Err(Need::Reads(places))),
@@ -383,8 +393,5 @@ fn check_part(core: &Core, part: &Part<'_>) -> Result<(), Error> {
         let why = "the store keeps there which requests of clients were applied";
         return Err(Error::WrongKind { op: "an update", table: REQUESTS, why });
     }
-    if matches!(table.index, Index::Sack(_)) && Address::decode(part.key).is_none() {
-        return Err(Error::BadKey { table: part.table, bytes: part.key.len(), want: "8-byte addresses that it gave" });
-    }
-    Ok(())
+    table.check_key(part.key)
 }

@@ -11,6 +11,7 @@ use super::extend::Grown;
 use super::find::Sought;
 use super::heap::Heap;
 use super::kept::Kept;
+use super::marking::InUse;
 use super::records::{PageIdentity, Records};
 use super::table::Table;
 use crate::config::Config;
@@ -61,6 +62,8 @@ pub(crate) struct Core {
     pub(crate) poisoned: Option<String>,
     /// The end is being written down: nothing more is applied.
     pub(crate) closed: bool,
+    /// Which features the store may use already.
+    pub(crate) in_use: InUse,
     next_ordinal: u64,
     /// The last epoch that a commit joined.
     pub(crate) joined: EpochId,
@@ -104,6 +107,7 @@ impl Core {
             clients: Clients::default(),
             poisoned: None,
             closed: false,
+            in_use: InUse::NO_SUPERBLOCK,
             next_ordinal: 1,
             joined: EpochId::base(incarnation),
             cuts: Cuts::none(incarnation),
@@ -245,7 +249,7 @@ impl Core {
     }
 
     /// Nothing more is applied or announced in this incarnation.
-    fn poison(&mut self, why: String) {
+    pub(super) fn poison(&mut self, why: String) {
         self.poisoned.get_or_insert(why);
         self.with_epochs(ShardEpochs::poison);
     }
@@ -301,7 +305,8 @@ impl Core {
 
     /// Puts one record of a commit where its table's records are, and points the index at it instead of at `old`.
     pub(crate) fn put(&mut self, record: &Record<'_>, old: &Old) {
-        let home = self.catalog.table(record.table).expect("the table was checked in the same turn").home();
+        let table = self.catalog.table(record.table).expect("the table was checked in the same turn");
+        let (home, stands) = (table.home(), table.hasher.stands_for_keys());
         if let Some(loc) = old.loc {
             self.release(home, loc);
         }
@@ -310,7 +315,7 @@ impl Core {
         let new = match home {
             TableHome::Persistent => {
                 let log = self.records.log.as_mut().expect("a persistent domain has a log");
-                let place = log.append(record.version.epoch, record, old.hash.map(|hash| hash.0));
+                let place = log.append(record.version.epoch, record, old.hash.filter(|_| stands).map(|hash| hash.0));
                 is_pair.then(|| place.into())
             }
             TableHome::Volatile => {

@@ -3,6 +3,7 @@
 //! Contract: a result is exact. A fingerprint only names candidates; what is returned had its key compared. The one exception is
 //! a full fingerprint where only presence matters ([`Want::Place`]): 73 bits of a keyed hash stand for the key then
 //! (architecture D6; odds below 2^-13 that any two of 10^9 keys ever meet), so that an overwrite never reads what it replaces.
+//! Of a key that the client hashed they are the key itself, and no two meet.
 
 use super::core::Core;
 use super::extend::OrPlaces;
@@ -255,7 +256,7 @@ pub(crate) enum Located<'a> {
 impl Core {
     /// A key to be found in a table.
     pub(crate) fn sought<'k>(&self, table: &Table, key: &'k [u8]) -> Sought<'k> {
-        let hash = matches!(table.index, Index::Hash(_)).then(|| self.hash.hash(key));
+        let hash = matches!(table.index, Index::Hash(_)).then(|| table.hasher.hash(key));
         Sought { key, hash }
     }
 
@@ -279,7 +280,7 @@ impl Core {
                     match self.found_at(table, loc, known, want)? {
                         Sight::Unread(places) => return Ok(Located::Unread { places }),
                         Sight::Found(found) if found.key() == sought.key => return Ok(in_time(loc, found, now)),
-                        Sight::Found(found) if index.confuses(self.hash.hash(found.key()), hash) => {
+                        Sight::Found(found) if index.confuses(table.hasher.hash(found.key()), hash) => {
                             hit(Probe::FingerprintsMeet)
                         }
                         Sight::Found(_) => return Err(corrupt(table.info.id, loc, OTHER_KEY)),

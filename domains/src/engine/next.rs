@@ -13,7 +13,7 @@ use super::ops::{Need, READ_PAGES_AT_ONCE, Step};
 use super::records::place_of;
 use super::table::Index;
 use crate::error::Error;
-use crate::index::{Address, HashConfig, HashOrder, Loc};
+use crate::index::{Address, HashOrder, KeyHasher, Loc};
 use crate::seam::{Answer, Cursor, Direction, Pair, Tick};
 use segments::TableId;
 use std::collections::BTreeSet;
@@ -44,10 +44,10 @@ impl Named {
         }
     }
 
-    fn names(&self, hash: &HashConfig, key: &[u8]) -> bool {
+    fn names(&self, hasher: &KeyHasher, key: &[u8]) -> bool {
         match self {
             Self::Key(named) => named == key,
-            Self::Order(order) => hash.hash(key).order() == *order,
+            Self::Order(order) => hasher.hash(key).order() == *order,
             Self::Address(address) => address.to_key() == key,
         }
     }
@@ -83,6 +83,8 @@ pub(crate) struct Next {
     more: bool,
     /// Behind the last slot, where the index is read on when all slots turn out to be expired.
     resume: Option<Resume>,
+    /// The hash of the cursor's key, in a hash table.
+    own: Option<HashOrder>,
     pub(crate) known: Known,
     pub(crate) failed: Option<Error>,
 }
@@ -113,6 +115,7 @@ impl Next {
             slots: Vec::new(),
             more: false,
             resume: None,
+            own: None,
             known: Known::default(),
             failed: None,
         };
@@ -128,7 +131,8 @@ impl Next {
             Some(Resume::Past(key)) => &Cursor::Past(key.clone()),
             Some(Resume::Order(_)) | None => &self.from,
         };
-        match &core.table(table)?.index {
+        let entry = core.table(table)?;
+        match &entry.index {
             Index::Ordered(index) => {
                 let (slots, until, direction) = (&mut self.slots, self.until.as_deref(), self.direction);
                 let (mut bytes, mut full) = (0, false);
@@ -159,7 +163,11 @@ impl Next {
                 let start = match (&resume, from) {
                     (Some(Resume::Order(order)), _) => *order,
                     (_, Cursor::Start) => Some(HashOrder::FIRST),
-                    (_, Cursor::At(key) | Cursor::Past(key)) => Some(core.hash.hash(key).order()),
+                    (_, Cursor::At(key) | Cursor::Past(key)) => {
+                        entry.check_key(key)?;
+                        self.own = Some(entry.hasher.hash(key).order());
+                        self.own
+                    }
                 };
                 let mut batch = Vec::new();
                 self.more = start.is_some_and(|start| index.scan(start, self.pairs_max + 1, &mut batch));
@@ -195,7 +203,7 @@ impl Next {
                 Ok(Some(need)) => return Step::Wait(need),
                 Ok(None) => {}
             }
-            let answer = self.answer(core);
+            let answer = self.answer();
             // A caller goes on from the last pair it got: a batch in which everything has expired would leave it nowhere.
             let stuck = matches!(&answer, Answer::Pairs { pairs, more: true } if pairs.is_empty());
             if !stuck {
@@ -213,7 +221,7 @@ impl Next {
     /// Takes every record that memory has; names those to be read.
     fn gather(&mut self, core: &Core, now: Tick) -> Result<Option<Need>, Error> {
         let table = core.table(self.table)?;
-        let own = self.own_order(core);
+        let own = self.own;
         let (mut unread, mut pages, mut bytes) = (Vec::new(), 0, 0);
         // What is there of records of which not all is there yet.
         let mut kept = BTreeSet::new();
@@ -227,7 +235,7 @@ impl Next {
                         unread.extend(places);
                         kept.extend(self.known.parts_of(place_of(loc)));
                     }
-                    Sight::Found(found) if !named.names(&core.hash, found.key()) => {
+                    Sight::Found(found) if !named.names(&table.hasher, found.key()) => {
                         return Err(corrupt(self.table, loc, OTHER_KEY));
                     }
                     Sight::Found(found) if found.is_expired(now) => *slot = Slot::Gone { order },
@@ -251,7 +259,7 @@ impl Next {
         Ok(if unread.is_empty() { None } else { Some(Need::Reads(unread)) })
     }
 
-    fn answer(&mut self, core: &Core) -> Answer {
+    fn answer(&mut self) -> Answer {
         let slots = core::mem::take(&mut self.slots);
         let mut read: Vec<(Option<HashOrder>, Pair)> = Vec::with_capacity(slots.len());
         let mut more = self.more;
@@ -264,7 +272,7 @@ impl Next {
         }
         if read.iter().any(|(order, _)| order.is_some()) {
             read.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.key.cmp(&y.key)));
-            self.skip_seen(core, &mut read);
+            self.skip_seen(&mut read);
         }
         let mut pairs = Vec::with_capacity(read.len());
         let mut bytes = 0;
@@ -279,23 +287,14 @@ impl Next {
         Answer::Pairs { pairs, more }
     }
 
-    /// The hash of the cursor's key, in a hash table.
-    fn own_order(&self, core: &Core) -> Option<HashOrder> {
-        match (&self.from, self.slots.first()?.order()) {
-            (Cursor::At(key) | Cursor::Past(key), Some(_)) => Some(core.hash.hash(key).order()),
-            (Cursor::Start | Cursor::At(_) | Cursor::Past(_), _) => None,
-        }
-    }
-
     /// Of the pairs with the cursor's own hash, those at or before the cursor's key have been seen.
-    fn skip_seen(&self, core: &Core, read: &mut Vec<(Option<HashOrder>, Pair)>) {
+    fn skip_seen(&self, read: &mut Vec<(Option<HashOrder>, Pair)>) {
         let (key, inclusive) = match &self.from {
             Cursor::Start => return,
             Cursor::At(key) => (key, true),
             Cursor::Past(key) => (key, false),
         };
-        let order = core.hash.hash(key).order();
-        read.retain(|(at, pair)| *at != Some(order) || pair.key > *key || (inclusive && pair.key == *key));
+        read.retain(|(at, pair)| *at != self.own || pair.key > *key || (inclusive && pair.key == *key));
     }
 }
 

@@ -1,7 +1,8 @@
 //! A table as the engine has it: what the catalog says, and its index.
 
 use super::find::Sought;
-use crate::index::{Address, HashIndex, KeyHash, Loc, OrderedIndex, SackIndex};
+use crate::error::Error;
+use crate::index::{Address, HashConfig, HashIndex, KeyHash, KeyHasher, Loc, OrderedIndex, SackIndex};
 use crate::schema::{TableHome, TableKind};
 use crate::seam::TableInfo;
 use segments::EpochId;
@@ -19,6 +20,8 @@ pub(crate) enum Index {
 pub(crate) struct Table {
     pub(crate) info: TableInfo,
     pub(crate) index: Index,
+    /// How its keys are hashed, where its index is of hashes.
+    pub(crate) hasher: KeyHasher,
     /// Bytes of its live records. Where the record that goes is not in memory, the mean is taken for it; where recovery used a
     /// summary, what the record can have at most.
     pub(crate) record_bytes: u64,
@@ -31,17 +34,28 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(info: TableInfo, fingerprint_bits: u8, created: EpochId) -> Self {
+    pub(crate) fn new(info: TableInfo, hash: &HashConfig, created: EpochId) -> Self {
         let index = match info.spec.kind {
-            TableKind::Hash => Index::Hash(HashIndex::new(fingerprint_bits)),
+            TableKind::Hash | TableKind::ClientHash => Index::Hash(HashIndex::new(hash.fingerprint_bits)),
             TableKind::Ordered => Index::Ordered(OrderedIndex::new()),
             TableKind::Sack => Index::Sack(SackIndex::new()),
         };
-        Self { info, index, record_bytes: 0, kept_bytes: 0, expires: false, created }
+        let hasher = KeyHasher::of(hash, &info.spec);
+        Self { info, index, hasher, record_bytes: 0, kept_bytes: 0, expires: false, created }
     }
 
     pub(crate) fn home(&self) -> TableHome {
         self.info.spec.home
+    }
+
+    /// Refuses bytes that no key of this table is, where its kind says so without a look at its pairs.
+    pub(crate) fn check_key(&self, key: &[u8]) -> Result<(), Error> {
+        let address = matches!(self.index, Index::Sack(_)) && Address::decode(key).is_none();
+        let want = if address { Some("8-byte addresses that it gave") } else { self.info.spec.key_wanted(key) };
+        match want {
+            Some(want) => Err(Error::BadKey { table: self.info.id, bytes: key.len(), want }),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn pairs(&self) -> u64 {

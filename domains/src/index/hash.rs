@@ -87,9 +87,9 @@ impl fmt::Debug for KeyHash {
 /// The first 73 bits of a hash: all that a slot keeps of it, and the order of a scan.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct HashOrder {
-    high: u64,
+    pub(super) high: u64,
     /// 9 bits.
-    low: u16,
+    pub(super) low: u16,
 }
 
 impl HashOrder {

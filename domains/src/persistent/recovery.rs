@@ -183,7 +183,7 @@ fn writable(choice: Choice) -> Result<Choice, Error> {
 /// A core without a log yet, into which the old records are replayed.
 pub(super) fn core_for(config: &Config, superblock: &Superblock) -> Core {
     let hash = HashConfig { key: superblock.hash_key, fingerprint_bits: config.fingerprint_bits };
-    let catalog = Catalog::new(TableHome::Persistent, config.fingerprint_bits);
+    let catalog = Catalog::new(TableHome::Persistent, hash);
     let identity = PageIdentity {
         domain_mark: domain_mark(superblock.domain),
         salt: superblock.salt,

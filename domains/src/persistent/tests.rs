@@ -10,6 +10,7 @@ use txn::{CommitSet, Expect, PutOptions};
 
 mod appends;
 mod bounds;
+mod client_hash;
 mod clients;
 mod damage;
 mod doubt;

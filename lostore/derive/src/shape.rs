@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     Hash,
     Ordered,
     Sack,
+    ClientHash,
 }
 
 pub(crate) struct TableShape<'a> {
@@ -103,10 +104,15 @@ impl<'a> TableShape<'a> {
         let mut kind_said = false;
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("table")) {
             attribute.parse_nested_meta(|meta| {
-                let kind = [("hash", Kind::Hash), ("ordered", Kind::Ordered), ("sack", Kind::Sack)];
+                let kind = [
+                    ("hash", Kind::Hash),
+                    ("ordered", Kind::Ordered),
+                    ("sack", Kind::Sack),
+                    ("client_hash", Kind::ClientHash),
+                ];
                 if let Some((_, kind)) = kind.iter().find(|(word, _)| meta.path.is_ident(word)) {
                     if kind_said {
-                        return Err(meta.error("a table is one of hash, ordered and sack"));
+                        return Err(meta.error("a table is one of hash, ordered, sack and client_hash"));
                     }
                     kind_said = true;
                     self.kind = *kind;
@@ -121,7 +127,9 @@ impl<'a> TableShape<'a> {
                 } else if meta.path.is_ident("pairs") {
                     self.pairs = meta.value()?.parse::<LitInt>()?.base10_parse()?;
                 } else {
-                    return Err(meta.error("expected hash, ordered, sack, volatile, name = \"...\" or pairs = N"));
+                    return Err(
+                        meta.error("expected hash, ordered, sack, client_hash, volatile, name = \"...\" or pairs = N")
+                    );
                 }
                 Ok(())
             })?;
@@ -180,6 +188,11 @@ impl<'a> TableShape<'a> {
             (Kind::Sack, _) => {
                 return Err(Error::new(self.key[0].ident.span(), "a sack gives its records addresses: no #[key] here"));
             }
+            (Kind::ClientHash, fields) if fields != 1 => {
+                let message = "the key of a client_hash table is one field, a u32 or u64 that you hashed";
+                return Err(Error::new(self.key.get(1).map_or(at, |second| second.ident.span()), message));
+            }
+            (Kind::ClientHash, _) => {}
             (Kind::Hash | Kind::Ordered, 0) => {
                 return Err(Error::new(at, "no field is the key: write #[key] on the first ones, or #[table(sack)]"));
             }

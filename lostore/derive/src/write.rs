@@ -43,6 +43,7 @@ fn spec(shape: &TableShape<'_>) -> TokenStream {
         Kind::Hash => quote!(Hash),
         Kind::Ordered => quote!(Ordered),
         Kind::Sack => quote!(Sack),
+        Kind::ClientHash => quote!(ClientHash),
     };
     let home = if shape.volatile { quote!(Volatile) } else { quote!(Persistent) };
     let pairs = shape.pairs;
@@ -207,6 +208,14 @@ fn markers(shape: &TableShape<'_>) -> TokenStream {
     let ident = shape.ident;
     match shape.kind {
         Kind::Hash => quote!(impl ::lostore::Keyed for #ident {}),
+        // A key of another type is refused where the struct is compiled.
+        Kind::ClientHash => {
+            let key = shape.key[0].field_type;
+            quote! {
+                impl ::lostore::Keyed for #ident {}
+                const _: () = ::lostore::key::hashed_by_client::<#key>();
+            }
+        }
         Kind::Ordered => quote!(impl ::lostore::Keyed for #ident {} impl ::lostore::Ordered for #ident {}),
         Kind::Sack => quote!(impl ::lostore::Sacked for #ident {}),
     }

@@ -189,6 +189,38 @@ fn an_aborted_address_is_not_given_again() {
     assert_eq!(blobs.get(lost).unwrap(), None);
 }
 
+/// An inode number that its maker spread over all 64 bits.
+#[derive(TableType, PartialEq, Debug)]
+#[table(client_hash)]
+struct Object {
+    #[key]
+    id: u64,
+    size: u64,
+}
+
+/// Keys that a client hashed go the same ways as all others: typed, iterated, and refused where another type is opened.
+#[test]
+fn keys_that_the_client_hashed_are_keys_like_others() {
+    let (store, ..) = open();
+    let objects = store.table::<Object>("object").unwrap();
+    assert_eq!((Object::spec().kind, Object::spec().client_key_bytes()), (TableKind::ClientHash, Some(8)));
+    for id in [0, 1, 1 << 16, u64::MAX] {
+        objects.insert(Object { id, size: id }).unwrap();
+    }
+    assert_eq!(objects.get(1 << 16).unwrap().unwrap().size, 1 << 16);
+    assert_eq!(objects.get(2).unwrap(), None);
+    let mut ids: Vec<u64> = objects.iter().map(|found| found.unwrap().id).collect();
+    ids.sort_unstable();
+    assert_eq!(ids, [0, 1, 1 << 16, u64::MAX]);
+    let error = store.create_raw("bytes", plain_spec(TableKind::ClientHash, TableHome::Persistent)).unwrap_err();
+    assert_eq!((error.code(), error.kind()), (209, ErrorKind::Invalid), "{error}");
+    let raw = store.open_raw("object").unwrap();
+    let error = raw.upsert(b"seven b", b"", PutOptions::default()).unwrap_err();
+    assert_eq!(error.code(), 208, "{error}");
+    assert!(error.to_string().contains("takes 8 bytes, a u64"), "{error}");
+    assert_eq!(raw.get(b"seven b").unwrap(), None, "no such key can be there");
+}
+
 #[test]
 fn attributes_reach_the_spec() {
     assert_eq!(Handle::NAME, "files");

@@ -198,9 +198,11 @@ pub(crate) fn pair_of(answer: Answer) -> Option<Pair> {
     }
 }
 
-/// A spec of plain bytes.
+/// A spec of plain bytes; of numbers as keys where the client hashes them.
 pub(crate) fn plain(kind: TableKind, home: TableHome) -> TableSpec {
-    TableSpec { type_name: "Plain".to_owned(), ..TableSpec::plain(kind, home) }
+    let number = || vec![field("number", FieldType::Unsigned(64))];
+    let key = if kind == TableKind::ClientHash { number() } else { vec![] };
+    TableSpec { type_name: "Plain".to_owned(), key, ..TableSpec::plain(kind, home) }
 }
 
 /// A field.
@@ -231,10 +233,12 @@ impl dyn Column {
         }
     }
 
-    /// Keys that the table can have: addresses of a sack, else keys of many lengths.
+    /// Keys that the table can have: addresses of a sack, numbers of a client's, else keys of many lengths.
     pub(crate) fn keys(&mut self, table: TableId, kind: TableKind, count: u32) -> Vec<Vec<u8>> {
-        if kind != TableKind::Sack {
-            return (0..count).map(key_number).collect();
+        match kind {
+            TableKind::Hash | TableKind::Ordered => return (0..count).map(key_number).collect(),
+            TableKind::ClientHash => return (0..u64::from(count)).map(client_hashed).collect(),
+            TableKind::Sack => {}
         }
         let mut keys = Vec::new();
         while keys.len() < count as usize {
@@ -339,4 +343,14 @@ fn key_number(n: u32) -> Vec<u8> {
     key.extend_from_slice(&n.wrapping_mul(2_654_435_761).to_le_bytes());
     key.extend(std::iter::repeat_n(0, (n % 3) as usize * 8));
     key
+}
+
+/// Number `n` of those that a client hashed, badly: by turns they differ in their lowest bits, their highest, or in between.
+fn client_hashed(n: u64) -> Vec<u8> {
+    let number = match n % 3 {
+        0 => n,
+        1 => n << 16,
+        _ => n.reverse_bits(),
+    };
+    domains::index::order_preserving(number).to_vec()
 }

@@ -68,8 +68,12 @@ enum On {
 /// A line of a list of checks: its name, its tables, itself.
 type Line = (&'static str, On, Check);
 
-const KINDS: [(TableKind, &str); 3] =
-    [(TableKind::Hash, "hash"), (TableKind::Ordered, "ordered"), (TableKind::Sack, "sack")];
+const KINDS: [(TableKind, &str); 4] = [
+    (TableKind::Hash, "hash"),
+    (TableKind::Ordered, "ordered"),
+    (TableKind::Sack, "sack"),
+    (TableKind::ClientHash, "client-hash"),
+];
 const HOMES: [(TableHome, &str); 2] = [(TableHome::Persistent, "persistent"), (TableHome::Volatile, "volatile")];
 
 #[test]

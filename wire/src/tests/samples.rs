@@ -62,6 +62,13 @@ pub(super) fn spec() -> TableSpec<'static> {
     }
 }
 
+/// A table whose keys the client hashed.
+pub(super) fn client_hash_spec() -> TableSpec<'static> {
+    let key = List::new(vec![Field { name: "id", field_type: FieldType::Unsigned(64) }]).unwrap();
+    let (type_name, kind, home) = ("Object", TableKind::ClientHash, TableHome::Persistent);
+    TableSpec { type_name, kind, home, key, record: List::new(vec![]).unwrap(), pairs_hint: 0 }
+}
+
 pub(super) fn info() -> TableInfo<'static> {
     TableInfo { id: 7, name: "dirent", spec: spec() }
 }
@@ -305,6 +312,8 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
     add("request-commit-tail".into(), &|writer| writer.request(0x80, 0, large.clone()));
     let appending = Op::Commit { parts: appending_parts(), options: options(Level::Committed) };
     add("request-commit-append".into(), &|writer| writer.request(0x80, 0, appending.clone()));
+    let of_client = Op::CreateTable { name: "object", spec: client_hash_spec() };
+    add("request-create-table-client-hash".into(), &|writer| writer.request(0x84, 0, of_client.clone()));
     let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];
     add("batch".into(), &|writer| writer.batch(0x81, 0, &batch));
     for (at, (name, outcome)) in outcomes().into_iter().enumerate() {

@@ -56,6 +56,17 @@ fn golden_spec_with_rules() {
     assert_eq!(TableSpec::from_bytes(&bytes), Ok(spec));
 }
 
+/// The golden vector of a table whose keys the client hashed.
+#[test]
+fn golden_spec_of_keys_that_the_client_hashed() {
+    let key = vec![Field { name: "id".into(), field_type: FieldType::Unsigned(64) }];
+    let (kind, home) = (TableKind::ClientHash, TableHome::Persistent);
+    let spec = TableSpec { type_name: "Object".into(), kind, home, key, record: vec![], pairs_hint: 0, rules: vec![] };
+    let want = b"\x01\x06\x07\x06Object\x01\x03\x01\x00\x06\x01\x02id\x00\x40\x01\x00\x01\x00";
+    assert_eq!(spec.to_bytes(), want);
+    assert_eq!(TableSpec::from_bytes(want), Ok(spec));
+}
+
 #[test]
 fn a_spec_that_lacks_a_field_is_refused() {
     assert!(TableSpec::from_bytes(&[]).is_err());

@@ -34,6 +34,12 @@ fn what_cannot_be_a_table_type_says_why() {
     check_refused("struct A { #[key] a: u8, #[range(0..=1)] b: String }", "only a field of an integer type");
     check_refused("struct A { #[key] a: u8, #[range(0..1)] b: u8 }", "both ends");
     check_refused("struct A { #[key] a: u8, #[range(..=1)] b: u8 }", "both ends");
+    check_refused("#[table(client_hash)] struct A { #[key] a: u64, #[key] b: u64 }", "one field, a u32 or u64");
+    check_refused("#[table(client_hash)] struct A { a: u64 }", "one field, a u32 or u64");
+    check_refused(
+        "#[table(client_hash, hash)] struct A { #[key] a: u64 }",
+        "one of hash, ordered, sack and client_hash",
+    );
     check_refused("#[table(tree)] struct A { #[key] a: u8 }", "expected hash, ordered, sack");
     check_refused("#[table(hash, ordered)] struct A { #[key] a: u8 }", "one of hash, ordered and sack");
     check_refused("#[table(name = \"\")] struct A { #[key] a: u8 }", "1 to 255 bytes");

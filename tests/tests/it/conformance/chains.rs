@@ -98,7 +98,8 @@ fn across(ground: &mut Ground) -> Cell {
         let value = if number % 2 == 0 { record(&[next]) } else { record(&[&[], next]) };
         ground.on.put(*table, key, &value);
     }
-    let found = chain(ground, (tables[0].0, &tables[0].1), &[1, 2, 1, 2, 1, 2], 100, 100);
+    let fields: Vec<u16> = (1..=2).cycle().take(tables.len()).collect();
+    let found = chain(ground, (tables[0].0, &tables[0].1), &fields, 100, 100);
     assert_eq!(found.end, ChainEnd::Cycle { link: 0 });
     let links: Vec<_> = found.links.into_iter().map(|(table, pair)| (table, pair.key)).collect();
     assert_eq!(links, tables);

@@ -191,7 +191,7 @@ fn cold_reads(ground: &mut Ground) -> Cell {
     if ground.on.lacks(Lack::Persistence) {
         return Cell::Not(Lack::Persistence);
     }
-    if ground.kind == TableKind::Hash && ground.on.lacks(Lack::WideFingerprints) {
+    if matches!(ground.kind, TableKind::Hash | TableKind::ClientHash) && ground.on.lacks(Lack::WideFingerprints) {
         return Cell::Not(Lack::WideFingerprints);
     }
     let table = ground.table();

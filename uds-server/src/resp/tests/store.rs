@@ -16,7 +16,7 @@ fn tables_are_made_used_and_dropped() {
         ("LS.TABLE CREATE users ORDERED", "+OK|"),
         ("LS.TABLE CREATE users", "-TRYAGAIN LS0203 there is already a table 'users'|"),
         ("LS.TABLE CREATE cache VOLATILE HASH", "+OK|"),
-        ("LS.TABLE CREATE x BLUE", "-ERR LS0503 'BLUE' is not HASH, ORDERED, SACK or VOLATILE; nothing was done|"),
+        ("LS.TABLE CREATE x BLUE", "-ERR LS0503 'BLUE' is not HASH, ORDERED, SACK, CLIENTHASH32, CLIENTHASH64 or VOLATILE; nothing was done|"),
         ("LS.TABLE LIST", "*2|*4|$5|cache|$5|bytes|$4|hash|$8|volatile|*4|$5|users|$5|bytes|$7|ordered|$8|volatile|"),
         ("LS.USE users", "+OK|"),
         ("SET b 2", "+OK|"),
@@ -51,6 +51,12 @@ fn tables_are_made_used_and_dropped() {
             "-ERR LS0530 a sack as a keyspace is not served: use LS.GET and LS.NEXT, which name the table|",
         ),
         ("LS.NEXT sack START", "*0|"),
+        ("LS.TABLE CREATE ids CLIENTHASH32 VOLATILE", "+OK|"),
+        ("LS.USE ids", "+OK|"),
+        ("SET key1 1", "+OK|"),
+        ("GET key1", "$1|1|"),
+        ("GET key10", "$-1|"),
+        ("SET key10 1", "-ERR LS0208 the key has 5 bytes, table 4 takes 4 bytes, a u32|"),
     ]);
     for command in ["LS.CHANGES 0", "LS.JOBS", "LS.SPACE"] {
         assert!(bench.say(command).starts_with("-ERR LS0530 LS."), "{command}");
