@@ -301,6 +301,9 @@ pub(crate) struct Write {
     /// Keep with the record that its bytes are compressed; the store does not touch them.
     #[arg(long)]
     pub(crate) compressed: bool,
+    /// Pack the record with other small ones at the next opportunity; appends to one of up to 16 KiB then keep it in one piece.
+    #[arg(long)]
+    pub(crate) compact: bool,
     /// Keep what was there before for so long, as in 60s or 5m: until then `revert` undoes the write and `seal` lets it stand.
     #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     pub(crate) revertible: Option<u64>,

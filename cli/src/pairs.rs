@@ -239,7 +239,7 @@ fn one_from_stdin(key: &str, value: &str) -> Result<(), Failure> {
 /// What is kept with a record.
 fn put_options(how: &Write) -> Result<PutOptions, Failure> {
     let expires_ms = how.ttl.map(expires_after).transpose()?.or(how.expires_ms);
-    Ok(PutOptions { expires_ms, compressed: how.compressed, revertible_ms: how.revertible })
+    Ok(PutOptions { expires_ms, compressed: how.compressed, compact: how.compact, revertible_ms: how.revertible })
 }
 
 /// What becomes of a revertible write.

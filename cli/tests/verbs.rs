@@ -221,6 +221,10 @@ fn appends(dir: &Path) {
     let json: serde_json::Value =
         serde_json::from_str(data(&lostore(dir, &["get", "bytes/log", "-o", "json"]))).unwrap();
     assert_eq!((&json["value"], &json["compressed"]), (&"one, two!".into(), &true.into()));
+    data(&lostore(dir, &["put", "bytes/packed", "small", "--compact", "--compressed"]));
+    data(&lostore(dir, &["append", "bytes/packed", "er", "--compact"]));
+    assert_eq!(data(&lostore(dir, &["get", "bytes/packed"])), "smaller\n");
+    data(&lostore(dir, &["del", "bytes/packed"]));
     assert_eq!(json["expires_ms"], 99_999_999_999_999_u64);
     data(&with_stdin(dir, &["txn"], b"append bytes/log ?; append bytes/log !; append bytes/new a b"));
     assert_eq!(data(&lostore(dir, &["get", "bytes/log"])), "one, two!?!\n");

@@ -252,7 +252,7 @@ impl Pair {
     /// What is kept with the record: what a write of it must be given to keep it so.
     #[must_use]
     pub fn options(&self) -> PutOptions {
-        PutOptions { expires_ms: self.expires_ms, compressed: self.compressed, revertible_ms: None }
+        PutOptions { expires_ms: self.expires_ms, compressed: self.compressed, compact: false, revertible_ms: None }
     }
 
     /// The pair, seen in place.

@@ -166,9 +166,12 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
         },
         change: match part.change {
             Change::None => wire::Change::None,
-            Change::Put { value, options: PutOptions { expires_ms, compressed, revertible_ms: Some(lease_ms) } } => {
-                wire::Change::PutRevertible { value: Value::new(value), expires_ms, compressed, lease_ms }
-            }
+            Change::Put { value, options } if options.compact => write_out(value, false, options),
+            Change::Append { value, options } if options.compact => write_out(value, true, options),
+            Change::Put {
+                value,
+                options: PutOptions { expires_ms, compressed, revertible_ms: Some(lease_ms), .. },
+            } => wire::Change::PutRevertible { value: Value::new(value), expires_ms, compressed, lease_ms },
             Change::Revert { token } => wire::Change::Revert { token: version_out(token) },
             Change::Seal { token } => wire::Change::Seal { token: version_out(token) },
             Change::Put { value, options } => wire::Change::Put {
@@ -177,11 +180,19 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
                 compressed: options.compressed,
             },
             Change::Delete => wire::Change::Delete,
-            Change::Append { value, options: PutOptions { expires_ms, compressed, revertible_ms } } => {
+            Change::Append { value, options: PutOptions { expires_ms, compressed, revertible_ms, .. } } => {
                 wire::Change::Append { value: Value::new(value), expires_ms, compressed, lease_ms: revertible_ms }
             }
         },
     }
+}
+
+/// A write with options that only the general form has.
+fn write_out(value: &[u8], append: bool, options: PutOptions) -> wire::Change<'_> {
+    let PutOptions { expires_ms, compressed, compact, revertible_ms: lease_ms } = options;
+    let flag = |flag, is: bool| if is { flag } else { 0 };
+    let flags = flag(wire::write_flag::COMPRESSED, compressed) | flag(wire::write_flag::COMPACT, compact);
+    wire::Change::Write { value: Value::new(value), append, expires_ms, lease_ms, flags }
 }
 
 fn version_out(version: Version) -> wire::Version {

@@ -44,7 +44,8 @@ pub(crate) const LAYOUT: [Field; 11] =
 const FLAG_COMPRESSED: u8 = 1;
 const FLAG_EXPIRES: u8 = 2;
 const FLAG_REVERTIBLE: u8 = 4;
-const FLAGS_KNOWN: u8 = FLAG_COMPRESSED | FLAG_EXPIRES | FLAG_REVERTIBLE;
+const FLAG_COMPACT: u8 = 16;
+const FLAGS_KNOWN: u8 = FLAG_COMPRESSED | FLAG_EXPIRES | FLAG_REVERTIBLE | FLAG_COMPACT;
 
 const _: () = assert!(tiled(&LAYOUT) == RECORD_HEADER_BYTES, "the fields are the header");
 const _: () = assert!(KEY_BYTES_MAX <= u16::MAX as usize, "a key's length has 16 bits");
@@ -93,6 +94,8 @@ pub struct Record<'a> {
     pub expires_ms: Option<u64>,
     /// Whether the client compressed the value.
     pub compressed: bool,
+    /// Whether it is to be packed with other small records.
+    pub compact: bool,
     /// Of a revertible write: what it can be reverted to, and until when.
     pub revertible: Option<Revertible>,
 }
@@ -112,6 +115,8 @@ pub struct RecordHead<'a> {
     pub expires_ms: Option<u64>,
     /// Whether the client compressed the value.
     pub compressed: bool,
+    /// Whether it is to be packed with other small records.
+    pub compact: bool,
     /// Of a revertible write: what it can be reverted to, and until when.
     pub revertible: Option<Revertible>,
     /// Earlier records of the pair whose values come before this one's.
@@ -167,14 +172,15 @@ impl<'a> Record<'a> {
     pub fn close(version: Version, members: &'a [u8; MEMBERS_BYTES]) -> Self {
         let kind = RecordKind::Close;
         let (table, extents, value) = (TableId(0), Extents::default(), &[][..]);
-        let (expires_ms, compressed, revertible) = (None, false, None);
-        Self { kind, table, version, key: members, value, extents, expires_ms, compressed, revertible }
+        let (expires_ms, compressed, compact, revertible) = (None, false, false, None);
+        Self { kind, table, version, key: members, value, extents, expires_ms, compressed, compact, revertible }
     }
 
     fn flags(&self) -> u8 {
         u8::from(self.compressed) * FLAG_COMPRESSED
             + u8::from(self.expires_ms.is_some()) * FLAG_EXPIRES
             + u8::from(self.revertible.is_some()) * FLAG_REVERTIBLE
+            + u8::from(self.compact) * FLAG_COMPACT
     }
 
     /// Bytes that it takes, padding included.
@@ -265,6 +271,12 @@ pub fn encoded_bytes(key_bytes: usize, value_bytes: usize, expires: bool) -> usi
     (RECORD_HEADER_BYTES + expiry + key_bytes + value_bytes).next_multiple_of(RECORD_ALIGN)
 }
 
+/// Bytes that a record without extents takes at most whose value has so many.
+#[must_use]
+pub const fn encoded_bytes_max(value_bytes: usize) -> usize {
+    RECORD_HEADER_BYTES + EXPIRY_BYTES + REVERTIBLE_BYTES + KEY_BYTES_MAX + value_bytes + RECORD_ALIGN
+}
+
 /// Writes a record to the front of `out` and returns how many bytes it took.
 ///
 /// ```
@@ -273,7 +285,7 @@ pub fn encoded_bytes(key_bytes: usize, value_bytes: usize, expires: bool) -> usi
 /// # let version = Version { epoch: EpochId::new(Incarnation(1), 1), ordinal: Ordinal(1) };
 /// # use segments::record::Extents;
 /// let record = Record { kind: RecordKind::Pair, table: TableId(7), version, key: b"key", value: b"",
-///     extents: Extents::default(), expires_ms: None, compressed: false, revertible: None };
+///     extents: Extents::default(), expires_ms: None, compressed: false, compact: false, revertible: None };
 /// let mut out = [0; 64];
 /// let bytes = encode(&record, &mut out);
 /// assert_eq!(bytes, encoded_bytes(3, 0, false));
@@ -384,6 +396,7 @@ pub fn head(bytes: &[u8]) -> Result<RecordHead<'_>, RecordError> {
         key,
         expires_ms: expires.then(|| expiry.u64(front)),
         compressed: flags & FLAG_COMPRESSED != 0,
+        compact: flags & FLAG_COMPACT != 0,
         revertible,
         extents,
         value_at,
@@ -423,6 +436,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Record<'_>, usize), RecordError> {
         extents: head.extents,
         expires_ms: head.expires_ms,
         compressed: head.compressed,
+        compact: head.compact,
         revertible: head.revertible,
     };
     Ok((record, head.record_bytes))

@@ -54,9 +54,11 @@ impl Features {
     pub const ENDS: u64 = 1 << 1;
     /// Incompatible: there are tables whose keys the client hashed. Who does not know would look for their pairs elsewhere.
     pub const CLIENT_HASH: u64 = 1 << 2;
+    /// Incompatible: records may have the flag of those that are to be packed. Who does not know would take it for damage.
+    pub const COMPACT: u64 = 1 << 3;
     /// The features that this version knows.
     pub const KNOWN: Self = Self {
-        incompatible: Self::CUTS_IN_HEADERS | Self::ENDS | Self::CLIENT_HASH,
+        incompatible: Self::CUTS_IN_HEADERS | Self::ENDS | Self::CLIENT_HASH | Self::COMPACT,
         read_only_compatible: 0,
         compatible: 0,
     };

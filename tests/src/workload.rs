@@ -366,7 +366,8 @@ impl Workload {
         let bytes = usize::try_from(bytes).expect("small").min(self.value_bytes_max);
         let stamp = self.next_stamp();
         let mut value = vec![0; bytes];
-        let mut options = PutOptions { compressed: self.rng.chance(1, 8), ..PutOptions::default() };
+        let mut options =
+            PutOptions { compressed: self.rng.chance(1, 8), compact: self.rng.chance(1, 8), ..PutOptions::default() };
         options.revertible_ms = (self.features.has(Feature::Reverts) && self.rng.chance(1, 4)).then_some(LEASE_MS);
         if is_holder(info) {
             value.resize(bytes.max(8), 0);

@@ -44,6 +44,10 @@ pub struct PutOptions {
     pub expires_ms: Option<u64>,
     /// The client says that it compressed the value; the store keeps the flag and never looks inside.
     pub compressed: bool,
+    /// Pack the record with other small ones at the next opportunity, at the price of writing it again. Today's opportunity is an
+    /// append: a record of up to 16 KiB is then written as a whole, and read with one request. The flag is kept with the record,
+    /// so that reclaim can pack it too. It changes no result and no read tells it; an append keeps it, a write says it anew.
+    pub compact: bool,
     /// How long the write may be reverted, in milliseconds from its commit on: until then the state before it is kept, and the
     /// version that the commit gives is the token to [revert](CommitSet::revert) or [seal](CommitSet::seal) it by.
     pub revertible_ms: Option<u64>,
@@ -129,6 +133,14 @@ pub enum SetError {
         "a transaction that reverts or seals a write does nothing else to its key and cannot read it; use one transaction for each"
     )]
     RevertsAlone,
+    /// A write has flags that this version does not know.
+    #[error(
+        "the write has flags that this version does not know ({unknown:#x}); leave them away, or ask a later version"
+    )]
+    UnknownFlags {
+        /// Those.
+        unknown: u32,
+    },
     /// A part that compares a range and has an update as well.
     #[error("a part that compares a range changes nothing; put the update into a part of its own")]
     RangeChange,

@@ -12,7 +12,7 @@ use domains::{
 use segments::{EpochId, Ordinal, TableId, Version};
 use txn::{CommitSet, Expect, PutOptions, SetError};
 use wire::codes::{REPLY_TOO_LARGE, fault_kind};
-use wire::{Bytes, Fault, List, Outcome, Part, Value};
+use wire::{Bytes, Fault, List, Outcome, Part, Value, write_flag};
 
 /// Adds parts to a set. An update with a presence compare speaks of the key as the set leaves it.
 pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), SetError> {
@@ -33,16 +33,20 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
         match part.change {
             wire::Change::None => set.compare(table, key, expect)?,
             wire::Change::Put { value, expires_ms, compressed } => {
-                put(set, (table, key), expect, value, PutOptions { expires_ms, compressed, revertible_ms: None })?;
+                let options = PutOptions { expires_ms, compressed, ..PutOptions::default() };
+                put(set, (table, key), expect, value, options)?;
             }
             wire::Change::PutRevertible { value, expires_ms, compressed, lease_ms } => {
-                put(
-                    set,
-                    (table, key),
-                    expect,
-                    value,
-                    PutOptions { expires_ms, compressed, revertible_ms: Some(lease_ms) },
-                )?;
+                let revertible_ms = Some(lease_ms);
+                let options = PutOptions { expires_ms, compressed, compact: false, revertible_ms };
+                put(set, (table, key), expect, value, options)?;
+            }
+            wire::Change::Write { value, append, expires_ms, lease_ms, flags } => {
+                let options = PutOptions { expires_ms, revertible_ms: lease_ms, ..flags_in(flags)? };
+                match append {
+                    true => set.append(table, key, value.bytes(), options, expect)?,
+                    false => put(set, (table, key), expect, value, options)?,
+                }
             }
             wire::Change::Revert { token } => {
                 set.compare(table, key, expect)?;
@@ -53,7 +57,7 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
                 set.seal(table, key, version_in(token))?;
             }
             wire::Change::Append { value, expires_ms, compressed, lease_ms } => {
-                let options = PutOptions { expires_ms, compressed, revertible_ms: lease_ms };
+                let options = PutOptions { expires_ms, compressed, compact: false, revertible_ms: lease_ms };
                 set.append(table, key, value.bytes(), options, expect)?;
             }
             wire::Change::Delete => match expect {
@@ -67,6 +71,17 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
         }
     }
     Ok(())
+}
+
+/// The flags of a write.
+fn flags_in(flags: u32) -> Result<PutOptions, SetError> {
+    let unknown = flags & !write_flag::KNOWN;
+    if unknown != 0 {
+        return Err(SetError::UnknownFlags { unknown });
+    }
+    let has = |flag| flags & flag != 0;
+    let (compressed, compact) = (has(write_flag::COMPRESSED), has(write_flag::COMPACT));
+    Ok(PutOptions { compressed, compact, ..PutOptions::default() })
 }
 
 fn put(

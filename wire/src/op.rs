@@ -87,6 +87,30 @@ pub enum Change<'a> {
         /// For how long it may be reverted, in milliseconds from the commit on; nothing: not at all.
         lease_ms: Option<u64>,
     },
+    /// A write with any options: the pair becomes this, or its record grows by it.
+    Write {
+        /// The record's bytes, or those to add.
+        #[serde(borrow)]
+        value: Value<'a>,
+        /// It is an append.
+        append: bool,
+        /// When the pair ceases to exist; of an append, nothing leaves it as it is.
+        expires_ms: Option<u64>,
+        /// For how long it may be reverted, in milliseconds from the commit on; nothing: not at all.
+        lease_ms: Option<u64>,
+        /// Bits of [`write_flag`]; others are refused.
+        flags: u32,
+    },
+}
+
+/// Flags of [`Change::Write`].
+pub mod write_flag {
+    /// The client compressed the value.
+    pub const COMPRESSED: u32 = 1;
+    /// The record is to be packed with other small ones.
+    pub const COMPACT: u32 = 2;
+    /// Those that this version knows.
+    pub const KNOWN: u32 = COMPRESSED | COMPACT;
 }
 
 /// One key of a commit set.
@@ -110,9 +134,10 @@ impl Part<'_> {
     #[must_use]
     pub fn content_bytes(&self) -> usize {
         let value = match self.change {
-            Change::Put { value, .. } | Change::PutRevertible { value, .. } | Change::Append { value, .. } => {
-                value.bytes().len()
-            }
+            Change::Put { value, .. }
+            | Change::PutRevertible { value, .. }
+            | Change::Append { value, .. }
+            | Change::Write { value, .. } => value.bytes().len(),
             Change::None | Change::Delete | Change::Revert { .. } | Change::Seal { .. } => 0,
         };
         let until = match self.expect {
@@ -464,10 +489,12 @@ impl<'a> Valued<'a> for Op<'a> {
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value<'a>)) {
         if let Op::Commit { parts, .. } | Op::CommitOnce { parts, .. } | Op::TxnAdd { parts, .. } = self {
             for part in parts.as_mut_slice() {
-                if let Change::Put { value, .. } | Change::PutRevertible { value, .. } | Change::Append { value, .. } =
-                    &mut part.change
-                {
-                    see(value);
+                match &mut part.change {
+                    Change::Put { value, .. }
+                    | Change::PutRevertible { value, .. }
+                    | Change::Append { value, .. }
+                    | Change::Write { value, .. } => see(value),
+                    Change::None | Change::Delete | Change::Revert { .. } | Change::Seal { .. } => {}
                 }
             }
         }

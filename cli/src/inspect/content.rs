@@ -202,7 +202,8 @@ fn flags(head: &RecordHead<'_>) -> String {
         format!("behind {} bytes at {}", head.extents.value_bytes(), places.join(" "))
     });
     let revertible = head.revertible.map(|_| "revertible".to_owned());
-    compressed.into_iter().chain(revertible).chain(extents).collect::<Vec<_>>().join(", ")
+    let compact = head.compact.then(|| "compact".to_owned());
+    compressed.into_iter().chain(compact).chain(revertible).chain(extents).collect::<Vec<_>>().join(", ")
 }
 
 /// A record of the catalog: a table's id and structure.

@@ -7,7 +7,7 @@ fn table(name: &str, kind: TableKind, record: &str) -> TableInfo {
     let (record, rules) = crate::tables::fields::read(record).unwrap();
     let key = match kind {
         TableKind::Sack => vec![],
-        TableKind::Hash | TableKind::Ordered => {
+        TableKind::Hash | TableKind::Ordered | TableKind::ClientHash => {
             vec![Field { name: "id".into(), field_type: FieldType::Unsigned(64) }]
         }
     };

@@ -327,6 +327,6 @@ fn can_have(info: &TableInfo, key: &[u8]) -> bool {
     match info.spec.kind {
         TableKind::Sack => key.len() == 8,
         TableKind::Hash | TableKind::Ordered if info.spec.key.is_empty() => true,
-        TableKind::Hash | TableKind::Ordered => keys::decode(&info.spec.key, key).is_ok(),
+        TableKind::Hash | TableKind::Ordered | TableKind::ClientHash => keys::decode(&info.spec.key, key).is_ok(),
     }
 }

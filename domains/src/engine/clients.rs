@@ -205,6 +205,7 @@ impl Core {
             extents: Extents::default(),
             expires_ms: None,
             compressed: false,
+            compact: false,
             revertible: None,
         };
         self.put(&record, &old);

@@ -19,6 +19,7 @@ use segments::log::room::{Extras, RoomNeed};
 use segments::log::writer::Room;
 use segments::probes::{Probe, hit};
 use segments::record::{Record, RecordKind};
+use segments::superblock::Features;
 use segments::{DeviceError, EpochId, PAGE_BYTES, TableId};
 use txn::{Change, CommitSet, Part, PutOptions};
 
@@ -102,11 +103,15 @@ impl Commit {
     /// A commit of the engine's own: of the catalog.
     pub(crate) fn unchecked(core: &Core, set: CommitSet, level: Level, after: After) -> Result<Self, Error> {
         let (mut need, mut persistent, mut changes, mut rewrites) = (RoomNeed::default(), false, false, false);
+        let mut features = 0;
         for part in set.parts() {
             changes |= part.change != Change::None;
             rewrites |= matches!(part.change, Change::Revert { .. } | Change::Seal { .. });
             if core.table(part.table)?.home() == TableHome::Volatile {
                 continue;
+            }
+            if let Change::Put { options, .. } | Change::Append { options, .. } = part.change {
+                features |= if options.compact { Features::COMPACT } else { 0 };
             }
             match part.change {
                 Change::None => {}
@@ -130,7 +135,7 @@ impl Commit {
             persistent,
             rewrites,
             changes,
-            features: 0,
+            features,
             waited_for_room: false,
             known: Known::of_heads(),
             resumes: Resume::default(),
@@ -323,8 +328,9 @@ impl Commit {
                 core.grow(table, version, value, options, old);
             } else {
                 let revertible = old.revertible(options, now);
-                let PutOptions { expires_ms, compressed, .. } = options;
-                let record = Record { kind, table, version, key, value, extents, expires_ms, compressed, revertible };
+                let PutOptions { expires_ms, compressed, compact, .. } = options;
+                let record =
+                    Record { kind, table, version, key, value, extents, expires_ms, compressed, compact, revertible };
                 core.put(&record, old);
             }
             if !core.contention.is_calm() {

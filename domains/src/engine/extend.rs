@@ -4,7 +4,8 @@
 //! and now and then those of the newest extents with them: runs of like size are merged, as in a log-structured tree. The fewer
 //! extents there are, the longer a run may get before it is merged: from [`EXTENTS_MAX`] down to [`RUN_MIN`]. So a byte is written about
 //! three times by a thousand appends of one size and six times by a hundred thousand, and the long beginning not before as much
-//! has come behind it. A record that fits a page is written anew as a whole, since it then takes one read.
+//! has come behind it. A record that fits a page is written anew as a whole, since it then takes one read;
+//! one that is to be packed also while it fits a few.
 //!
 //! What one transaction copies of earlier appends is bounded: past [`COPIED_BYTES_MAX`] it names extents where it would have merged them,
 //! and where the list is full it is refused.
@@ -27,6 +28,15 @@ use txn::limits::SET_BYTES_MAX;
 const RUN_MIN: usize = 3;
 /// Bytes of earlier appends that one transaction copies at most: as many as it may bring.
 pub(crate) const COPIED_BYTES_MAX: usize = SET_BYTES_MAX;
+
+/// How long a record that is to be [packed](PutOptions::compact) may get while each append writes it anew as a whole.
+const COMPACT_BYTES_MAX: usize = 16 << 10;
+/// Pages that such a record takes, and an append of it writes, at most.
+const COMPACT_PAGES_MAX: usize = 5;
+const _: () = assert!(
+    record::encoded_bytes_max(COMPACT_BYTES_MAX) <= COMPACT_PAGES_MAX * PAGE_PAYLOAD_BYTES,
+    "a value of 16 KiB with the longest key and all that a header may have fits five pages"
+);
 
 /// What an append makes of its record.
 #[derive(Clone, Debug)]
@@ -140,7 +150,8 @@ impl Core {
         let beside = if options.revertible_ms.is_some() { REVERTIBLE_BYTES } else { 0 };
         let plain = record::encoded_bytes(key.len(), total + beside, options.expires_ms.is_some());
         let extents = found.with_itself(place);
-        let merged = merge_within(&extents, added.len(), plain <= PAGE_PAYLOAD_BYTES, *budget);
+        let whole = plain <= PAGE_PAYLOAD_BYTES || options.compact && total <= COMPACT_BYTES_MAX;
+        let merged = merge_within(&extents, added.len(), whole, *budget);
         let named = extents.len() - merged;
         let copied = extents[named..].iter().map(|extent| extent.bytes as usize).sum::<usize>();
         spend(budget, copied)?;
@@ -172,10 +183,10 @@ pub(crate) fn check_total(total: usize) -> Result<(), Error> {
     Err(Error::Limit { what: "the length of the record", value: total as u64, limit: VALUE_BYTES_MAX as u64 })
 }
 
-/// How many of the newest extents an append of so many bytes takes with it, when so much may be copied: all of a record that then
-/// fits a page, and where nothing may be copied no more than the list demands.
-fn merge_within(extents: &[Extent], added: usize, fits_page: bool, budget: usize) -> usize {
-    let wished = if fits_page { extents.len() } else { merge_count(extents, added) };
+/// How many of the newest extents an append of so many bytes takes with it, when so much may be copied: all of a record that is
+/// to be whole, and where nothing may be copied no more than the list demands.
+fn merge_within(extents: &[Extent], added: usize, whole: bool, budget: usize) -> usize {
+    let wished = if whole { extents.len() } else { merge_count(extents, added) };
     let bytes = extents.iter().rev().take(wished).map(|extent| extent.bytes as usize).sum::<usize>();
     match (bytes <= budget, extents.len() <= EXTENTS_MAX) {
         (true, _) => wished,

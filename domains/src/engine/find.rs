@@ -131,6 +131,7 @@ pub(crate) struct Found<'a> {
     pub(crate) version: Version,
     pub(crate) expires_ms: Option<u64>,
     pub(crate) compressed: bool,
+    pub(crate) compact: bool,
     pub(crate) revertible: Option<Revertible>,
     /// Bytes of the value that lies in the record itself.
     pub(crate) own_bytes: usize,
@@ -164,7 +165,8 @@ impl<'a> Found<'a> {
         }
         let key = (head.value_at - head.key.len(), head.value_at);
         let extents = (key.0 - head.extents.len() * record::EXTENT_BYTES, key.0);
-        let (version, expires_ms, compressed) = (head.version, head.expires_ms, head.compressed);
+        let (version, expires_ms) = (head.version, head.expires_ms);
+        let (compressed, compact) = (head.compressed, head.compact);
         let (own_bytes, value_crc, revertible) = (head.value_bytes, head.value_crc, head.revertible);
         let (total_bytes, live_bytes) = (head.total_bytes(), head.live_bytes());
         Ok(Self {
@@ -175,6 +177,7 @@ impl<'a> Found<'a> {
             version,
             expires_ms,
             compressed,
+            compact,
             revertible,
             own_bytes,
             value_crc,
@@ -218,14 +221,16 @@ impl<'a> Found<'a> {
         self.expires_ms.is_some_and(|at| at <= now.unix_ms)
     }
 
-    /// The pair, seen in place.
+    /// The pair, seen in place. What is to be packed no read tells.
     pub(crate) fn as_ref(&self) -> PairRef<'_> {
-        PairRef { value: self.value(), version: self.version, options: self.options() }
+        let options = PutOptions { compact: false, ..self.options() };
+        PairRef { value: self.value(), version: self.version, options }
     }
 
     /// What a write must be given to make the pair what it is.
     pub(crate) fn options(&self) -> PutOptions {
-        PutOptions { expires_ms: self.expires_ms, compressed: self.compressed, revertible_ms: None }
+        let (expires_ms, compressed, compact) = (self.expires_ms, self.compressed, self.compact);
+        PutOptions { expires_ms, compressed, compact, revertible_ms: None }
     }
 
     pub(crate) fn into_pair(mut self) -> Pair {

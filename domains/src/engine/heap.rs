@@ -38,7 +38,7 @@ impl Heap {
     pub(crate) fn grow(&mut self, loc: Loc, version: Version, added: &[u8], options: PutOptions) -> usize {
         let record = self.records[slot_of(loc)].as_mut().expect("an index names records that are there");
         self.bytes -= record.capacity();
-        record::grow(record, version, added, options.expires_ms, options.compressed);
+        record::grow(record, version, added, options.expires_ms, (options.compressed, options.compact));
         self.bytes += record.capacity();
         record.len()
     }

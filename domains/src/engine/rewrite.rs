@@ -37,7 +37,7 @@ impl Rewrite<'static> {
         kind: RecordKind::Tombstone,
         extents: Extents::NONE,
         value: &[],
-        options: PutOptions { expires_ms: None, compressed: false, revertible_ms: None },
+        options: PutOptions { expires_ms: None, compressed: false, compact: false, revertible_ms: None },
     };
 }
 

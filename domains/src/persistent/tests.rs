@@ -12,6 +12,7 @@ mod appends;
 mod bounds;
 mod client_hash;
 mod clients;
+mod compact;
 mod damage;
 mod doubt;
 mod ends;

@@ -17,7 +17,8 @@ struct Note {
     seen: Version,
 }
 
-const KEPT: PutOptions = PutOptions { expires_ms: Some(u64::MAX), compressed: true, revertible_ms: None };
+const KEPT: PutOptions =
+    PutOptions { expires_ms: Some(u64::MAX), compressed: true, compact: false, revertible_ms: None };
 
 #[test]
 fn what_was_found_and_is_written_back_keeps_its_expiry_and_flag() {
@@ -49,7 +50,7 @@ fn what_was_found_and_is_written_back_keeps_its_expiry_and_flag() {
     assert_eq!(sessions.get_with(1, |record| record.unwrap().options).unwrap(), KEPT);
 
     // Unless told otherwise: by options, or by a record that does not come from the table.
-    let other = PutOptions { expires_ms: Some(u64::MAX - 1), compressed: false, revertible_ms: None };
+    let other = PutOptions { expires_ms: Some(u64::MAX - 1), compressed: false, compact: false, revertible_ms: None };
     let mut txn = store.txn();
     txn.update_with(&sessions, &found, other).unwrap();
     txn.commit().unwrap();

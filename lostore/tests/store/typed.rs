@@ -272,7 +272,8 @@ fn plain_tables_hold_bytes() {
     let table = store.create_raw("plain", plain_spec(TableKind::Ordered, TableHome::Volatile)).unwrap();
     let mut txn = store.txn();
     let mut raw = txn.raw(&table);
-    raw.insert(b"", b"", PutOptions { expires_ms: Some(9), compressed: true, revertible_ms: None }).unwrap();
+    raw.insert(b"", b"", PutOptions { expires_ms: Some(9), compressed: true, compact: false, revertible_ms: None })
+        .unwrap();
     raw.compare(b"other", Expect::Absent).unwrap();
     assert_eq!(raw.get(b"").unwrap().unwrap().expires_ms, Some(9));
     txn.commit().unwrap();

@@ -27,8 +27,18 @@ fn record_of(value: &[u8]) -> Vec<u8> {
     let version = Version { epoch: EpochId::new(Incarnation(1), 6), ordinal: Ordinal(3) };
     let (kind, table, key) = (RecordKind::Pair, TableId(7), &b"key"[..]);
     let extents = Extents::default();
-    let record =
-        Record { kind, table, version, key, value, extents, expires_ms: None, compressed: false, revertible: None };
+    let record = Record {
+        kind,
+        table,
+        version,
+        key,
+        value,
+        extents,
+        expires_ms: None,
+        compressed: false,
+        compact: false,
+        revertible: None,
+    };
     let mut out = vec![0; encoded_bytes(3, value.len(), false)];
     encode(&record, &mut out);
     out

@@ -11,7 +11,18 @@ fn version() -> Version {
 fn pair<'a>(key: &'a [u8], value: &'a [u8]) -> Record<'a> {
     let (table, version) = (TableId(0x5152_5354), version());
     let (kind, extents) = (RecordKind::Pair, Extents::default());
-    Record { kind, table, version, key, value, extents, expires_ms: None, compressed: false, revertible: None }
+    Record {
+        kind,
+        table,
+        version,
+        key,
+        value,
+        extents,
+        expires_ms: None,
+        compressed: false,
+        compact: false,
+        revertible: None,
+    }
 }
 
 fn tombstone(key: &[u8]) -> Record<'_> {
@@ -40,6 +51,8 @@ fn the_bytes_are_those_of_the_first_version() {
     let revertible = Some(Revertible { previous: 0x11_2131_4151_6171, until_ms: 0x8182_8384 });
     let record = Record { revertible, ..record };
     golden::check("record_revertible", include_str!("../golden/record_revertible.hex"), &encoded(&record));
+    let packed = Record { compact: true, ..pair(b"a key", b"some value") };
+    golden::check("record_compact", include_str!("../golden/record_compact.hex"), &encoded(&packed));
     golden::check("record_tombstone", include_str!("../golden/record_tombstone.hex"), &encoded(&tombstone(b"a key")));
     let close = Record::close(version(), &[1, 2, 4, 0]);
     golden::check("record_close", include_str!("../golden/record_close.hex"), &encoded(&close));
@@ -243,7 +256,7 @@ proptest! {
         key in proptest::collection::vec(any::<u8>(), 0..100),
         value in proptest::collection::vec(any::<u8>(), 0..300),
         (table, epoch, ordinal) in any::<(u32, u64, u64)>(),
-        (expires_ms, compressed) in any::<(Option<u64>, bool)>(),
+        (expires_ms, compressed, compact) in any::<(Option<u64>, bool, bool)>(),
         revertible in any::<Option<(u64, u64)>>(),
         behind in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
@@ -251,7 +264,7 @@ proptest! {
         let revertible =
             revertible.map(|(bits, until_ms)| Revertible { previous: bits >> (64 - PLACE_BITS), until_ms });
         let record =
-            Record { table: TableId(table), version, expires_ms, compressed, revertible, ..pair(&key, &value) };
+            Record { table: TableId(table), version, expires_ms, compressed, compact, revertible, ..pair(&key, &value) };
         let mut bytes = encoded(&record);
         let length = bytes.len();
         prop_assert_eq!(length % 8, 0);
@@ -263,14 +276,15 @@ proptest! {
     fn a_record_that_grows_is_the_longer_record(
         value in proptest::collection::vec(any::<u8>(), 0..60),
         added in proptest::collection::vec(any::<u8>(), 0..60),
-        (ordinal, compressed, before, after) in any::<(u64, (bool, bool), Option<u64>, Option<u64>)>(),
+        (ordinal, before, after) in any::<(u64, Option<u64>, Option<u64>)>(),
+        (was, is) in any::<((bool, bool), (bool, bool))>(),
     ) {
-        let mut bytes = encoded(&Record { expires_ms: before, compressed: compressed.0, ..pair(b"key", &value) });
+        let mut bytes = encoded(&Record { expires_ms: before, compressed: was.0, compact: was.1, ..pair(b"key", &value) });
         let version = Version { ordinal: Ordinal(ordinal), ..version() };
         let expires_ms = after.or(before);
-        grow(&mut bytes, version, &added, expires_ms, compressed.1);
+        grow(&mut bytes, version, &added, expires_ms, is);
         let whole = [value, added].concat();
-        let longer = Record { version, expires_ms, compressed: compressed.1, ..pair(b"key", &whole) };
+        let longer = Record { version, expires_ms, compressed: is.0, compact: is.1, ..pair(b"key", &whole) };
         prop_assert_eq!(bytes, encoded(&longer));
     }
 

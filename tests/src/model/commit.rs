@@ -117,7 +117,7 @@ impl Sent {
             let found = found.filter(|(version, _)| part.expect == Expect::At(*version));
             let (before, kept) = found.map_or((Vec::new(), PutOptions::default()), |(_, content)| {
                 let (expires_ms, compressed) = (content.expires_ms, content.compressed);
-                (content.value.clone(), PutOptions { expires_ms, compressed, revertible_ms: None })
+                (content.value.clone(), PutOptions { expires_ms, compressed, compact: false, revertible_ms: None })
             });
             let options = txn::appended(kept, options);
             let (expires_ms, compressed) = (options.expires_ms, options.compressed);

@@ -82,6 +82,7 @@ pub fn appended(before: PutOptions, options: PutOptions) -> PutOptions {
     PutOptions {
         expires_ms: options.expires_ms.or(before.expires_ms),
         compressed: before.compressed || options.compressed,
+        compact: before.compact || options.compact,
         revertible_ms: options.revertible_ms.or(before.revertible_ms),
     }
 }

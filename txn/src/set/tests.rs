@@ -122,11 +122,11 @@ fn ranges_count_as_parts() {
 #[test]
 fn an_append_joins_what_the_transaction_has_put_or_appended() {
     let (mut set, keeps) =
-        (CommitSet::new(), PutOptions { expires_ms: Some(9), compressed: false, revertible_ms: None });
+        (CommitSet::new(), PutOptions { expires_ms: Some(9), compressed: false, compact: false, revertible_ms: None });
     let plain = PutOptions::default();
     set.upsert(T, b"put", b"a", keeps).unwrap();
     set.append(T, b"put", b"b", PutOptions { compressed: true, ..plain }, Expect::Any).unwrap();
-    let whole = PutOptions { expires_ms: Some(9), compressed: true, revertible_ms: None };
+    let whole = PutOptions { expires_ms: Some(9), compressed: true, compact: false, revertible_ms: None };
     assert_eq!(set.find(T, b"put").unwrap().change, Change::Put { value: b"ab", options: whole });
     set.append(T, b"there", b"c", plain, Expect::Present).unwrap();
     set.append(T, b"put", b"d", plain, Expect::Present).unwrap();

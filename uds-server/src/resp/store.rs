@@ -266,11 +266,23 @@ pub(crate) fn follow(_connection: &mut Connection, call: &Call<'_>) -> Result<Ta
     OnTables::one(call, Ask::Follow { key: call.at(2).to_vec(), field })
 }
 
-/// `LS.PUT table key record [ABSENT|PRESENT|version] [EX …]`.
+/// Takes a word that is a flag of the record into the options; false when it is none.
+fn flag(call: &Call<'_>, at: usize, options: &mut PutOptions) -> bool {
+    let (compressed, compact) = (call.args.is(at, "COMPRESSED"), call.args.is(at, "COMPACT"));
+    options.compressed |= compressed;
+    options.compact |= compact;
+    compressed || compact
+}
+
+/// `LS.PUT table key record [ABSENT|PRESENT|version] [COMPRESSED] [COMPACT] [EX …]`.
 pub(crate) fn put(connection: &mut Connection, call: &Call<'_>) -> Result<Task, Fault> {
     let (mut expect, mut options, mut at) = (Expect::Any, PutOptions::default(), 4);
-    if at < call.len() && expiry::parse(call, at)?.is_none() {
+    let flag_first = at < call.len() && flag(call, at, &mut options);
+    if at < call.len() && !flag_first && expiry::parse(call, at)?.is_none() {
         expect = words::expect(call.at(at))?;
+        at += 1;
+    }
+    while at < call.len() && flag(call, at, &mut options) {
         at += 1;
     }
     if at < call.len() {

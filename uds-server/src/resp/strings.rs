@@ -85,7 +85,7 @@ pub(crate) fn set_blind(call: &Call<'_>, table: TableId) -> Result<Option<Blind>
     if options.looks() {
         return Ok(None);
     }
-    let put = PutOptions { expires_ms: options.expiry.at(), compressed: false, revertible_ms: None };
+    let put = PutOptions { expires_ms: options.expiry.at(), compressed: false, compact: false, revertible_ms: None };
     let (key, value) = (call.at(1), call.at(2));
     let mut set = CommitSet::new();
     match options.when {
@@ -121,7 +121,8 @@ pub(crate) fn setex(call: &Call<'_>, view: &mut View, out: &mut Writer) -> Resul
 }
 
 pub(crate) fn setex_blind(call: &Call<'_>, table: TableId) -> Result<Option<Blind>, Fault> {
-    let put = PutOptions { expires_ms: Some(setex_expiry(call)?), compressed: false, revertible_ms: None };
+    let put =
+        PutOptions { expires_ms: Some(setex_expiry(call)?), compressed: false, compact: false, revertible_ms: None };
     let mut set = CommitSet::new();
     set.upsert(table, call.at(1), call.at(3), put)?;
     Ok(Some(Blind { set, outcome: Outcome::OkOrNull }))

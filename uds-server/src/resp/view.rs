@@ -118,7 +118,8 @@ impl View {
                     set.append(table, key, &bytes[kept..], PutOptions::default(), Expect::Any)?;
                 }
                 (Some(Value { bytes, expires_ms }), None) => {
-                    let options = PutOptions { expires_ms: *expires_ms, compressed: false, revertible_ms: None };
+                    let options =
+                        PutOptions { expires_ms: *expires_ms, compressed: false, compact: false, revertible_ms: None };
                     set.upsert(table, key, bytes, options)?;
                 }
                 (None, _) => set.remove(table, key)?,

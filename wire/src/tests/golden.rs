@@ -74,6 +74,8 @@ fn the_vectors_read_as_the_samples() {
     assert_eq!(read("request-commit-range").frame().unwrap().unwrap().op(), Ok(range));
     let of_client = Op::CreateTable { name: "object", spec: samples::client_hash_spec() };
     assert_eq!(read("request-create-table-client-hash").frame().unwrap().unwrap().op(), Ok(of_client));
+    let writes = Op::Commit { parts: samples::written_parts(), options: samples::options(Level::Committed) };
+    assert_eq!(read("request-commit-write").frame().unwrap().unwrap().op(), Ok(writes));
     let push = read("push-persistent");
     assert_eq!(push.frame().unwrap().unwrap().push(), Ok(Push::Persistent(samples::HORIZON)));
     let batch = read("batch");

@@ -119,6 +119,24 @@ pub(super) fn large_part() -> List<Part<'static>, { limits::PARTS_MAX }> {
     List::new(vec![Part { table: 7, key: Bytes(b"large"), expect: Expect::Any, change }]).unwrap()
 }
 
+/// Writes with the options that have no form of their own.
+pub(super) fn written_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let write = |value, append, expires_ms, lease_ms, flags| Change::Write {
+        value: Value::new(value),
+        append,
+        expires_ms,
+        lease_ms,
+        flags,
+    };
+    let (compact, both) = (write_flag::COMPACT, write_flag::KNOWN);
+    List::new(vec![
+        Part { table: 7, key: Bytes(b"a"), expect: Expect::Absent, change: write(b"one", false, None, None, compact) },
+        Part { table: 7, key: Bytes(b"b"), expect: Expect::Any, change: write(b"more", true, Some(5), Some(9), both) },
+        Part { table: 7, key: Bytes(b"c"), expect: Expect::Any, change: write(LARGE, true, None, None, compact) },
+    ])
+    .unwrap()
+}
+
 /// A revertible write whose value travels in the tail, a revert and a seal.
 pub(super) fn reverting_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
     let value = Value::new(LARGE);
@@ -314,6 +332,8 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
     add("request-commit-append".into(), &|writer| writer.request(0x80, 0, appending.clone()));
     let of_client = Op::CreateTable { name: "object", spec: client_hash_spec() };
     add("request-create-table-client-hash".into(), &|writer| writer.request(0x84, 0, of_client.clone()));
+    let writes = Op::Commit { parts: written_parts(), options: options(Level::Committed) };
+    add("request-commit-write".into(), &|writer| writer.request(0x85, 0, writes.clone()));
     let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];
     add("batch".into(), &|writer| writer.batch(0x81, 0, &batch));
     for (at, (name, outcome)) in outcomes().into_iter().enumerate() {

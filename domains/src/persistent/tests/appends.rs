@@ -227,14 +227,17 @@ fn options_of_an_append_are_kept_and_what_it_expects_is_checked() {
         };
         let plain = PutOptions::default();
         assert!(matches!(appends(b"a", plain, Expect::Present, 0).0, Err(Error::CompareFailed { .. })));
-        let ends = PutOptions { expires_ms: Some(100), compressed: true, revertible_ms: None };
+        let ends = PutOptions { expires_ms: Some(100), compressed: true, compact: false, revertible_ms: None };
         let made = appends(b"a", ends, Expect::Absent, 0).0.unwrap();
         assert!(matches!(appends(b"a", plain, Expect::Absent, 0).0, Err(Error::CompareFailed { .. })));
         let pair = appends(b"a", plain, Expect::At(made.versions.as_slice()[0]), 0).1.unwrap();
         assert_eq!((pair.value.as_slice(), pair.options()), (&b"moremore"[..], ends));
-        let later = PutOptions { expires_ms: Some(200), compressed: false, revertible_ms: None };
+        let later = PutOptions { expires_ms: Some(200), compressed: false, compact: false, revertible_ms: None };
         let pair = appends(b"a", later, Expect::Any, 50).1.unwrap();
-        assert_eq!(pair.options(), PutOptions { expires_ms: Some(200), compressed: true, revertible_ms: None });
+        assert_eq!(
+            pair.options(),
+            PutOptions { expires_ms: Some(200), compressed: true, compact: false, revertible_ms: None }
+        );
         let pair = appends(b"a", plain, Expect::Any, 200).1.unwrap();
         assert_eq!((pair.value.as_slice(), pair.options()), (&b"more"[..], plain), "what had ended is begun anew");
     }

@@ -13,8 +13,13 @@ fn fill(bench: &mut Bench, table: TableId, kind: TableKind, pairs: u32, expires_
         };
         let mut set = CommitSet::new();
         for key in keys {
-            set.insert(table, &key, b"value", PutOptions { expires_ms, compressed: false, revertible_ms: None })
-                .unwrap();
+            set.insert(
+                table,
+                &key,
+                b"value",
+                PutOptions { expires_ms, compressed: false, compact: false, revertible_ms: None },
+            )
+            .unwrap();
         }
         bench.commit(set, Level::Committed).unwrap();
     }

@@ -63,7 +63,8 @@ fn a_revert_restores_value_expiry_and_flag_under_a_new_version() {
         for cold in [false, true] {
             let mut bench = bench();
             let table = bench.create("t", TableKind::Hash, home);
-            let options = PutOptions { expires_ms: Some(99_000), compressed: true, revertible_ms: None };
+            let options =
+                PutOptions { expires_ms: Some(99_000), compressed: true, compact: false, revertible_ms: None };
             put_with(&mut bench, table, &[7; 9000], options);
             let token = put_with(&mut bench, table, b"new", with_lease(PutOptions::default()));
             bench.force();
@@ -359,7 +360,7 @@ proptest! {
                     value[..8].copy_from_slice(&(number as u64).to_le_bytes());
                     let options = PutOptions {
                         expires_ms: expires.then_some(now + 700),
-                        compressed,
+                        compressed, compact: false,
                         revertible_ms: revertible.then_some(LEASE_MS),
                     };
                     let version = one(&mut bench, |set| {

@@ -91,6 +91,7 @@ fn write_sets(sets: &Sets, segment_pages: u32, device: &mut MemoryDevice) -> Vec
                 extents: Extents::default(),
                 expires_ms: None,
                 compressed: false,
+                compact: false,
                 revertible: None,
             };
             let place = log.append(epoch, &record, None);
@@ -236,6 +237,7 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
                 extents: Extents::default(),
                 expires_ms: None,
                 compressed: false,
+                compact: false,
                 revertible: None,
             },
             None,
@@ -246,7 +248,18 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
 fn pair<'a>(epoch: EpochId, key: &'a [u8], value: &'a [u8]) -> Record<'a> {
     let (kind, table, version) = (RecordKind::Pair, TableId(1), Version { epoch, ordinal: Ordinal(1) });
     let extents = Extents::default();
-    Record { kind, table, version, key, value, extents, expires_ms: None, compressed: false, revertible: None }
+    Record {
+        kind,
+        table,
+        version,
+        key,
+        value,
+        extents,
+        expires_ms: None,
+        compressed: false,
+        compact: false,
+        revertible: None,
+    }
 }
 
 /// A record that takes two writes is in memory until the second is done: from the device half of it would be read.

@@ -168,7 +168,8 @@ fn reverts(ground: &mut Ground) -> Cell {
         ground.on.put(table, &key, &base);
         append(ground, table, &key, b"kept");
         let before = [&base[..], b"kept"].concat();
-        let lease = PutOptions { expires_ms: Some(later), compressed: true, revertible_ms: Some(60_000) };
+        let lease =
+            PutOptions { expires_ms: Some(later), compressed: true, compact: false, revertible_ms: Some(60_000) };
         let more = vec![7; bytes];
         let done = ground.on.change(|set| set.append(table, &key, &more, lease, Expect::Any).unwrap()).unwrap();
         let token = done.versions.as_slice()[0];

@@ -10,16 +10,16 @@ use segments::{TableId, Version};
 use txn::{CommitSet, Expect, PutOptions};
 
 pub(super) const CHECKS: &[Line] = &[
-    ("insert × compressed × expiry × revertible × compare × persistent", On::Each, |ground| {
+    ("insert × compressed × compact × expiry × revertible × compare × persistent", On::Each, |ground| {
         all(ground, Verb::Insert)
     }),
-    ("update × compressed × expiry × revertible × compare × persistent", On::Each, |ground| {
+    ("update × compressed × compact × expiry × revertible × compare × persistent", On::Each, |ground| {
         all(ground, Verb::Update)
     }),
-    ("upsert × compressed × expiry × revertible × compare × persistent", On::Each, |ground| {
+    ("upsert × compressed × compact × expiry × revertible × compare × persistent", On::Each, |ground| {
         all(ground, Verb::Upsert)
     }),
-    ("append × compressed × expiry × revertible × compare × persistent", On::Each, |ground| {
+    ("append × compressed × compact × expiry × revertible × compare × persistent", On::Each, |ground| {
         all(ground, Verb::Append)
     }),
     ("delete × compare × persistent", On::Each, |ground| all(ground, Verb::Delete)),
@@ -124,8 +124,11 @@ fn options(ground: &Ground) -> Vec<PutOptions> {
     let leases: &[_] = if ground.on.lacks(Lack::Reverts) { &[None] } else { &[None, Some(LEASE_MS)] };
     let mut all = Vec::new();
     for compressed in [false, true] {
-        for expires_ms in [None, Some(far)] {
-            all.extend(leases.iter().map(|&revertible_ms| PutOptions { expires_ms, compressed, revertible_ms }));
+        for compact in [false, true] {
+            for expires_ms in [None, Some(far)] {
+                let of = |&revertible_ms: &Option<u64>| PutOptions { expires_ms, compressed, compact, revertible_ms };
+                all.extend(leases.iter().map(of));
+            }
         }
     }
     all

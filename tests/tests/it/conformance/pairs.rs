@@ -17,7 +17,8 @@ pub(super) const CHECKS: &[Line] = &[
     ("what was done is there after a reopen, a volatile table is empty", On::Each, reopened),
 ];
 
-pub(super) const PLAIN: PutOptions = PutOptions { expires_ms: None, compressed: false, revertible_ms: None };
+pub(super) const PLAIN: PutOptions =
+    PutOptions { expires_ms: None, compressed: false, compact: false, revertible_ms: None };
 
 /// The versions that the failing parts found.
 pub(super) fn found(result: Result<domains::Committed, Error>) -> Vec<(u32, Option<Version>)> {
@@ -167,6 +168,7 @@ fn options(ground: &mut Ground) -> Cell {
         let options = PutOptions {
             expires_ms: (number & 1 == 1).then_some(later),
             compressed: number & 2 == 2,
+            compact: false,
             revertible_ms: None,
         };
         ground.on.change(|set| set.insert(table, key, b"v", options).unwrap()).unwrap();

@@ -36,7 +36,7 @@ fn restores(ground: &mut Ground) -> Cell {
     let keys = ground.keys(table, 2);
     let far = ground.on.unix_ms() + 1_000_000;
     for (expires_ms, compressed, value) in [(None, false, &b""[..]), (Some(far), true, &[7; 9000])] {
-        let options = PutOptions { expires_ms, compressed, revertible_ms: None };
+        let options = PutOptions { expires_ms, compressed, compact: false, revertible_ms: None };
         ground.on.change(|set| set.upsert(table, &keys[0], value, options).unwrap()).unwrap();
         let before = ground.on.status().revertible_writes;
         let tokens = [put(ground, table, &keys[0], &[1; 5000], PLAIN), put(ground, table, &keys[1], b"new", PLAIN)];

@@ -16,7 +16,12 @@ pub(super) const CHECKS: &[Line] = &[
 const LIFE_MS: u64 = 1000;
 
 fn options(ground: &Ground) -> PutOptions {
-    PutOptions { expires_ms: Some(ground.on.unix_ms() + LIFE_MS), compressed: false, revertible_ms: None }
+    PutOptions {
+        expires_ms: Some(ground.on.unix_ms() + LIFE_MS),
+        compressed: false,
+        compact: false,
+        revertible_ms: None,
+    }
 }
 
 fn absent(ground: &mut Ground) -> Cell {
@@ -55,7 +60,7 @@ fn ground_ms(options: PutOptions) -> u64 {
 
 /// Options of a pair that has expired by now.
 fn options_at(ms: u64) -> PutOptions {
-    PutOptions { expires_ms: Some(ms), compressed: false, revertible_ms: None }
+    PutOptions { expires_ms: Some(ms), compressed: false, compact: false, revertible_ms: None }
 }
 
 fn walks(ground: &mut Ground) -> Cell {
