@@ -3,10 +3,11 @@
 use crate::keys::{Scatter, key};
 use crate::report;
 use domains::config::Config;
+use domains::index::order_preserving;
 use domains::persistent::{self, Entropy};
 use lostore::inline::Inline;
-use lostore::schema::{TableHome, TableKind};
-use lostore::{Error, PutOptions, RawTable, Store, plain_spec};
+use lostore::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
+use lostore::{Error, PutOptions, RawTable, Store, TxnOptions, plain_spec};
 use segments::DomainId;
 use segments::memory::MemoryDevice;
 use std::hint::black_box;
@@ -15,16 +16,40 @@ use std::time::Instant;
 type Engine = Inline<domains::Engine, MemoryDevice>;
 const VALUE: [u8; 100] = [7; 100];
 
-/// Fills a table and measures lookups, updates and transactions of four updates over two tables.
+/// The tables that loads work on.
+struct Tables {
+    first: RawTable<Engine>,
+    /// A quarter of the pairs.
+    second: RawTable<Engine>,
+    /// Keys of 8 bytes, hashed by the store and by the client.
+    numbers: [RawTable<Engine>; 2],
+}
+
+/// Fills tables and measures lookups, updates and transactions of four updates over two tables.
 pub(crate) fn run(pairs: u64, count: u64, only: Option<&str>, rounds: u32, interval_ms: u64) -> Result<(), Error> {
     let store = open(interval_ms)?;
     let spec = || plain_spec(TableKind::Hash, TableHome::Persistent);
-    let (first, second) = (store.create_raw("first", spec())?, store.create_raw("second", spec())?);
+    let of_numbers = |kind| {
+        let key = vec![Field { name: "id".to_owned(), field_type: FieldType::Unsigned(64) }];
+        TableSpec { kind, key, ..spec() }
+    };
+    let tables = Tables {
+        first: store.create_raw("first", spec())?,
+        second: store.create_raw("second", spec())?,
+        numbers: [
+            store.create_raw("by store", of_numbers(TableKind::Hash))?,
+            store.create_raw("by client", of_numbers(TableKind::ClientHash))?,
+        ],
+    };
+    let wants_numbers = only.is_none_or(|only| only.starts_with("number"));
     let start = Instant::now();
     for number in 0..pairs {
-        first.upsert(&key(number), &VALUE, PutOptions::default())?;
+        tables.first.upsert(&key(number), &VALUE, PutOptions::default())?;
         if number % 4 == 0 {
-            second.upsert(&key(number), &VALUE, PutOptions::default())?;
+            tables.second.upsert(&key(number), &VALUE, PutOptions::default())?;
+        }
+        for table in tables.numbers.iter().filter(|_| wants_numbers) {
+            table.upsert(&order_preserving(number), &VALUE, PutOptions::default())?;
         }
     }
     report("load", pairs + pairs.div_ceil(4), start.elapsed());
@@ -32,7 +57,7 @@ pub(crate) fn run(pairs: u64, count: u64, only: Option<&str>, rounds: u32, inter
         for (name, load) in LOADS {
             if only.is_none_or(|only| only == name) {
                 let start = Instant::now();
-                load(&first, &second, pairs, count)?;
+                load(&tables, pairs, count)?;
                 report(name, count, start.elapsed());
             }
         }
@@ -40,8 +65,15 @@ pub(crate) fn run(pairs: u64, count: u64, only: Option<&str>, rounds: u32, inter
     Ok(())
 }
 
-type Load = fn(&RawTable<Engine>, &RawTable<Engine>, u64, u64) -> Result<(), Error>;
-const LOADS: [(&str, Load); 3] = [("lookup", lookups), ("update", updates), ("txn4", transactions)];
+type Load = fn(&Tables, u64, u64) -> Result<(), Error>;
+const LOADS: [(&str, Load); 6] = [
+    ("lookup", lookups),
+    ("number-by-store", |tables, pairs, count| numbers(&tables.numbers[0], pairs, count)),
+    ("number-by-client", |tables, pairs, count| numbers(&tables.numbers[1], pairs, count)),
+    ("update", updates),
+    ("txn4", |tables, pairs, count| transactions(tables, pairs, count, true)),
+    ("txn4-final", |tables, pairs, count| transactions(tables, pairs, count, false)),
+];
 
 fn open(interval_ms: u64) -> Result<Store<Engine>, Error> {
     // Everything stays in memory: the tail holds all that is ever written here.
@@ -54,30 +86,43 @@ fn open(interval_ms: u64) -> Result<Store<Engine>, Error> {
     Ok(Store::new(Inline::new(engine, device)))
 }
 
-fn lookups(first: &RawTable<Engine>, _: &RawTable<Engine>, pairs: u64, count: u64) -> Result<(), Error> {
+fn lookups(tables: &Tables, pairs: u64, count: u64) -> Result<(), Error> {
     let mut numbers = Scatter::new(pairs);
     let mut bytes = 0;
     for _ in 0..count {
         let key = key(numbers.next());
-        first.get_with(&key, &mut |pair| bytes += pair.expect("every key was put").value.len())?;
+        tables.first.get_with(&key, &mut |pair| bytes += pair.expect("every key was put").value.len())?;
     }
     black_box(bytes);
     Ok(())
 }
 
-fn updates(first: &RawTable<Engine>, _: &RawTable<Engine>, pairs: u64, count: u64) -> Result<(), Error> {
+fn numbers(table: &RawTable<Engine>, pairs: u64, count: u64) -> Result<(), Error> {
+    let mut numbers = Scatter::new(pairs);
+    let mut bytes = 0;
+    for _ in 0..count {
+        let key = order_preserving(numbers.next());
+        table.get_with(&key, &mut |pair| bytes += pair.expect("every key was put").value.len())?;
+    }
+    black_box(bytes);
+    Ok(())
+}
+
+fn updates(tables: &Tables, pairs: u64, count: u64) -> Result<(), Error> {
     let mut numbers = Scatter::new(pairs);
     for _ in 0..count {
-        first.upsert(&key(numbers.next()), &VALUE, PutOptions::default())?;
+        tables.first.upsert(&key(numbers.next()), &VALUE, PutOptions::default())?;
     }
     Ok(())
 }
 
-fn transactions(first: &RawTable<Engine>, second: &RawTable<Engine>, pairs: u64, count: u64) -> Result<(), Error> {
+/// Transactions that may be aborted, or that may not.
+fn transactions(tables: &Tables, pairs: u64, count: u64, abortable: bool) -> Result<(), Error> {
     let mut numbers = Scatter::new(pairs);
+    let options = TxnOptions { abortable, ..TxnOptions::default() };
     for _ in 0..count {
-        let mut txn = first.store().txn();
-        for table in [first, second] {
+        let mut txn = tables.first.store().txn_with(options)?;
+        for table in [&tables.first, &tables.second] {
             for _ in 0..2 {
                 txn.raw(table).upsert(&key(numbers.next()), &VALUE, PutOptions::default())?;
             }

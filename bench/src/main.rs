@@ -31,7 +31,8 @@ enum Load {
         /// Operations of each kind.
         #[arg(long, default_value_t = 2_000_000)]
         count: u64,
-        /// Only this kind: lookup, update, txn4.
+        /// Only this kind: lookup, number-by-store, number-by-client (keys of 8 bytes, and who hashes them), update, txn4, txn4-final
+        /// (not abortable).
         #[arg(long)]
         only: Option<String>,
         /// Rounds; each kind is measured once a round.

@@ -4,6 +4,7 @@
 //! did not apply only when its column lacks just that.
 
 mod carried;
+mod hinted;
 
 use crate::bench::{Bench, tiny};
 use domains::config::Config;
@@ -81,6 +82,7 @@ pub(crate) struct Maker {
 pub(crate) const COLUMNS: &[Maker] = &[
     Maker { name: "persistent", make: || Box::new(Persistent::new(64)) },
     Maker { name: "1-bit", make: || Box::new(Persistent::new(1)) },
+    Maker { name: "hinted", make: || Box::new(hinted::Hinted::new()) },
     Maker { name: "volatile", make: || Box::new(volatile()) },
     Maker { name: "inline", make: || Box::new(carried::inline()) },
     Maker { name: "thread", make: || Box::new(carried::shared()) },

@@ -136,6 +136,7 @@ impl Page {
 
     pub(super) fn insert(&mut self, slot: Slot, depth: u32) {
         assert!(!slot.is_empty(), "an empty slot is not inserted");
+        note_written();
         self.len = self.len.checked_add(1).expect("2^32 slots of one page are 64 GiB of equal hashes");
         if self.place(slot, depth) {
             return;
@@ -212,6 +213,7 @@ impl Page {
     }
 
     fn place_or_tail(&mut self, slot: Slot, depth: u32) {
+        note_written();
         if !self.place(slot, depth) {
             self.push_tail(slot);
         }
@@ -278,6 +280,7 @@ impl Page {
         let other = self.other_home(slot, bucket, depth);
         let Some(free) = self.buckets[other].free() else { return false };
         self.buckets[other].0[free] = slot;
+        note_written();
         true
     }
 
@@ -344,6 +347,19 @@ impl Page {
         assert_eq!(filled, self.tail_len(), "the tail is packed");
         assert_eq!(filled.div_ceil(BUCKET_SLOTS), self.buckets.len() - hashed, "the tail has no empty bucket");
     }
+}
+
+/// A slot was put somewhere: tests bound the work of a call by how many it writes.
+#[inline]
+fn note_written() {
+    #[cfg(test)]
+    WRITTEN.set(WRITTEN.get() + 1);
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// Slots written on this thread.
+    pub(super) static WRITTEN: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
 }
 
 /// Buckets for `len` slots, nine tenths full.

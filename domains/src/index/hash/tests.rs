@@ -1,5 +1,6 @@
 //! The hash index against a model, with good hashes and with the worst; its memory at every size; its scan under change.
 
+use super::page::WRITTEN;
 use super::{HashConfig, HashIndex, HashOrder, KeyHash};
 use crate::index::Loc;
 use proptest::prelude::*;
@@ -346,5 +347,34 @@ proptest! {
             }
         }
         pair.check();
+    }
+}
+
+/// Slots of a page at most, but once in a billion pages: twice the mean, when it is the next to be parted, and six deviations more.
+const PAGE_SLOTS_MAX: usize = 2 * super::PAGE_SLOTS + 6 * 23;
+
+/// The longest work of one insert or removal, counted in slots that it writes, is that of two pages: one that is built anew since it is
+/// full, and one that is parted or joined because of the count. A slot that is placed moves at most two others. So the bound is the
+/// same at a million keys as at ten thousand; a table that copied itself would write all of them at once.
+#[test]
+fn no_insert_or_removal_writes_more_than_two_pages() {
+    let longest = |numbers: &mut dyn Iterator<Item = u64>, work: &mut dyn FnMut(u64)| {
+        let mut longest = 0;
+        for number in numbers {
+            let before = WRITTEN.get();
+            work(number);
+            longest = longest.max(WRITTEN.get() - before);
+        }
+        longest
+    };
+    let mut index = HashIndex::new(64);
+    let (few, many) = (10_000, 600_000);
+    let mut insert = |number| index.insert(hash_of(number), loc(number));
+    let at_few = longest(&mut (0..few), &mut insert);
+    let at_many = longest(&mut (few..many), &mut insert);
+    let removed = longest(&mut (0..many), &mut |number| assert!(index.remove(hash_of(number), loc(number))));
+    assert!(at_few > super::PAGE_SLOTS, "pages are built anew: {at_few}");
+    for longest in [at_few, at_many, removed] {
+        assert!(longest <= 2 * 3 * PAGE_SLOTS_MAX, "{longest} slots in one call");
     }
 }
