@@ -58,7 +58,7 @@ fn tables_are_made_used_and_dropped() {
         ("GET key10", "$-1|"),
         ("LS.PUT ids key1 2 PRESENT COMPACT COMPRESSED EX", "-ERR syntax error|"),
         ("LS.PUT ids key2 2 COMPACT PRESENT", "-ERR syntax error|"),
-        ("SET key10 1", "-ERR LS0208 the key has 5 bytes, table 4 takes 4 bytes, a u32|"),
+        ("SET key10 1", "-ERR LS0208 the key has 5 bytes, table 5 takes 4 bytes, a u32|"),
     ]);
     for command in ["LS.CHANGES 0", "LS.JOBS", "LS.SPACE"] {
         assert!(bench.say(command).starts_with("-ERR LS0530 LS."), "{command}");
