@@ -214,7 +214,6 @@ pub fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
             TableKind::Ordered => wire::TableKind::Ordered,
             TableKind::Sack => wire::TableKind::Sack,
             TableKind::ClientHash => wire::TableKind::ClientHash,
-            TableKind::ClientHash => wire::TableKind::ClientHash,
         },
         home: match spec.home {
             TableHome::Persistent => wire::TableHome::Persistent,

@@ -72,6 +72,7 @@ pub(super) fn records() -> Vec<Vec<u8>> {
         extents: Extents::default(),
         expires_ms: None,
         compressed: false,
+        compact: false,
         revertible: None,
     };
     let lease = Some(Revertible { previous: 5 << 20, until_ms: 1 << 40 });

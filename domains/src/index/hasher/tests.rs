@@ -58,7 +58,7 @@ fn only_one_field_of_u32_or_u64_is_such_a_key() {
     let field = |field_type| Field { name: "id".to_owned(), field_type };
     let spec = |kind, key| {
         let (type_name, home) = ("T".to_owned(), TableHome::Persistent);
-        TableSpec { type_name, kind, home, key, record: vec![], pairs_hint: 0 }
+        TableSpec { type_name, kind, home, key, record: vec![], pairs_hint: 0, rules: vec![] }
     };
     for (bits, bytes) in [(32, Some(4)), (64, Some(8)), (16, None), (128, None)] {
         let spec = spec(TableKind::ClientHash, vec![field(FieldType::Unsigned(bits))]);

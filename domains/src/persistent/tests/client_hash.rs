@@ -11,7 +11,7 @@ use std::task::Poll;
 fn spec(bits: u8) -> TableSpec {
     let key = vec![Field { name: "id".to_owned(), field_type: FieldType::Unsigned(bits) }];
     let (type_name, kind, home) = ("object".to_owned(), TableKind::ClientHash, TableHome::Persistent);
-    TableSpec { type_name, kind, home, key, record: vec![], pairs_hint: 0 }
+    TableSpec { type_name, kind, home, key, record: vec![], pairs_hint: 0, rules: vec![] }
 }
 
 /// A `u32` as a key has it.
