@@ -7,8 +7,6 @@ use lostore::{ErrorKind, OpenError};
 use std::io::Write;
 use std::process::ExitCode;
 
-/// Code of a record that breaks a rule of its table.
-pub(crate) const BREACH: u16 = 706;
 /// Code of a store of which pointers lead nowhere or records break their rules.
 pub(crate) const SCHEMA: u16 = 606;
 /// Code of a command line that cannot be understood beyond what its grammar says.

@@ -6,7 +6,7 @@
 //!
 //! What it does not do: fields of a type of the user's own are shown as `hex:..` of their bytes; only the user's program knows more.
 
-use crate::failure::{BREACH, Failure};
+use crate::failure::Failure;
 use crate::words;
 use domains::schema::envelope::{self, EnvelopeReader, EnvelopeWriter, Rest};
 use domains::schema::keys::{self, KeyBuf, KeyValue};
@@ -262,7 +262,7 @@ impl<'a> Shape<'a> {
         spec.check_field(position, bytes).map_err(|breach| {
             let rules = crate::tables::fields::rules_text(self, at);
             let failure = Failure::usage(format!("field '{}' {breach}", field.name), format!("its rules are: {rules}"));
-            Failure { code: Some(BREACH), ..failure }
+            Failure { code: Some(lostore::error::RULE_BROKEN), ..failure }
         })?;
         writer
             .field(&Verbatim(bytes))

@@ -149,9 +149,9 @@ fn verbs(dir: &Path) {
 fn client_hash(dir: &Path) {
     let create = ["table", "create", "objects", "--kind", "client-hash"];
     let refusal = lostore(dir, &create);
-    refused(&refusal, 2, "LS0209");
+    refused(&refusal, 2, "LS0210");
     assert!(text(&refusal.stderr).contains("this key has no field"), "{}", text(&refusal.stderr));
-    refused(&lostore(dir, &[&create[..], &["--key", "id:text"]].concat()), 2, "LS0209");
+    refused(&lostore(dir, &[&create[..], &["--key", "id:text"]].concat()), 2, "LS0210");
     let shown = data(&lostore(dir, &[&create[..], &["--key", "id:u64"]].concat())).to_owned();
     assert!(shown.contains("client-hash, persistent"), "{shown}");
     data(&lostore(dir, &["put", "objects/65536", "one"]));

@@ -14,16 +14,17 @@ use crate::error::Error;
 use crate::ranges::{Range, Ranges};
 use crate::schema::TableSpec;
 pub use connections::Connections;
-use segments::{Completion, EpochId, Incarnation, Ordinal, Request, TableId, Tag, Version};
-use smallvec::SmallVec;
+use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
 use std::task::Poll;
 use txn::{CommitSet, PutOptions};
 
 mod once;
 mod reads;
+mod versions;
 
 pub use once::{ClientId, Identified, Once, REQUEST_WINDOW, RequestFate};
 pub use reads::{Chain, ChainEnd, Stored};
+pub use versions::Versions;
 
 /// The only clock that logic knows: nanoseconds since the executor started (monotone), and the wall clock for expiry.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -318,31 +319,6 @@ pub enum Persistence {
     Persistent,
     /// It updated volatile tables only and never will be.
     Volatile,
-}
-
-/// The versions a commit gave, one for each part that changed something, in the set's order.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Versions(SmallVec<[Version; 2]>);
-
-impl Versions {
-    /// Appends one.
-    pub fn push(&mut self, version: Version) {
-        self.0.push(version);
-    }
-
-    /// So many of one commit, which follow each other without a gap. A count that nobody can have is cut.
-    #[must_use]
-    pub fn in_a_row(epoch: EpochId, first: Ordinal, count: u32) -> Self {
-        let count = u64::from(count).min(txn::limits::SET_PARTS_MAX as u64);
-        let ordinals = (0..count).map(|at| Ordinal(first.0.saturating_add(at)));
-        Self(ordinals.map(|ordinal| Version { epoch, ordinal }).collect())
-    }
-
-    /// All, in order.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Version] {
-        &self.0
-    }
 }
 
 /// A commit that was applied.

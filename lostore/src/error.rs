@@ -8,6 +8,9 @@ use domains::{ErrorKind, Failure};
 use std::path::PathBuf;
 use thiserror::Error as ThisError;
 
+/// Code of a record that breaks a rule of its table, whoever found it out.
+pub const RULE_BROKEN: u16 = 706;
+
 /// Why a call failed.
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
@@ -171,7 +174,7 @@ impl Error {
                 RecordError::Field { why: EnvelopeError::Unwritable { .. }, .. } => 705,
                 RecordError::Field { .. } => 703,
                 RecordError::Missing { .. } => 704,
-                RecordError::Rule { .. } => 706,
+                RecordError::Rule { .. } => RULE_BROKEN,
             },
             Self::ForeignTable { .. } => 309,
             Self::WrongAnswer { .. } => 707,

@@ -122,17 +122,10 @@ impl Socket {
     pub fn peer(&self) -> Result<Peer, Error> {
         // Not through `rustix`, whose process ids cannot be 0.
         let mut credentials = [0u32; 3];
-        let mut bytes = 12u32;
-        // SAFETY: `getsockopt` wants an open descriptor, which `fd` is, a length, and room for as many bytes, which
-        // `credentials` has: three numbers of four bytes, each of which may hold anything.
-        let answer = unsafe {
-            getsockopt(self.fd.as_raw_fd(), SOL_SOCKET, SO_PEERCRED, credentials.as_mut_ptr(), &raw mut bytes)
-        };
-        if answer != 0 || bytes != 12 {
-            return Err(Error::os("ask for", Path::new("the peer's credentials"), Errno::NOTCONN));
+        match self.option(SO_PEERCRED, &mut credentials) {
+            (true, 12) => Ok(Peer { pid: credentials[0], uid: credentials[1], gid: credentials[2] }),
+            _ => Err(Error::os("ask for", Path::new("the peer's credentials"), Errno::NOTCONN)),
         }
-        let [pid, uid, gid] = credentials;
-        Ok(Peer { pid, uid, gid })
     }
 
     /// The further groups of who connected, as of its connect.
@@ -142,23 +135,27 @@ impl Socket {
     pub fn groups(&self) -> Result<Vec<u32>, Error> {
         let mut groups = vec![0u32; 32];
         loop {
-            let had = u32::try_from(groups.len() * 4).expect("a process has at most 65,536 groups");
-            let mut bytes = had;
-            // SAFETY: `getsockopt` wants an open descriptor, which `fd` is, a length, and room for as many bytes, which
-            // `groups` has: numbers of four bytes, each of which may hold anything.
-            let answer = unsafe {
-                getsockopt(self.fd.as_raw_fd(), SOL_SOCKET, SO_PEERGROUPS, groups.as_mut_ptr(), &raw mut bytes)
-            };
-            if answer == 0 && bytes <= had {
-                groups.truncate(bytes as usize / 4);
+            let (is_there, bytes) = self.option(SO_PEERGROUPS, &mut groups);
+            let count = bytes as usize / 4;
+            if is_there && count <= groups.len() {
+                groups.truncate(count);
                 return Ok(groups);
             }
             // Where there was no room for all of them it says how much they take.
-            if answer == 0 || bytes <= had || bytes > GROUPS_MAX * 4 {
+            if is_there || count <= groups.len() || bytes > GROUPS_MAX * 4 {
                 return Err(Error::os("ask for", Path::new("the peer's groups"), Errno::NOTCONN));
             }
-            groups.resize(bytes as usize / 4, 0);
+            groups.resize(count, 0);
         }
+    }
+
+    /// What the kernel says of the socket, in numbers of four bytes: whether it did, and how many bytes that has.
+    fn option(&self, name: i32, into: &mut [u32]) -> (bool, u32) {
+        let mut bytes = u32::try_from(size_of_val(into)).expect("room for some thousands of numbers");
+        // SAFETY: `getsockopt` wants an open descriptor, which `fd` is, a length, and room for as many bytes, which `into` has:
+        // numbers of four bytes, each of which may hold anything.
+        let answer = unsafe { getsockopt(self.fd.as_raw_fd(), SOL_SOCKET, name, into.as_mut_ptr(), &raw mut bytes) };
+        (answer == 0, bytes)
     }
 
     /// Ends both directions, so that whatever waits on either side is answered.

@@ -2,8 +2,8 @@
 //!
 //! Contract: [`TableSpec::from_bytes`] of [`TableSpec::to_bytes`] is the same spec; bytes that no spec has are an error.
 //!
-//! What it does not do: fields that a later program appended to a spec are not carried through a rewrite; a later program that
-//! appends one says so in the superblock's feature mask.
+//! What it does not do: fields that a later program appended to a spec are not carried through a rewrite. A field without which pairs
+//! would be misread has a bit of its own in the superblock's feature mask; rules have none, for who passes over them misreads nothing.
 
 use super::envelope::{EnvelopeError, EnvelopeReader, EnvelopeWriter, Rest, decode_field};
 use super::limits::{KEY_FIELDS_MAX, RECORD_FIELDS_MAX};

@@ -215,7 +215,7 @@ fn keys_that_the_client_hashed_are_keys_like_others() {
     // What cannot be is refused by the domain.
     let store = lostore::open_memory().unwrap();
     let error = store.create_raw("bytes", plain_spec(TableKind::ClientHash, TableHome::Persistent)).unwrap_err();
-    assert_eq!((error.code(), error.kind()), (209, ErrorKind::Invalid), "{error}");
+    assert_eq!((error.code(), error.kind()), (210, ErrorKind::Invalid), "{error}");
     store.table::<Object>("object").unwrap();
     let raw = store.open_raw("object").unwrap();
     let error = raw.upsert(b"seven b", b"", PutOptions::default()).unwrap_err();

@@ -21,9 +21,10 @@ const DIRECTORY: &str = "LOSTORE_TEST_WAITS";
 /// What that process does.
 const DEED: &str = "LOSTORE_TEST_WAITS_DEED";
 const SIGSYS: i32 = 31;
-const FUTEX_WAKE: u64 = 1;
-/// All bits of a futex operation but that it is private to the process.
-const FUTEX_OPERATION: u64 = 0x7f;
+/// The bits of a futex operation that must not be set: all but the lowest, and but that it is private to the process. What is left is to wake, and to
+/// wait as the lock of the allocator does, which two threads share when one frees what the other has made. Threads that park, and
+/// every lock of Rust's own, wait with another operation.
+const FUTEX_OPERATION: u64 = 0x7e;
 /// The number of `io_uring_enter` on every architecture.
 const IO_URING_ENTER: i64 = 426;
 
@@ -50,7 +51,7 @@ fn only_when(argument: u8, operator: SeccompCmpOp, value: u64) -> Vec<SeccompRul
 fn wait_no_more() {
     let (futex, write) = futex_and_write();
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = harmless().into_iter().map(|number| (number, vec![])).collect();
-    rules.insert(futex, only_when(1, SeccompCmpOp::MaskedEq(FUTEX_OPERATION), FUTEX_WAKE));
+    rules.insert(futex, only_when(1, SeccompCmpOp::MaskedEq(FUTEX_OPERATION), 0));
     // A doorbell is rung by eight bytes.
     rules.insert(write, only_when(2, SeccompCmpOp::Eq, 8));
     // To enter the ring for no completion in particular.
@@ -128,16 +129,19 @@ fn call_under_a_filter() {
             let answered = call_everything(&store, &table);
             std::process::exit(if answered > 0 { 0 } else { 1 });
         }
-        "waiting" => {
-            let store = lostore::open_inline(dir).unwrap();
-            let table = filled(&store);
-            wait_no_more();
-            table.upsert(&key(1), b"on the device, please", PutOptions::default()).unwrap();
-            store.force().unwrap();
-            std::process::exit(0);
-        }
+        "waiting for a thread" => wait_for(&lostore::open(dir).unwrap()),
+        "waiting for the device" => wait_for(&lostore::open_inline(dir).unwrap()),
         other => panic!("{other}"),
     }
+}
+
+/// What the filter must find.
+fn wait_for<B: Backend>(store: &Store<B>) {
+    let table = filled(store);
+    wait_no_more();
+    table.upsert(&key(1), b"on the device, please", PutOptions::default()).unwrap();
+    store.force().unwrap();
+    std::process::exit(0);
 }
 
 fn under_a_filter(deed: &str) -> ExitStatus {
@@ -151,8 +155,9 @@ fn under_a_filter(deed: &str) -> ExitStatus {
 
 #[test]
 fn no_call_waits_between_its_start_and_its_return() {
-    let probe = under_a_filter("waiting");
-    assert_eq!(probe.signal(), Some(SIGSYS), "a force waits for the device, and that is seen");
+    for deed in ["waiting for a thread", "waiting for the device"] {
+        assert_eq!(under_a_filter(deed).signal(), Some(SIGSYS), "{deed}: a force waits, and that is seen");
+    }
     for deed in ["shared", "inline"] {
         let status = under_a_filter(deed);
         assert!(status.success(), "{deed}: {status}; signal {SIGSYS} is a call that could wait");

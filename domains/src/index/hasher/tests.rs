@@ -72,7 +72,7 @@ fn only_one_field_of_u32_or_u64_is_such_a_key() {
     for key in [vec![], two, vec![field(FieldType::Text)], vec![field(FieldType::Signed(64))]] {
         let error = spec(TableKind::ClientHash, key.clone()).check_client_hash().unwrap_err();
         assert_eq!(error, crate::Error::ClientHashKey { key });
-        assert_eq!(error.code(), 209);
+        assert_eq!(error.code(), 210);
     }
 }
 

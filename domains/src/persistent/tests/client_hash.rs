@@ -39,7 +39,7 @@ fn the_first_such_table_marks_the_store_and_no_other_does() {
     let mut bench = Bench::new(tiny());
     bench.create("t", TableKind::Hash, TableHome::Persistent);
     for wrong in [8, 16, 128] {
-        assert_eq!(create(&mut bench, "wrong", spec(wrong)).unwrap_err().code(), 209);
+        assert_eq!(create(&mut bench, "wrong", spec(wrong)).unwrap_err().code(), 210);
     }
     assert_eq!(marked(&mut bench.device) & Features::CLIENT_HASH, 0, "nothing that was refused marks it");
     let flushes = bench.engine.core.counters.device_flushes;

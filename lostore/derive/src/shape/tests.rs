@@ -41,7 +41,7 @@ fn what_cannot_be_a_table_type_says_why() {
         "one of hash, ordered, sack and client_hash",
     );
     check_refused("#[table(tree)] struct A { #[key] a: u8 }", "expected hash, ordered, sack");
-    check_refused("#[table(hash, ordered)] struct A { #[key] a: u8 }", "one of hash, ordered and sack");
+    check_refused("#[table(hash, ordered)] struct A { #[key] a: u8 }", "one of hash, ordered, sack and client_hash");
     check_refused("#[table(name = \"\")] struct A { #[key] a: u8 }", "1 to 255 bytes");
     check_refused("struct A { #[key] a: u8, #[key] b: u8, #[key] c: u8, #[key] d: u8, #[key] e: u8 }", "at most 4");
 }
