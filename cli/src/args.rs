@@ -195,6 +195,10 @@ pub(crate) struct Serve {
     /// The part of that memory that one user may take; half of it by default.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) memory_per_user: Option<u64>,
+    /// How much of the log all open transactions together may have written out before their commits, as in 4G: what is beyond a
+    /// transaction's memory. Refused with LS0313 above it.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) staged: Option<u64>,
     /// The most connections at a time.
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=8192))]
     pub(crate) connections: u32,

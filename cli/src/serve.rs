@@ -96,6 +96,7 @@ fn engine(args: &Serve) -> Result<Config, Failure> {
         engine.cache_bytes = usize::try_from(bytes)
             .map_err(|_| Failure::usage("the cache is larger than this machine's memory can be", "give less"))?;
     }
+    engine.staged_bytes_max = args.staged.unwrap_or(engine.staged_bytes_max);
     if let Some(bytes) = args.segment {
         engine.segment_pages = u32::try_from(bytes / PAGE)
             .map_err(|_| Failure::usage("a segment has at most 16 TiB", "give less; 64M suits most"))?;

@@ -63,6 +63,9 @@ fn document(domain: &str, status: &Status) -> Value {
         "compare_failures": status.compare_failures,
         "revertible_writes": status.revertible_writes,
         "kept_bytes": status.kept_bytes,
+        "stages": status.stages,
+        "staged_bytes": status.staged_bytes,
+        "unstaged_bytes": status.unstaged_bytes,
         "hot_keys": status.hot_keys,
         "contention_waits": status.contention_waits,
         "lease_ends": status.lease_ends,
@@ -131,6 +134,14 @@ fn text(domain: &str, status: &Status, output: &mut Output) -> Result<(), Failur
     if status.revertible_writes > 0 {
         let (writes, bytes) = (count_text(status.revertible_writes), bytes_text(status.kept_bytes));
         output.line(&format!("revertible {writes} writes, which keep {bytes} of earlier records"))?;
+    }
+    if status.staged_bytes + status.unstaged_bytes > 0 {
+        output.line(&format!(
+            "staged    {} by {} open transactions that are not committed; {} since the open are dead",
+            bytes_text(status.staged_bytes),
+            count_text(status.stages),
+            bytes_text(status.unstaged_bytes)
+        ))?;
     }
     let rows: Vec<Vec<String>> = status.tables.iter().map(table_row).collect();
     output.rows(&["table", "kind", "pairs", "records", "index", "B/pair"], &rows)

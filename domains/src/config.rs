@@ -20,6 +20,9 @@ pub struct Config {
     pub fingerprint_bits: u8,
     /// Bytes of earlier records that revertible writes may keep, of all tables and writers together.
     pub kept_bytes_max: u64,
+    /// Bytes of the log that all open transactions together may have written out before their commits. Those of one that is aborted
+    /// are not given back by this version: they stay on the device as dead bytes.
+    pub staged_bytes_max: u64,
     /// Pages zero-filled ahead of the log at a time.
     pub zero_pages: u32,
     /// Whether commits that fail on a key on which many fail are answered in turn. Off for measurements.
@@ -41,6 +44,7 @@ impl Default for Config {
             tail_pages: 16_384,
             fingerprint_bits: 64,
             kept_bytes_max: 256 << 20,
+            staged_bytes_max: 4 << 30,
             zero_pages: 1_024,
             takes_turns: true,
             clients_max: 1_024,

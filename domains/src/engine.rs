@@ -8,7 +8,8 @@
 //! record whose bytes are in the tail, in the cache or on the device; a poisoned engine applies nothing.
 //!
 //! Files: `core` is what all operations share, `ops` are the operations, `records` is where bytes are, `extend` is how records grow,
-//! `catalog` and `table` are what there is, `clients` are those whose requests are applied once.
+//! `catalog` and `table` are what there is, `clients` are those whose requests are applied once, `stage` is what transactions write
+//! before they commit.
 
 pub(crate) mod cache;
 pub(crate) mod catalog;
@@ -28,6 +29,7 @@ pub(crate) mod ops;
 pub(crate) mod read_ranges;
 pub(crate) mod records;
 pub(crate) mod rewrite;
+pub(crate) mod stage;
 pub(crate) mod status;
 pub(crate) mod table;
 pub(crate) mod verify;
@@ -417,6 +419,7 @@ impl Domain for Engine {
         self.step_ready(now);
         self.step_commits(now);
         self.mark();
+        self.core.stages.sweep();
         let leaving = self.core.dismantle();
         let leases = self.core.end_leases(now);
         if leaving || leases || !self.ready.is_empty() {

@@ -203,6 +203,34 @@ pub enum Error {
         /// Bytes of the records they keep.
         bytes: u64,
     },
+    /// Open transactions have written out as much as they may.
+    #[error(
+        "open transactions have written out {bytes} bytes before their commits, and with {more} more it would be beyond the limit of \
+         {limit}; nothing was written; commit or abort some of them, make this one smaller, or raise staged_bytes_max"
+    )]
+    StagedFull {
+        /// How many bytes they have.
+        bytes: u64,
+        /// How many more there would be.
+        more: u64,
+        /// How many there may be.
+        limit: u64,
+    },
+    /// What a transaction has written out is there no more.
+    #[error(
+        "what the transaction was to have written out before its commit is not there: it could not be written, or the transaction \
+         was committed or given up already; nothing was applied; run it again from its beginning"
+    )]
+    StageGone,
+    /// A commit names a value that was not written out for it.
+    #[error(
+        "no value was written out under number {number} for the key that names it; nothing was applied; name each value once, for \
+         the table and key that it was written for"
+    )]
+    NotStaged {
+        /// The number.
+        number: u32,
+    },
     /// A request of a client is too old to be told from those that were applied.
     #[error(
         "request {request} of the client is {} or more behind its request {by}, which was applied: whether {request} was too is no \
@@ -394,6 +422,9 @@ impl Error {
             Self::RequestForgotten { .. } => 310,
             Self::NotTheClient { .. } => 311,
             Self::ClientsFull { .. } => 312,
+            Self::StagedFull { .. } => 313,
+            Self::StageGone => 314,
+            Self::NotStaged { .. } => 315,
             Self::CorruptRecord { .. } => 401,
             Self::ReadFailed { .. } => 402,
             Self::CorruptStore { .. } => 403,
@@ -436,16 +467,22 @@ impl Error {
             | Self::ClientHashKey { .. }
             | Self::Limit { .. }
             | Self::RequestForgotten { .. }
+            | Self::NotStaged { .. }
             | Self::Set(_)
             | Self::Incompatible { .. } => ErrorKind::Invalid,
             Self::CompareFailed { .. }
             | Self::TableExists { .. }
             | Self::EpochLost { .. }
             | Self::NotTheClient { .. }
+            | Self::StageGone
             | Self::LeaseEnded { .. } => ErrorKind::Conflict,
             Self::NoSuchTable { .. } | Self::TableGone { .. } | Self::NoSuchToken { .. } => ErrorKind::NotFound,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::NoSpace { .. } | Self::Busy | Self::KeptFull { .. } | Self::ClientsFull { .. } => ErrorKind::Full,
+            Self::NoSpace { .. }
+            | Self::Busy
+            | Self::KeptFull { .. }
+            | Self::StagedFull { .. }
+            | Self::ClientsFull { .. } => ErrorKind::Full,
             Self::CorruptRecord { .. }
             | Self::ReadFailed { .. }
             | Self::CorruptStore { .. }

@@ -25,6 +25,6 @@ pub use schema::TableSpec;
 pub use seam::{
     Answer, Capabilities, Chain, ChainEnd, ClientId, Committed, Connections, Cursor, Direction, Domain, Driven,
     Followed, Horizon, Identified, Level, Once, Op, OpId, Pair, PairRef, Persistence, REQUEST_WINDOW, RequestFate,
-    Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
+    Seen, StageValue, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };
 pub use translate::{rules_out, spec_in, spec_out};

@@ -95,6 +95,10 @@ impl Light {
                 self.chain((table, key), links, now).map(Answer::Chain)
             }
             Op::Commit { set, level } => self.commit(&set, level, now).map(Answer::Committed),
+            Op::OpenStage | Op::Stage(_) | Op::ReadStaged { .. } => {
+                let what = "writing out values of a transaction before its commit";
+                Err(Error::Unsupported { domain: "light", what })
+            }
             Op::CommitOnce { .. } | Op::Identify { .. } | Op::Fates { .. } => {
                 Err(Error::Unsupported { domain: "light", what: "requests that are applied once" })
             }
@@ -396,7 +400,7 @@ impl Table {
 
 impl Domain for Light {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "light", abortable: false, persistence: false }
+        Capabilities { name: "light", abortable: false, persistence: false, writes_out: false }
     }
 
     fn horizon(&self) -> Horizon {

@@ -215,6 +215,10 @@ impl Client {
         if let Some(Lost { why, .. }) = &self.lost {
             return Err(Refusal::Lost { why: why.clone(), maybe_applied: false });
         }
+        if matches!(op, Op::OpenStage | Op::Stage(_) | Op::ReadStaged { .. }) {
+            let (domain, what) = ("remote", "writing out values of a transaction before its commit");
+            return Err(Refusal::Domain(Error::Unsupported { domain, what }));
+        }
         let bytes = op_bytes(&op);
         if self.waiting.len() >= WAITING_OPS_MAX || self.waiting_bytes + bytes > WAITING_BYTES_MAX {
             return Err(Refusal::Domain(Error::Busy));
@@ -448,7 +452,8 @@ impl Client {
             "light" => "light",
             _ => "remote",
         };
-        let capabilities = Capabilities { name, abortable: welcome.abortable, persistence: welcome.persistence };
+        let (abortable, persistence) = (welcome.abortable, welcome.persistence);
+        let capabilities = Capabilities { name, abortable, persistence, writes_out: false };
         self.writer.set_frame_bytes_max(welcome.limits.request_frame_bytes.min(REQUEST_FRAME_BYTES_MAX));
         self.server_knows_rules = welcome.features & wire::FEATURE_RULES != 0;
         self.greeting = Some(Greeting {

@@ -16,14 +16,18 @@ use crate::schema::TableSpec;
 pub use connections::Connections;
 use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
 use std::task::Poll;
-use txn::{CommitSet, PutOptions};
+use txn::{CommitSet, PutOptions, Stage};
 
 mod once;
 mod reads;
+mod staged;
+mod status;
 mod versions;
 
 pub use once::{ClientId, Identified, Once, REQUEST_WINDOW, RequestFate};
 pub use reads::{Chain, ChainEnd, Stored};
+pub use staged::StageValue;
+pub use status::{Status, TableStatus};
 pub use versions::Versions;
 
 /// The only clock that logic knows: nanoseconds since the executor started (monotone), and the wall clock for expiry.
@@ -178,6 +182,22 @@ pub enum Op {
         client: ClientId,
         /// Their numbers (at most 1024).
         requests: Vec<u64>,
+    },
+    /// A transaction is about to write values out before it commits: [`Answer::Stage`]. They are let go when nobody has the stage
+    /// any more, committed or not.
+    OpenStage,
+    /// Writes a value out for a transaction that is not committed; nobody sees it before: [`Answer::Staged`].
+    Stage(Box<StageValue>),
+    /// Reads what was written out so, as its own transaction may: [`Answer::Value`].
+    ReadStaged {
+        /// Where it was written out.
+        stage: Stage,
+        /// Its number there.
+        number: u32,
+        /// The table that it was written for.
+        table: TableId,
+        /// The key that it was written for, encoded.
+        key: Vec<u8>,
     },
     /// Sets addresses of a sack aside for inserts to come: [`Answer::Reserved`].
     Reserve {
@@ -353,69 +373,6 @@ pub struct TableInfo {
     pub spec: TableSpec,
 }
 
-/// Figures of one table.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TableStatus {
-    /// Which one.
-    pub info: TableInfo,
-    /// Pairs it has.
-    pub pairs: u64,
-    /// Memory of its index.
-    pub index_bytes: u64,
-    /// Bytes of its live records, headers and keys included; those that revertible writes keep are counted too.
-    pub record_bytes: u64,
-}
-
-/// Figures of a domain.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Status {
-    /// Up to where it is persistent.
-    pub horizon: Horizon,
-    /// The open epoch.
-    pub epoch_open: EpochId,
-    /// Why it is read-only, when it is.
-    pub poisoned: Option<String>,
-    /// Its tables, the catalog included.
-    pub tables: Vec<TableStatus>,
-    /// Segments of the device.
-    pub segments: u32,
-    /// Of them, those that were taken ahead of the log and hold nothing yet. Segments that hold only dead records are not free:
-    /// they are not given back yet.
-    pub segments_free: u32,
-    /// Pages of the device.
-    pub device_pages: u64,
-    /// Read requests sent to the device since the open.
-    pub device_reads: u64,
-    /// Write requests sent to the device since the open.
-    pub device_writes: u64,
-    /// Flush requests sent to the device since the open.
-    pub device_flushes: u64,
-    /// Pages written to the log since the open.
-    pub log_pages: u64,
-    /// Bytes of cached records.
-    pub cache_bytes: u64,
-    /// Lookups served from memory.
-    pub lookups_memory: u64,
-    /// Lookups that read the device.
-    pub lookups_device: u64,
-    /// Commits applied since the open.
-    pub commits: u64,
-    /// Commits refused by a compare since the open.
-    pub compare_failures: u64,
-    /// Revertible writes that can still be reverted, as far as the end of their leases has been noticed.
-    pub revertible_writes: u64,
-    /// Bytes of the earlier records that they keep; part of the tables' bytes too.
-    pub kept_bytes: u64,
-    /// Keys on which so many commits fail that their answers are handed out in turn.
-    pub hot_keys: u64,
-    /// Answers that waited for their turn on such a key since the open.
-    pub contention_waits: u64,
-    /// Of the turns, those that ended by the clock, without a change of the key.
-    pub lease_ends: u64,
-    /// The connections of the server that the domain is behind; all zero where there is none.
-    pub connections: Connections,
-}
-
 /// What a domain answers.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Answer {
@@ -445,6 +402,13 @@ pub enum Answer {
     Identified(Identified),
     /// Of a question for fates: of each request, in their order.
     Fates(Vec<RequestFate>),
+    /// Of the opening of a stage.
+    Stage(Stage),
+    /// Of a value that was to be written out: its number, under which the commit's set names it; nothing when it is better kept, since
+    /// its table lies in memory.
+    Staged(Option<u32>),
+    /// Of a read of what was written out.
+    Value(Vec<u8>),
     /// Of a reservation: addresses, encoded as the sack's keys.
     Reserved(Vec<[u8; 8]>),
     /// Of an await or a force: the domain is persistent up to here.
@@ -468,6 +432,8 @@ pub struct Capabilities {
     pub abortable: bool,
     /// Committed becomes persistent, with notices.
     pub persistence: bool,
+    /// A transaction may be larger than memory: its values are written out before it commits ([`Op::Stage`]).
+    pub writes_out: bool,
 }
 
 /// An engine behind the seam.

@@ -62,6 +62,8 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         },
         Op::Identify { client, attempt } => wire::Op::Identify { client: client.0, attempt: *attempt },
         Op::Fates { requests, .. } => wire::Op::Fates { requests: List::new(requests.clone())? },
+        // They were refused where they came in.
+        Op::OpenStage | Op::Stage(_) | Op::ReadStaged { .. } => return None,
         Op::Reserve { table, count } => wire::Op::Reserve { table: table.0, count: *count },
         Op::Await { epoch } | Op::AwaitCommit { version: Version { epoch, .. } } => wire::Op::Await { epoch: epoch.0 },
         Op::Force => wire::Op::Force,
@@ -118,6 +120,9 @@ pub(crate) fn too_long(op: &Op) -> Error {
         | Op::Follow { .. }
         | Op::Verify { .. }
         | Op::Identify { .. }
+        | Op::OpenStage
+        | Op::Stage(_)
+        | Op::ReadStaged { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
         | Op::AwaitCommit { .. }
@@ -442,6 +447,9 @@ fn status_in(status: &wire::Status<'_>) -> Status {
         compare_failures: figure(id::COMPARE_FAILURES),
         revertible_writes: figure(id::REVERTIBLE_WRITES),
         kept_bytes: figure(id::KEPT_BYTES),
+        stages: figure(id::STAGES),
+        staged_bytes: figure(id::STAGED_BYTES),
+        unstaged_bytes: figure(id::UNSTAGED_BYTES),
         hot_keys: figure(id::HOT_KEYS),
         contention_waits: figure(id::CONTENTION_WAITS),
         lease_ends: figure(id::LEASE_ENDS),

@@ -184,6 +184,21 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "let programs keep their client ids over restarts instead of drawing new ones, or wait until one has been idle for a day",
     ),
     says(
+        313,
+        "open transactions have written out as many bytes before their commits as the store allows all of them together",
+        "commit or abort some of them, make the transaction smaller, or raise staged_bytes_max (`lostore serve --staged`)",
+    ),
+    says(
+        314,
+        "what a transaction was to have written out before its commit is not there; nothing was applied",
+        "run the transaction again from its beginning; over a socket keep its pauses below the server's idle time",
+    ),
+    says(
+        315,
+        "a commit names a value that was not written out for its key, or names it twice; nothing was applied",
+        "name each value once, for the table and key that it was written for",
+    ),
+    says(
         401,
         "a record's bytes are not what was written",
         "restore it from a backup or delete it; `lostore verify` lists all damage",

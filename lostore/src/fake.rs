@@ -137,7 +137,7 @@ impl Fake {
 
 impl Domain for Fake {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "fake", abortable: true, persistence: true }
+        Capabilities { name: "fake", abortable: true, persistence: true, writes_out: false }
     }
 
     fn horizon(&self) -> Horizon {

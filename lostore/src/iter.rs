@@ -11,9 +11,10 @@ use crate::key::KeySpan;
 use crate::limits::{ITER_BYTES_MAX, ITER_PAIRS_FIRST, ITER_PAIRS_MAX};
 use crate::raw::RawTable;
 use crate::record::{Found, Ordered, TableType};
+use crate::staged::{self, Own};
 use crate::strict::{Reads, unordered};
 use crate::table::read_pair;
-use ::txn::Change;
+use ::txn::{Change, Part, Stage};
 use domains::schema::TableKind;
 use domains::{Cursor, Direction, Pair};
 use segments::Version;
@@ -22,7 +23,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// A transaction's own updates of one table, by key.
-pub(crate) type Overlay<'t> = BTreeMap<&'t [u8], Change<'t>>;
+pub(crate) type Overlay<'t> = BTreeMap<&'t [u8], Part<'t>>;
 
 /// Where an iteration's table stands.
 enum Source {
@@ -42,6 +43,8 @@ pub struct RawIter<'t, B: Backend> {
     fetched: VecDeque<Pair>,
     batch_pairs: u32,
     own: Overlay<'t>,
+    /// Where it has written out what it does not hold.
+    stage: Option<Stage>,
     /// Of a strict transaction: what must still be so when it commits.
     reads: Option<Reads>,
     last: Cursor,
@@ -60,6 +63,7 @@ impl<'t, B: Backend> RawIter<'t, B> {
             fetched: VecDeque::new(),
             batch_pairs: ITER_PAIRS_FIRST,
             own: Overlay::new(),
+            stage: None,
             reads: None,
             last: Cursor::Start,
             refusal: None,
@@ -72,9 +76,9 @@ impl<'t, B: Backend> RawIter<'t, B> {
     }
 
     /// Lays a transaction's own updates over the table's pairs; what is read is noted in `reads`.
-    pub(crate) fn over(mut self, mut own: Overlay<'t>, reads: Option<Reads>) -> Self {
-        self.reads = reads;
-        own.retain(|key, change| self.span.contains(key) && !matches!(change, Change::None | Change::Seal { .. }));
+    pub(crate) fn over(mut self, mut own: Overlay<'t>, stage: Option<Stage>, reads: Option<Reads>) -> Self {
+        (self.stage, self.reads) = (stage, reads);
+        own.retain(|key, part| self.span.contains(key) && !matches!(part.change, Change::None | Change::Seal { .. }));
         self.own = own;
         self
     }
@@ -151,20 +155,21 @@ impl<'t, B: Backend> RawIter<'t, B> {
             };
             let pair = if stored { self.fetched.pop_front() } else { None };
             self.pass(Some(&key), pair.as_ref())?;
-            let pair = match self.own.remove(&key[..]) {
-                Some(Change::Put { value, options }) => Some(Pair {
+            let own = match self.own.remove(&key[..]) {
+                Some(part) => staged::own(self.table.store(), self.stage.as_ref(), &part)?,
+                None => Own::Nothing,
+            };
+            let pair = match own {
+                Own::Put { value, options } => Some(Pair {
                     key: key.clone(),
-                    value: value.to_vec(),
+                    value: value.into_owned(),
                     version: Version::default(),
                     expires_ms: options.expires_ms,
                     compressed: options.compressed,
                 }),
-                Some(Change::Append { value, options }) => Some(Pair::with_own_append(pair, &key, value, options)),
-                Some(Change::Delete) => None,
-                Some(Change::Revert { .. }) => {
-                    return Err(Error::Domain(domains::Error::Set(txn::SetError::RevertsAlone)));
-                }
-                Some(Change::None | Change::Seal { .. }) | None => pair,
+                Own::Append { value, options } => Some(Pair::with_own_append(pair, &key, &value, options)),
+                Own::Delete => None,
+                Own::Nothing => pair,
             };
             self.last = Cursor::Past(key);
             if pair.is_some() {

@@ -37,6 +37,7 @@ mod session;
 pub mod shard;
 pub mod shared;
 mod slots;
+mod staged;
 mod store;
 mod strict;
 mod sync;

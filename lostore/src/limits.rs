@@ -10,6 +10,10 @@ pub const ITER_BYTES_MAX: u32 = 256 << 10;
 pub const ADDRESSES_RESERVED: u32 = 64;
 /// Transactions of a [`Batch`](crate::Batch) under way by default: where a socket's throughput no longer rises with depth.
 pub const BATCH_IN_FLIGHT: usize = 128;
+/// Values of a large transaction that are written out at a time: what travels in one batch.
+pub const STAGE_VALUES_AT_ONCE: usize = 64;
+/// Bytes of them, of more than one: copies that are held while they are under way.
+pub const STAGE_BYTES_AT_ONCE: usize = 1 << 20;
 /// Tables remembered by type and name, so that following a pointer asks for its table once.
 pub const TABLES_REMEMBERED_MAX: usize = 1024;
 /// How often opening or creating a table is begun anew when others change the catalog at the same moment. Each time it loses,

@@ -53,7 +53,7 @@ struct Held {
 
 impl Default for MapBackend {
     fn default() -> Self {
-        let capabilities = Capabilities { name: "map", abortable: true, persistence: true };
+        let capabilities = Capabilities { name: "map", abortable: true, persistence: true, writes_out: false };
         let state = State {
             capabilities,
             incarnation: Incarnation(1),
@@ -76,7 +76,8 @@ impl MapBackend {
     #[must_use]
     pub fn light() -> Self {
         let light = Self::default();
-        light.state.borrow_mut().capabilities = Capabilities { name: "light", abortable: false, persistence: false };
+        let capabilities = Capabilities { name: "light", abortable: false, persistence: false, writes_out: false };
+        light.state.borrow_mut().capabilities = capabilities;
         light
     }
 
@@ -171,6 +172,10 @@ impl State {
                 Err(domains::Error::Unsupported { domain, what: "verifications and chains" })
             }
             Op::Commit { set, level } => self.commit(&set, level),
+            Op::OpenStage | Op::Stage(_) | Op::ReadStaged { .. } => {
+                let (domain, what) = (self.capabilities.name, "writing out values of a transaction before its commit");
+                Err(domains::Error::Unsupported { domain, what })
+            }
             Op::CommitOnce { .. } | Op::Identify { .. } | Op::Fates { .. } => {
                 let domain = self.capabilities.name;
                 Err(domains::Error::Unsupported { domain, what: "requests that are applied once" })
@@ -404,6 +409,9 @@ fn name_of(op: &Op) -> &'static str {
         Op::CommitOnce { .. } => "commit once",
         Op::Identify { .. } => "identify",
         Op::Fates { .. } => "fates",
+        Op::OpenStage => "open stage",
+        Op::Stage(_) => "stage",
+        Op::ReadStaged { .. } => "read staged",
         Op::Reserve { .. } => "reserve",
         Op::Await { .. } | Op::AwaitCommit { .. } => "await",
         Op::Force => "force",

@@ -179,6 +179,12 @@ impl<B: Backend> Store<B> {
         if options.strict && !domain.abortable {
             return refuse("strict transactions");
         }
+        // A bound that cannot be kept is said here.
+        if options.memory_bytes.is_some() && !domain.writes_out {
+            return refuse(
+                "a bound on the memory of a transaction: its values cannot be written out before it commits",
+            );
+        }
         Ok(Txn::new(self.clone(), options))
     }
 

@@ -1,7 +1,8 @@
 //! Transactions: compares and updates gathered privately, applied in one turn or not at all.
 //!
 //! Contract: adding to a transaction records the update and nothing else (an update of a table with fields that this program
-//! does not know reads the record first, to keep them; the first of 64 records for a sack asks for addresses). Its own reads
+//! does not know reads the record first, to keep them; the first of 64 records for a sack asks for addresses; an update that a
+//! large transaction has no memory for has values written out). Its own reads
 //! and iterations see its own updates; nobody else does until `commit`. A transaction that is dropped is aborted.
 //!
 //! What it does not do: it does not isolate its reads from other transactions. State what must still hold with
@@ -16,17 +17,23 @@ use crate::pending::Pending;
 use crate::ptr::Ptr;
 use crate::raw::RawTable;
 use crate::record::{Found, Ordered, PtrField, Sacked, TableType, Writes};
+use crate::staged::{self, Own};
 use crate::store::Store;
 use crate::strict::Reads;
 use crate::table::{Follow, Table, wrong_record};
 use crate::ticket::{CommitReply, Ticket};
 use crate::token::Token;
-use ::txn::{Change, CommitSet, Expect, PutOptions, SetError};
+use ::txn::limits::SET_MEMORY_DEFAULT;
+use ::txn::{CommitSet, Expect, PutOptions};
 use domains::schema::envelope::{self, Rest};
 use domains::schema::keys::KeyBuf;
 use domains::{Level, Op, Pair, PairRef};
 use segments::{TableId, Version};
 use std::fmt;
+
+mod raw;
+
+pub use raw::RawTxn;
 
 /// How a transaction is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -43,6 +50,13 @@ pub struct TxnOptions {
     /// as if all of it had happened at that moment. If not, the commit fails like one whose compare did not hold; nothing was
     /// applied, and the transaction is to be run again from its reads. Tables without an order cannot be iterated in it.
     pub strict: bool,
+    /// Bytes of memory that its keys and values may take before values of 256 bytes and more are written out, to be read back when it
+    /// reads them itself. Nobody else sees them before the commit, and of a transaction that is not committed they are dead bytes in
+    /// the store. Without it a transaction may take 16 MiB where the store can write out ([`Capabilities::writes_out`]), and
+    /// elsewhere the 128 MiB that it can have at all.
+    ///
+    /// [`Capabilities::writes_out`]: crate::Capabilities::writes_out
+    pub memory_bytes: Option<usize>,
 }
 
 /// A commit under way.
@@ -56,6 +70,8 @@ pub struct Txn<B: Backend> {
     options: TxnOptions,
     /// What it has read, when it is strict.
     reads: Option<Reads>,
+    /// It has taken an update and could not write it out: then it cannot be committed.
+    broken: bool,
     /// Where records are encoded.
     scratch: Vec<u8>,
 }
@@ -70,7 +86,12 @@ enum Verb {
 impl<B: Backend> Txn<B> {
     pub(crate) fn new(store: Store<B>, options: TxnOptions) -> Self {
         let reads = options.strict.then(Reads::default);
-        Self { store, set: CommitSet::new(), options, reads, scratch: Vec::new() }
+        let set = match options.memory_bytes {
+            Some(bytes) => CommitSet::bounded(bytes),
+            None if store.capabilities().writes_out => CommitSet::bounded(SET_MEMORY_DEFAULT),
+            None => CommitSet::new(),
+        };
+        Self { store, set, options, reads, broken: false, scratch: Vec::new() }
     }
 
     /// Puts a pair that must not be there. A record that was found keeps its options, here as in [`Self::update`] and
@@ -152,7 +173,7 @@ impl<B: Backend> Txn<B> {
             set.map_err(Error::refused)
         });
         self.scratch = value;
-        put.map(|()| Address::from_bytes(address))
+        put.and_then(|()| self.write_out()).map(|()| Address::from_bytes(address))
     }
 
     /// Deletes a pair that must be there.
@@ -219,12 +240,19 @@ impl<B: Backend> Txn<B> {
     /// # Errors
     /// When the pair cannot be read as a `T`, or the device fails.
     pub fn get<T: TableType>(&self, table: &Table<T, B>, key: impl AsKey<T::Key>) -> Result<Option<Found<T>>, Error> {
-        let key = key.to_key();
+        self.see(table, key.to_key())
+    }
+
+    /// What is under a key, as this transaction has it.
+    fn see<T: TableType>(&self, table: &Table<T, B>, key: KeyBuf) -> Result<Option<Found<T>>, Error> {
         match self.own(table.raw(), &key)? {
-            Some(Change::Put { value, options }) => table.decode(key, own_pair(value, options)).map(Some),
-            Some(Change::Append { value, options }) => self.appended_to(table, key, value, options).map(Some),
-            Some(Change::Delete) => Ok(None),
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => self.read(table, key),
+            Own::Put { value, options } => table.decode(key, own_pair(&value, options)).map(Some),
+            Own::Append { value, options } => {
+                let pair = Pair::with_own_append(self.read_raw(table.raw(), &key)?, &key, &value, options);
+                table.decode(key, pair.as_ref()).map(Some)
+            }
+            Own::Delete => Ok(None),
+            Own::Nothing => self.read(table, key),
         }
     }
 
@@ -246,16 +274,9 @@ impl<B: Backend> Txn<B> {
         let Some(from) = self.get(table, key)? else { return Ok(Follow::Absent) };
         let Some(target) = pointer_of(table, &from, field)? else { return Ok(Follow::Null { from }) };
         let found = match self.own(targets.raw(), target.key_bytes())? {
-            Some(Change::Put { value, options }) => {
-                Some(targets.decode(KeyBuf::from(target.key_bytes()), own_pair(value, options))?)
-            }
-            Some(Change::Append { value, options }) => {
-                Some(self.appended_to(targets, KeyBuf::from(target.key_bytes()), value, options)?)
-            }
-            Some(Change::Delete) => None,
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None if target.is_null() => None,
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
-                self.read(targets, KeyBuf::from(target.key_bytes()))?
+            Own::Nothing if target.is_null() => None,
+            Own::Put { .. } | Own::Append { .. } | Own::Delete | Own::Nothing => {
+                self.see(targets, KeyBuf::from(target.key_bytes()))?
             }
         };
         Ok(match found {
@@ -296,6 +317,12 @@ impl<B: Backend> Txn<B> {
         self.set.is_empty()
     }
 
+    /// Bytes of memory that its keys and values take; what it has written out is not among them.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.set.memory()
+    }
+
     /// Asks that persistence come soon after the commit.
     pub fn force(&mut self) {
         self.options.force = true;
@@ -311,6 +338,9 @@ impl<B: Backend> Txn<B> {
 
     /// The same as a future.
     pub fn commit_async(mut self) -> PendingCommit<B> {
+        if self.broken {
+            return Pending::refused(&self.store, Error::Domain(domains::Error::StageGone));
+        }
         if let Some(reads) = self.reads.take()
             && let Err(error) = reads.add_to(&mut self.set)
         {
@@ -368,17 +398,38 @@ impl<B: Backend> Txn<B> {
             set.map_err(Error::refused)
         });
         self.scratch = value;
-        put
+        put.and_then(|()| self.write_out())
+    }
+
+    /// Has values written out, when the transaction has outgrown its memory.
+    fn write_out(&mut self) -> Result<(), Error> {
+        let outgrown = self.set.outgrown();
+        if outgrown.is_empty() {
+            return Ok(());
+        }
+        if self.set.stage().is_none() {
+            match staged::open(&self.store) {
+                Ok(stage) => self.set.stage_at(stage),
+                // Nobody asked for a bound: where a stage is refused it goes on as where there are none.
+                Err(Error::Domain(_) | Error::Remote { .. }) if self.options.memory_bytes.is_none() => {
+                    self.set.unbound();
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.broken = true;
+                    return Err(error);
+                }
+            }
+        }
+        let written = staged::write_out(&self.store, &mut self.set, &outgrown);
+        // The update is in the set, and its caller is told that it failed: so it must not be committed.
+        self.broken |= written.is_err();
+        written
     }
 
     /// The fields of the present record that a later program has appended.
     fn later_fields<T: TableType>(&self, table: &Table<T, B>, key: &KeyBuf) -> Result<Rest, Error> {
-        let found = match self.own(table.raw(), key)? {
-            Some(Change::Put { value, options }) => Some(table.decode(key.clone(), own_pair(value, options))?),
-            Some(Change::Append { value, options }) => Some(self.appended_to(table, key.clone(), value, options)?),
-            Some(Change::Delete) => None,
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => self.read(table, key.clone())?,
-        };
+        let found = self.see(table, key.clone())?;
         Ok(found.and_then(|found| Writes::<T>::rest(&found).cloned()).unwrap_or_default())
     }
 
@@ -400,22 +451,12 @@ impl<B: Backend> Txn<B> {
         Ok(pair)
     }
 
-    /// What it reads of a record to which it has appended bytes.
-    fn appended_to<T: TableType>(
-        &self,
-        table: &Table<T, B>,
-        key: KeyBuf,
-        value: &[u8],
-        options: PutOptions,
-    ) -> Result<Found<T>, Error> {
-        let pair = Pair::with_own_append(self.read_raw(table.raw(), &key)?, &key, value, options);
-        table.decode(key, pair.as_ref())
-    }
-
-    /// What this transaction does to a key. What a revert will make of it is known at commit only, so such a key is not read.
-    fn own(&self, table: &RawTable<B>, key: &[u8]) -> Result<Option<Change<'_>>, Error> {
-        let own = self.set.find(self.of(table)?, key).map(|part| part.change);
-        if let Some(Change::Revert { .. }) = own { Err(Error::refused(SetError::RevertsAlone)) } else { Ok(own) }
+    /// What this transaction does to a key, what it has written out of it read back.
+    fn own(&self, table: &RawTable<B>, key: &[u8]) -> Result<Own<'_>, Error> {
+        match self.set.find(self.of(table)?, key) {
+            None => Ok(Own::Nothing),
+            Some(part) => staged::own(&self.store, self.set.stage(), &part),
+        }
     }
 
     /// The table's id, when it is one of this store.
@@ -432,8 +473,8 @@ impl<B: Backend> Txn<B> {
             return RawIter::refused(table, error);
         }
         let own: Overlay<'_> =
-            self.set.parts().filter(|part| part.table == table.id()).map(|part| (part.key, part.change)).collect();
-        RawIter::new(table, span).over(own, self.reads.clone())
+            self.set.parts().filter(|part| part.table == table.id()).map(|part| (part.key, part)).collect();
+        RawIter::new(table, span).over(own, self.set.stage().cloned(), self.reads.clone())
     }
 }
 
@@ -459,124 +500,5 @@ fn own_pair(value: &[u8], options: PutOptions) -> PairRef<'_> {
 impl<B: Backend> fmt::Debug for Txn<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Txn({} keys, {:?})", self.set.len(), self.options)
-    }
-}
-
-/// A transaction, for one table of bytes.
-pub struct RawTxn<'t, B: Backend> {
-    txn: &'t mut Txn<B>,
-    table: &'t RawTable<B>,
-}
-
-impl<B: Backend> RawTxn<'_, B> {
-    /// Puts a pair that must not be there.
-    ///
-    /// # Errors
-    /// As [`Txn::insert`].
-    pub fn insert(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        let id = self.txn.of(self.table)?;
-        self.txn.set.insert(id, key, value, options).map_err(Error::refused)
-    }
-
-    /// Replaces the record of a pair that must be there.
-    ///
-    /// # Errors
-    /// As [`Txn::update`].
-    pub fn update(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        let id = self.txn.of(self.table)?;
-        self.txn.set.update(id, key, value, options).map_err(Error::refused)
-    }
-
-    /// Puts a pair, there or not.
-    ///
-    /// # Errors
-    /// As [`Txn::upsert`].
-    pub fn upsert(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        let id = self.txn.of(self.table)?;
-        self.txn.set.upsert(id, key, value, options).map_err(Error::refused)
-    }
-
-    /// Adds bytes to the end of a pair's record, as [`RawTable::append`] says; a pair that is not there becomes these bytes, unless a
-    /// [compare](Self::compare) says that it must be. Behind an own put or append of the key it joins that one.
-    ///
-    /// # Errors
-    /// When a limit is met, or the transaction reverts or seals a write of the key.
-    pub fn append(&mut self, key: &[u8], value: &[u8], options: PutOptions) -> Result<(), Error> {
-        let id = self.txn.of(self.table)?;
-        self.txn.set.append(id, key, value, options, Expect::Any).map_err(Error::refused)
-    }
-
-    /// Deletes a pair that must be there.
-    ///
-    /// # Errors
-    /// As [`Txn::delete`].
-    pub fn delete(&mut self, key: &[u8]) -> Result<(), Error> {
-        let id = self.txn.of(self.table)?;
-        self.txn.set.delete(id, key).map_err(Error::refused)
-    }
-
-    /// Deletes a pair if it is there.
-    ///
-    /// # Errors
-    /// As [`Txn::remove`].
-    pub fn remove(&mut self, key: &[u8]) -> Result<(), Error> {
-        let id = self.txn.of(self.table)?;
-        self.txn.set.remove(id, key).map_err(Error::refused)
-    }
-
-    /// Says what must hold of a key when the transaction commits.
-    ///
-    /// # Errors
-    /// As [`Txn::compare`].
-    pub fn compare(&mut self, key: &[u8], expect: Expect) -> Result<(), Error> {
-        let id = self.txn.of(self.table)?;
-        self.txn.set.compare(id, key, expect).map_err(Error::refused)
-    }
-
-    /// Looks a key up; sees the transaction's own updates.
-    ///
-    /// # Errors
-    /// As [`RawTable::get`].
-    pub fn get(&self, key: &[u8]) -> Result<Option<Pair>, Error> {
-        match self.txn.own(self.table, key)? {
-            Some(Change::Put { value, options }) => Ok(Some(Pair {
-                key: key.to_vec(),
-                value: value.to_vec(),
-                version: Version::default(),
-                expires_ms: options.expires_ms,
-                compressed: options.compressed,
-            })),
-            Some(Change::Append { value, options }) => {
-                let below = self.txn.read_raw(self.table, key)?;
-                Ok(Some(Pair::with_own_append(below, key, value, options)))
-            }
-            Some(Change::Delete) => Ok(None),
-            Some(Change::None | Change::Revert { .. } | Change::Seal { .. }) | None => {
-                self.txn.read_raw(self.table, key)
-            }
-        }
-    }
-
-    /// Says that from this key to that one (itself excluded; the table's end without one) there must be no pair but those that
-    /// this transaction compares at a version. Ordered tables only. A failure of it names the range ([`Failure::range`]).
-    ///
-    /// [`Failure::range`]: crate::Failure::range
-    ///
-    /// # Errors
-    /// As [`Txn::compare`].
-    pub fn compare_range(&mut self, from: &[u8], until: Option<&[u8]>) -> Result<(), Error> {
-        let id = self.txn.of(self.table)?;
-        self.txn.set.compare_range(id, from, until).map_err(Error::refused)
-    }
-
-    /// The pairs of a span of keys, with the transaction's own updates laid over them.
-    pub fn range(&self, span: KeySpan) -> RawIter<'_, B> {
-        self.txn.over(self.table, span)
-    }
-}
-
-impl<B: Backend> fmt::Debug for RawTxn<'_, B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} on {:?}", self.txn, self.table)
     }
 }

@@ -10,6 +10,8 @@ mod evolution;
 mod iterate;
 #[path = "store/keeps.rs"]
 mod keeps;
+#[path = "store/large.rs"]
+mod large;
 #[path = "store/reads.rs"]
 mod reads;
 #[path = "store/strict.rs"]

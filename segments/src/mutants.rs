@@ -43,11 +43,13 @@ pub enum Mutant {
     ShowsWhatIsOver,
     /// An open takes no evidence from an orderly end.
     IgnoresTheEnd,
+    /// Replay takes a value that was written out before its commit for a pair of its own.
+    StagedLives,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AcknowledgesAtIssue,
         Self::KeepsIncarnation,
         Self::RecordsNoCut,
@@ -65,6 +67,7 @@ impl Mutant {
         Self::RecoversOnFailedFlush,
         Self::ShowsWhatIsOver,
         Self::IgnoresTheEnd,
+        Self::StagedLives,
     ];
 }
 

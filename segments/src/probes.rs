@@ -55,11 +55,17 @@ pub enum Probe {
     EndFailed,
     /// A feature was marked in the superblock.
     FeatureMarked,
+    /// A value was written out before its transaction committed.
+    WrittenOut,
+    /// A transaction had written values out and was never committed.
+    StageAbandoned,
+    /// Recovery passed over a value that was written out.
+    StagedPassedOver,
 }
 
 impl Probe {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::SummaryServes,
         Self::SummaryIsNotWhole,
         Self::LargeRecordIsCut,
@@ -84,6 +90,9 @@ impl Probe {
         Self::EndWritten,
         Self::EndFailed,
         Self::FeatureMarked,
+        Self::WrittenOut,
+        Self::StageAbandoned,
+        Self::StagedPassedOver,
     ];
 }
 

@@ -8,4 +8,7 @@ pub mod lifecycle;
 pub mod limits;
 pub mod set;
 
-pub use set::{Change, CommitSet, Expect, Part, PutOptions, RANGES_FIRST, RangeCompare, SetError, appended};
+pub use set::{
+    Change, CommitSet, Expect, Outgrown, Part, PutOptions, RANGES_FIRST, RangeCompare, SetError, Stage, Staged,
+    appended,
+};

@@ -16,10 +16,12 @@ use thiserror::Error;
 
 mod append;
 mod ranges;
+mod staged;
 
 pub use append::appended;
 use ranges::RangeEntry;
 pub use ranges::{RANGES_FIRST, RangeCompare};
+pub use staged::{Outgrown, Stage, Staged};
 
 /// What commit verifies about a key before it applies anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -98,6 +100,8 @@ pub struct Part<'a> {
     pub expect: Expect,
     /// What is done.
     pub change: Change<'a>,
+    /// The beginning of the value, of one that was written out in part or whole: what `change` has comes behind it.
+    pub staged: Option<Staged>,
 }
 
 /// Why a set did not take an update.
@@ -141,6 +145,9 @@ pub enum SetError {
         /// Those.
         unknown: u32,
     },
+    /// A value that was written out before, behind another update of the key.
+    #[error("a value that was written out is its key's first update in the transaction; name it before any other")]
+    StagedBehind,
     /// A part that compares a range and has an update as well.
     #[error("a part that compares a range changes nothing; put the update into a part of its own")]
     RangeChange,
@@ -171,6 +178,12 @@ struct Entry {
     slot: Slot,
     /// Bytes behind the value of its slot that are kept free for appends to come.
     room: u32,
+    /// What was written out of its value: the beginning.
+    staged: Option<Staged>,
+    /// How often its value was replaced.
+    replaced: u32,
+    /// Its value is not to be written out.
+    stays: bool,
 }
 
 /// The compares and updates of one transaction.
@@ -191,6 +204,14 @@ pub struct CommitSet {
     ranges: Vec<RangeEntry>,
     /// Key to entry, once there are many; empty before.
     index: BTreeMap<(TableId, Box<[u8]>), u32>,
+    /// Above so many bytes values are written out.
+    memory_max: Option<usize>,
+    /// Up to how many bytes they need not be looked through again.
+    looked_at: usize,
+    /// Where they were written out.
+    stage: Option<Stage>,
+    /// Numbers there that no entry has any more.
+    forgotten: Vec<u32>,
 }
 
 impl CommitSet {
@@ -224,6 +245,8 @@ impl CommitSet {
         self.entries.clear();
         self.ranges.clear();
         self.index.clear();
+        self.forgotten.clear();
+        (self.stage, self.looked_at) = (None, 0);
     }
 
     /// The parts, in the order in which their keys were first named.
@@ -337,6 +360,7 @@ impl CommitSet {
         }
         self.check_against_own(table, key, expect)?;
         let at = self.entry(table, key, value.len())?;
+        self.replace_staged(at);
         let value = push(&mut self.bytes, value);
         let entry = &mut self.entries[at];
         if entry.slot == Slot::None {
@@ -349,6 +373,7 @@ impl CommitSet {
     fn drop_pair(&mut self, table: TableId, key: &[u8], expect: Expect) -> Result<(), SetError> {
         self.check_against_own(table, key, expect)?;
         let at = self.entry(table, key, 0)?;
+        self.replace_staged(at);
         let entry = &mut self.entries[at];
         if entry.slot == Slot::None {
             entry.expect = join(entry.expect, expect);
@@ -377,15 +402,16 @@ impl CommitSet {
             return Err(SetError::TooManyBytes);
         }
         if let Some(at) = self.position(table, key) {
+            self.make_room(value_bytes);
             return Ok(at);
         }
         if self.entries.len() + self.ranges.len() >= SET_PARTS_MAX {
             return Err(SetError::TooManyParts);
         }
         // One growth for both, where a fresh set would take two.
-        self.bytes.reserve(key.len() + value_bytes);
-        let key_span = push(&mut self.bytes, key);
-        self.entries.push(Entry { table, key: key_span, expect: Expect::Any, slot: Slot::None, room: 0 });
+        self.make_room(key.len() + value_bytes);
+        let (key, expect, slot) = (push(&mut self.bytes, key), Expect::Any, Slot::None);
+        self.entries.push(Entry { table, key, expect, slot, room: 0, staged: None, replaced: 0, stays: false });
         self.index_last();
         Ok(self.entries.len() - 1)
     }
@@ -427,7 +453,8 @@ impl CommitSet {
             Slot::Seal { token } => Change::Seal { token },
             Slot::Append { value, options } => Change::Append { value: self.span(value), options },
         };
-        Part { table: entry.table, key: self.span(entry.key), expect: entry.expect, change }
+        let Entry { table, expect, staged, .. } = *entry;
+        Part { table, key: self.span(entry.key), expect, change, staged }
     }
 }
 

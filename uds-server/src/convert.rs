@@ -272,6 +272,9 @@ fn answer_out(answer: &Answer, ruled: bool) -> Option<wire::Answer<'_>> {
             idle_ms: identified.idle_ms,
         },
         Answer::Fates(fates) => wire::Answer::Fates(List::new(fates.iter().map(fate_out).collect())?),
+        Answer::Stage(_) | Answer::Staged(_) | Answer::Value(_) => {
+            unreachable!("what a transaction writes out is its session's affair")
+        }
         Answer::Reserved(addresses) => wire::Answer::Reserved(List::new(addresses.clone())?),
         Answer::Persistent(horizon) => wire::Answer::Persistent(horizon_out(*horizon)),
         Answer::Table(info) if !ruled || info.spec.rules.is_empty() => wire::Answer::Table(info_out(info)?),
@@ -355,6 +358,9 @@ fn status_out(status: &Status) -> Option<wire::Status<'_>> {
         (id::CONNECTION_BYTES, status.connections.bytes),
         (id::CONNECTIONS_WAITING, status.connections.waiting),
         (id::MEMORY_REFUSALS, status.connections.refused),
+        (id::STAGES, status.stages),
+        (id::STAGED_BYTES, status.staged_bytes),
+        (id::UNSTAGED_BYTES, status.unstaged_bytes),
     ];
     Some(wire::Status {
         horizon: horizon_out(status.horizon),

@@ -260,6 +260,9 @@ impl<'a> Guard<'a> {
             // Clients and their requests are remembered by the server, as open transactions are.
             Op::CommitOnce { set, .. } => self.server(Right::Txn).and_then(|()| self.set(set)),
             Op::Identify { .. } | Op::Fates { .. } => self.server(Right::Txn),
+            // A transaction of the caller's own reads what it has written out itself.
+            Op::OpenStage | Op::ReadStaged { .. } => self.server(Right::Txn),
+            Op::Stage(what) => self.table(what.table, Right::Insert).or_else(|_| self.table(what.table, Right::Update)),
             Op::Reserve { table, .. } => self.table(*table, Right::Insert),
             Op::Force => self.server(Right::Force),
             Op::DropCache => self.server(Right::Admin),
@@ -353,6 +356,9 @@ impl<'a> Guard<'a> {
             | Answer::Committed(_)
             | Answer::Identified(_)
             | Answer::Fates(_)
+            | Answer::Stage(_)
+            | Answer::Staged(_)
+            | Answer::Value(_)
             | Answer::Reserved(_)
             | Answer::Persistent(_)
             | Answer::Table(_)

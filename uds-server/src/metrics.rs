@@ -45,7 +45,7 @@ impl Histogram {
 pub(crate) struct Verb(usize);
 
 /// The verbs, by name. A commit that is answered when it is persistent is a verb of its own: it takes as long as the device.
-pub(crate) const VERBS: [&str; 23] = [
+pub(crate) const VERBS: [&str; 26] = [
     "lookup",
     "lookup_many",
     "read_ranges",
@@ -59,6 +59,9 @@ pub(crate) const VERBS: [&str; 23] = [
     "commit_once_persistent",
     "identify",
     "fates",
+    "open_stage",
+    "stage",
+    "read_staged",
     "reserve",
     "await",
     "force",
@@ -87,6 +90,9 @@ pub(crate) fn verb(op: &Op) -> Verb {
         Op::CommitOnce { level: Level::Persistent, .. } => const { named("commit_once_persistent") },
         Op::Identify { .. } => const { named("identify") },
         Op::Fates { .. } => const { named("fates") },
+        Op::OpenStage => const { named("open_stage") },
+        Op::Stage(_) => const { named("stage") },
+        Op::ReadStaged { .. } => const { named("read_staged") },
         Op::Reserve { .. } => const { named("reserve") },
         Op::Await { .. } | Op::AwaitCommit { .. } => const { named("await") },
         Op::Force => const { named("force") },

@@ -216,6 +216,12 @@ pub mod counter {
     pub const CONNECTIONS_WAITING: u16 = 21;
     /// Requests that were refused for want of memory.
     pub const MEMORY_REFUSALS: u16 = 22;
+    /// Open transactions that have written values out before their commit.
+    pub const STAGES: u16 = 23;
+    /// Bytes of the log that these have written.
+    pub const STAGED_BYTES: u16 = 24;
+    /// Bytes of the log that transactions have written out since the open and that no commit has named.
+    pub const UNSTAGED_BYTES: u16 = 25;
 }
 
 /// How a domain is.

@@ -117,6 +117,7 @@ impl Commit {
                 Change::None => {}
                 // What these write is known when it has been read.
                 Change::Revert { .. } | Change::Seal { .. } | Change::Append { .. } => persistent = true,
+                Change::Put { .. } if part.staged.is_some() => persistent = true,
                 Change::Put { value, options } => {
                     persistent = true;
                     need.add_with(part.key.len(), value.len(), extras(options));
@@ -250,6 +251,7 @@ impl Commit {
             return Ok(Ok(committed));
         }
         core.check_poison()?;
+        core.check_staged(&self.set)?;
         if !core.may_use(self.features) {
             return Ok(Err(Need::Turn));
         }
@@ -287,11 +289,13 @@ impl Commit {
     fn need_with(&self, core: &Core, olds: &[Old]) -> RoomNeed {
         let mut need = self.need;
         for (part, old) in self.set.parts().zip(olds) {
-            let Change::Append { value, options } = part.change else { continue };
-            match &old.grown {
+            match (&old.grown, part.change) {
                 _ if !is_persistent(core, part.table) => {}
-                Some(grown) => grown.add_to(&mut need, part.key.len()),
-                None => need.add_with(part.key.len(), value.len(), extras(options)),
+                (Some(grown), _) => grown.add_to(&mut need, part.key.len()),
+                (None, Change::Append { value, options }) => {
+                    need.add_with(part.key.len(), value.len(), extras(options));
+                }
+                (None, _) => {}
             }
         }
         need
@@ -315,7 +319,7 @@ impl Commit {
             let version = core.next_version(epoch);
             versions.push(version);
             let becomes = match (part.change, old.grown.as_deref()) {
-                (Change::Append { .. }, Some(grown)) => Rewrite::grown(grown),
+                (Change::Append { .. } | Change::Put { .. }, Some(grown)) => Rewrite::grown(grown),
                 (Change::Put { value, options } | Change::Append { value, options }, _) => {
                     Rewrite::pair(value, options)
                 }
@@ -341,6 +345,7 @@ impl Commit {
                 core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value), epoch);
             }
         }
+        core.take_stage(&self.set);
         core.counters.commits += 1;
         if let Some(once) = &self.once {
             core.remember(once, &versions, epoch, lasting, now);
@@ -376,7 +381,7 @@ fn nothing(epoch: EpochId) -> Committed {
 }
 
 /// Why there is no room: there is none, or the device fails.
-fn no_room(core: &Core, error: DeviceError) -> Error {
+pub(super) fn no_room(core: &Core, error: DeviceError) -> Error {
     let space = core.log().space();
     match error {
         DeviceError::NoSpace { .. } => {

@@ -13,6 +13,7 @@ use super::heap::Heap;
 use super::kept::Kept;
 use super::marking::InUse;
 use super::records::{PageIdentity, Records};
+use super::stage::Stages;
 use super::table::Table;
 use crate::config::Config;
 use crate::error::Error;
@@ -58,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) contention: Contention,
     /// Those whose requests are applied once.
     pub(crate) clients: Clients,
+    /// What transactions have written out before their commits.
+    pub(crate) stages: Stages,
     /// Why nothing more is applied, once a log write or flush has failed.
     pub(crate) poisoned: Option<String>,
     /// The end is being written down: nothing more is applied.
@@ -105,6 +108,7 @@ impl Core {
             counters: Counters::default(),
             contention: Contention::new(),
             clients: Clients::default(),
+            stages: Stages::default(),
             poisoned: None,
             closed: false,
             in_use: InUse::NO_SUPERBLOCK,
@@ -129,7 +133,8 @@ impl Core {
 
     pub(crate) fn capabilities(&self) -> Capabilities {
         let persistence = matches!(self.epochs, Epochs::Persistent(_));
-        Capabilities { name: if persistence { "persistent" } else { "volatile" }, abortable: true, persistence }
+        let name = if persistence { "persistent" } else { "volatile" };
+        Capabilities { name, abortable: true, persistence, writes_out: persistence }
     }
 
     pub(crate) fn horizon(&self) -> Horizon {
@@ -330,7 +335,7 @@ impl Core {
             }
         };
         if let (Some(revertible), Some(new)) = (record.revertible, new) {
-            self.keep(record.table, new, revertible, old.kept_bytes(record.key, record.extents));
+            self.keep(record.table, new, revertible, old.kept_bytes());
         }
         let entry = self.catalog.table_mut(record.table).expect("the table was checked in the same turn");
         entry.expires |= record.expires_ms.is_some();

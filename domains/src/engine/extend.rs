@@ -49,6 +49,8 @@ pub(crate) struct Grown {
     pub(crate) options: PutOptions,
     /// The record lies in memory and grows where it is; then the above are empty.
     pub(crate) in_place: bool,
+    /// Bytes of the log that it has in common with the record before it: those of the extents that both live by.
+    pub(crate) shared_bytes: u64,
 }
 
 impl Grown {
@@ -73,7 +75,8 @@ impl Found<'_> {
     /// What writes the record again as it is, its extents named and not copied, but for what made it revertible.
     pub(crate) fn again(&self) -> Grown {
         let extents = Extents::encode(&self.extents().iter().collect::<Vec<_>>());
-        Grown { extents, value: self.own().to_vec(), options: self.options(), in_place: false }
+        let shared_bytes = self.extents().live_bytes(self.key().len());
+        Grown { extents, value: self.own().to_vec(), options: self.options(), in_place: false, shared_bytes }
     }
 }
 
@@ -132,24 +135,27 @@ impl Core {
         Ok(if unread.is_empty() { Ok(whole) } else { Err(unread) })
     }
 
-    /// What an append of `added` makes of a record of the log that was found with its head at least. `budget` is how many bytes
-    /// of earlier appends may still be copied, and becomes less by those that are.
+    /// What an append makes of a record of the log that was found with its head at least: of what was written out of it before, and
+    /// of `added` behind that. `budget` is how many bytes of earlier appends may still be copied, and becomes less by those that are.
     pub(crate) fn grown(
         &self,
         table: &Table,
         place: Place,
         found: &Found<'_>,
-        (added, options): (&[u8], PutOptions),
+        (staged, added, options): (&[Extent], &[u8], PutOptions),
         known: &Known,
         budget: &mut usize,
     ) -> Result<OrPlaces<Grown>, Error> {
-        let (key, total) = (found.key(), found.total_bytes + added.len());
+        let key = found.key();
+        let written = staged.iter().map(|extent| extent.bytes as usize).sum::<usize>();
+        let total = found.total_bytes + written + added.len();
         check_total(total)?;
         let options = txn::appended(found.options(), options);
         let damaged = |why| Error::CorruptRecord { table: table.info.id, page: place.page().0, why };
         let beside = if options.revertible_ms.is_some() { REVERTIBLE_BYTES } else { 0 };
         let plain = record::encoded_bytes(key.len(), total + beside, options.expires_ms.is_some());
-        let extents = found.with_itself(place);
+        let before = found.with_itself(place);
+        let extents = [&before[..], staged].concat();
         let whole = plain <= PAGE_PAYLOAD_BYTES || options.compact && total <= COMPACT_BYTES_MAX;
         let merged = merge_within(&extents, added.len(), whole, *budget);
         let named = extents.len() - merged;
@@ -158,8 +164,10 @@ impl Core {
         let value = self.joined(table, key, extents[named..].iter().copied(), known, added.len()).map_err(damaged)?;
         Ok(value.map(|mut value| {
             value.extend_from_slice(added);
+            let shared = Extents::encode(&extents[..named.min(before.len())]);
+            let shared_bytes = Extents::new(&shared).live_bytes(key.len());
             let extents = Extents::encode(&extents[..named]);
-            Grown { extents, value, options, in_place: false }
+            Grown { extents, value, options, in_place: false, shared_bytes }
         }))
     }
 }
@@ -185,13 +193,13 @@ pub(crate) fn check_total(total: usize) -> Result<(), Error> {
 
 /// How many of the newest extents an append of so many bytes takes with it, when so much may be copied: all of a record that is
 /// to be whole, and where nothing may be copied no more than the list demands.
-fn merge_within(extents: &[Extent], added: usize, whole: bool, budget: usize) -> usize {
+pub(crate) fn merge_within(extents: &[Extent], added: usize, whole: bool, budget: usize) -> usize {
     let wished = if whole { extents.len() } else { merge_count(extents, added) };
     let bytes = extents.iter().rev().take(wished).map(|extent| extent.bytes as usize).sum::<usize>();
     match (bytes <= budget, extents.len() <= EXTENTS_MAX) {
         (true, _) => wished,
         (false, true) => 0,
-        (false, false) => cheapest(extents, added),
+        (false, false) => at_least(extents, 0, added),
     }
 }
 
@@ -209,8 +217,18 @@ fn merge_count(extents: &[Extent], added: usize) -> usize {
         size += rest[rest.len() - run..].iter().map(|extent| extent.bytes as usize).sum::<usize>();
         merged += run;
     }
-    let named = extents.len() - merged;
-    if named <= EXTENTS_MAX { merged } else { merged + cheapest(&extents[..named], size) }
+    at_least(extents, merged, size)
+}
+
+/// So many of the newest, or, where the others are too many to be named, more.
+fn at_least(extents: &[Extent], mut merged: usize, mut size: usize) -> usize {
+    while extents.len() - merged > EXTENTS_MAX {
+        let rest = &extents[..extents.len() - merged];
+        let more = cheapest(rest, size);
+        size += rest[rest.len() - more..].iter().map(|extent| extent.bytes as usize).sum::<usize>();
+        merged += more;
+    }
+    merged
 }
 
 /// Of the newest, so many that each place in the list that they free costs the fewest bytes.

@@ -13,6 +13,7 @@ use super::many::LookupMany;
 use super::next::Next;
 use super::read_ranges::ReadRanges;
 use super::records::PagePart;
+use super::stage::{ReadStaged, WriteOut};
 use super::status;
 use super::verify::Verify;
 use crate::error::Error;
@@ -76,6 +77,8 @@ pub(crate) enum Machine {
     Commit(Box<Commit>),
     Identify(Box<Identify>),
     Fates(Fates),
+    WriteOut(Box<WriteOut>),
+    ReadStaged(Box<ReadStaged>),
     Await(Await),
     Untold(Untold),
     /// Answered without waiting.
@@ -112,12 +115,20 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
         Op::CommitOnce { set, level, once } => Machine::Commit(Box::new(Commit::new(core, set, level)?.once(once))),
         Op::Identify { client, attempt } => Machine::Identify(Box::new(Identify::new(client, attempt)?)),
         Op::Fates { client, requests } => Machine::Fates(Fates::new(client, requests)?),
+        Op::OpenStage => ready(core.open_stage()?),
+        Op::Stage(what) => Machine::WriteOut(Box::new(WriteOut::new(*what))),
+        Op::ReadStaged { stage, number, table, key } => {
+            Machine::ReadStaged(Box::new(ReadStaged::new(stage, number, table, key)))
+        }
         Op::Reserve { table, count } => ready(Answer::Reserved(core.reserve(table, count)?)),
         Op::CreateTable { .. } | Op::OpenTable { .. } | Op::RenameTable { .. } | Op::DestroyTable { .. } => {
             catalog_machine(core, op)?
         }
         Op::ListTables => ready(Answer::Tables(core.tables_told())),
-        Op::Status => ready(Answer::Status(Box::new(status::of(core)))),
+        Op::Status => {
+            core.stages.sweep();
+            ready(Answer::Status(Box::new(status::of(core))))
+        }
         Op::DropCache => {
             core.records.cache.clear();
             if let Some(log) = &mut core.records.log {
@@ -153,6 +164,9 @@ fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
         | Op::CommitOnce { .. }
         | Op::Identify { .. }
         | Op::Fates { .. }
+        | Op::OpenStage
+        | Op::Stage(_)
+        | Op::ReadStaged { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
         | Op::AwaitCommit { .. }
@@ -195,6 +209,8 @@ impl Machine {
                 }
             },
             Self::Fates(fates) => fates.step(core, now, behind),
+            Self::WriteOut(write) => write.step(core, now, behind),
+            Self::ReadStaged(read) => read.step(core),
             Self::Await(wait) => wait.step(core, now, behind),
             Self::Untold(untold) if core.is_persistent(untold.epoch) => {
                 let op = untold.op.clone();
@@ -231,6 +247,8 @@ impl Machine {
             Self::Next(next) => (&mut next.known, &mut next.failed),
             Self::Commit(commit) => (&mut commit.known, &mut commit.failed),
             Self::Identify(identify) => (&mut identify.known, &mut identify.failed),
+            Self::WriteOut(write) => (&mut write.known, &mut write.failed),
+            Self::ReadStaged(read) => (&mut read.known, &mut read.failed),
             Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Ready(_) => {
                 unreachable!("only operations on pairs read")
             }
@@ -253,10 +271,11 @@ impl Machine {
         match self {
             Self::Commit(commit) => commit.waits_to_apply(),
             Self::Await(wait) => wait.epoch.is_none(),
-            Self::Fates(_) => true,
+            Self::Fates(_) | Self::WriteOut(_) => true,
             Self::Identify(_) => false,
             Self::Verify(_) | Self::Chain(_) | Self::Many(_) | Self::Ranges(_) => false,
             Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Untold(_) | Self::Ready(_) => false,
+            Self::ReadStaged(_) => false,
         }
     }
 }

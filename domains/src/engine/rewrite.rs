@@ -114,12 +114,9 @@ pub(crate) fn kept_by(set: &CommitSet, olds: &[Old]) -> (usize, u64) {
         Change::Put { options, .. } | Change::Append { options, .. } => options.revertible_ms.is_some(),
         Change::None | Change::Delete | Change::Revert { .. } | Change::Seal { .. } => false,
     };
-    let kept = |part: &Part<'_>, old: &Old| {
-        let extents = old.grown.as_ref().map_or(Extents::NONE, |grown| Extents::new(&grown.extents));
-        if old.live { old.kept_bytes(part.key, extents) } else { 0 }
-    };
+    let kept = |old: &Old| if old.live { old.kept_bytes() } else { 0 };
     let olds = set.parts().zip(olds).filter(|(part, _)| keeps(part));
-    olds.fold((0, 0), |(writes, bytes), (part, old)| (writes + 1, bytes + kept(&part, old)))
+    olds.fold((0, 0), |(writes, bytes), (_, old)| (writes + 1, bytes + kept(old)))
 }
 
 /// Whether a token can be of this life of its table at all: a write that a crash undid has none any more.
@@ -140,8 +137,8 @@ impl Old {
     }
 
     /// Bytes of the record before that are kept for a revert alone: not those that the new record names.
-    pub(crate) fn kept_bytes(&self, key: &[u8], extents: Extents<'_>) -> u64 {
-        self.bytes.saturating_sub(extents.live_bytes(key.len()))
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.grown.as_ref().map_or(0, |grown| grown.shared_bytes))
     }
 }
 

@@ -78,7 +78,7 @@ impl Replay {
     ) -> Result<(), Error> {
         let change = Change {
             epoch: head.version.epoch,
-            is_pair: head.kind == RecordKind::Pair,
+            is_pair: head.kind != RecordKind::Tombstone,
             table: head.table,
             named: Named::Key(head.key.into()),
             place,

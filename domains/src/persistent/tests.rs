@@ -23,6 +23,7 @@ mod many;
 mod ranges;
 mod revert;
 mod searched;
+mod staged;
 mod verify;
 
 /// The pairs of a table.

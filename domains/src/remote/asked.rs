@@ -66,6 +66,7 @@ pub(super) fn asked(id: OpId, op: &Op) -> Asked {
         | Op::ReadRanges { table, .. }
         | Op::Next { table, .. }
         | Op::Follow { table, .. }
+        | Op::ReadStaged { table, .. }
         | Op::Reserve { table, .. }
         | Op::Verify { table, .. }
         | Op::FollowChain { table, .. } => Subject::Table(*table),
@@ -75,7 +76,8 @@ pub(super) fn asked(id: OpId, op: &Op) -> Asked {
         Op::RenameTable { from, to } => name(from, Some(to)),
         Op::Await { epoch } | Op::AwaitCommit { version: Version { epoch, .. } } => Subject::Epoch(*epoch),
         Op::Commit { .. } | Op::CommitOnce { .. } | Op::Identify { .. } | Op::Fates { .. } => Subject::Nothing,
-        Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
+        Op::Stage(what) => Subject::Table(what.table),
+        Op::OpenStage | Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
     };
     let changes = matches!(
         op,
@@ -92,9 +94,10 @@ pub(super) fn asked(id: OpId, op: &Op) -> Asked {
 /// Whether the answer comes soon, so that others may wait for it in the same batch.
 pub(super) fn is_brisk(op: &Op) -> bool {
     match op {
-        Op::Lookup { .. } | Op::Follow { .. } | Op::Reserve { .. } => true,
+        Op::Lookup { .. } | Op::Follow { .. } | Op::Reserve { .. } | Op::Stage(_) | Op::ReadStaged { .. } => true,
         Op::Commit { level, .. } | Op::CommitOnce { level, .. } => *level == Level::Committed,
-        Op::LookupMany { .. }
+        Op::OpenStage
+        | Op::LookupMany { .. }
         | Op::ReadRanges { .. }
         | Op::Next { .. }
         | Op::Verify { .. }
@@ -118,12 +121,15 @@ pub(super) fn is_brisk(op: &Op) -> bool {
 pub(super) fn op_bytes(op: &Op) -> usize {
     64 + match op {
         Op::Lookup { key, .. } | Op::Follow { key, .. } | Op::Verify { key, .. } => key.len(),
+        Op::ReadStaged { key, .. } => key.len(),
+        Op::Stage(what) => what.key.len() + what.value.len() + 5 * what.forget.len(),
         Op::ReadRanges { key, ranges, .. } => key.len() + 20 * ranges.len(),
         Op::LookupMany { keys, .. } => keys.iter().map(|key| key.len() + 3).sum(),
         Op::FollowChain { key, fields, .. } => key.len() + 3 * fields.len(),
         Op::Fates { requests, .. } => 10 * requests.len(),
         Op::Commit { set, .. } | Op::CommitOnce { set, .. } => set.bytes() + 64 * (set.len() + set.ranges().len()),
-        Op::Next { .. }
+        Op::OpenStage
+        | Op::Next { .. }
         | Op::Identify { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }

@@ -4,7 +4,8 @@ use super::{Dirent, dirent, inode, open};
 use lostore::mock::MapBackend;
 use lostore::{Direction, Error, ErrorKind, Expect, New, PutOptions, Store, Txn, TxnOptions, Word};
 
-const STRICT: TxnOptions = TxnOptions { abortable: true, notice: false, persistent: false, force: false, strict: true };
+const STRICT: TxnOptions =
+    TxnOptions { abortable: true, notice: false, persistent: false, force: false, strict: true, memory_bytes: None };
 
 fn strict(store: &Store<MapBackend>) -> Txn<MapBackend> {
     store.txn_with(STRICT).unwrap()

@@ -448,8 +448,11 @@ impl Follow<'_> {
                 RecordKind::Pair | RecordKind::Tombstone => {
                     see(device, Seen::Record { head: &head, place: Place::new(at, offset, 1) })?;
                 }
+                RecordKind::Extent if planted(Mutant::StagedLives) => {
+                    see(device, Seen::Record { head: &head, place: Place::new(at, offset, 1) })?;
+                }
                 // Whoever names it knows where it lies.
-                RecordKind::Extent => {}
+                RecordKind::Extent => hit(Probe::StagedPassedOver),
             }
         }
         Ok(())

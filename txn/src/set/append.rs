@@ -33,7 +33,8 @@ impl CommitSet {
             Some(Slot::Delete) => (EMPTY, true, options),
             Some(Slot::None | Slot::Revert { .. } | Slot::Seal { .. }) | None => (EMPTY, false, options),
         };
-        let whole = span.bytes as usize + value.len();
+        let written = self.position(table, key).and_then(|at| self.entries[at].staged);
+        let whole = written.map_or(0, |staged| staged.bytes as usize) + span.bytes as usize + value.len();
         if whole > VALUE_BYTES_MAX {
             return Err(SetError::ValueTooLarge { bytes: whole });
         }
@@ -70,6 +71,7 @@ impl CommitSet {
         self.bytes.extend_from_slice(value);
         // Only who comes back to a key comes back again.
         let room = if span == EMPTY { 0 } else { whole.min(SET_BYTES_MAX - self.bytes.len()) };
+        self.make_room(room);
         self.bytes.resize(self.bytes.len() + room, 0);
         self.entries[at].room = u32::try_from(room).expect("a set is at most 128 MiB");
         Ok((at, Span { start, bytes }))

@@ -72,6 +72,7 @@ impl CommitSet {
         if self.bytes.len() + from.len() + until.map_or(0, <[u8]>::len) > SET_BYTES_MAX {
             return Err(SetError::TooManyBytes);
         }
+        self.make_room(from.len() + until.map_or(0, <[u8]>::len));
         let new = RangeCompare { table, from, until };
         let mut latest = (0..self.ranges.len()).rev().take(JOINED_RANGES_MAX);
         let Some(at) = latest.find(|&at| self.range_at(at).touches(&new)) else {
@@ -115,6 +116,21 @@ impl CommitSet {
             self.compare(part.table, part.key, part.expect)?;
         }
         of.ranges().try_for_each(|range| self.compare_range(range.table, range.from, range.until))
+    }
+
+    /// Bytes of the ranges' ends.
+    pub(super) fn range_bytes(&self) -> usize {
+        self.ranges().map(|range| range.from.len() + range.until.map_or(0, <[u8]>::len)).sum()
+    }
+
+    /// Moves the ranges' ends behind the other bytes, out of a buffer that they lay in.
+    pub(super) fn move_ranges(&mut self, old: &[u8]) {
+        for range in &mut self.ranges {
+            let moved =
+                |bytes: &mut Vec<u8>, span: Span| push(bytes, &old[span.start as usize..][..span.bytes as usize]);
+            range.from = moved(&mut self.bytes, range.from);
+            range.until = range.until.map(|until| moved(&mut self.bytes, until));
+        }
     }
 
     fn range_at(&self, at: usize) -> RangeCompare<'_> {

@@ -186,3 +186,85 @@ fn appends_in_turn_are_whole_and_take_memory_for_about_three_times_their_bytes()
     }
     assert!(set.bytes() <= 3 * given, "{} bytes of memory for {given}", set.bytes());
 }
+
+#[test]
+fn a_bounded_set_names_what_has_outgrown_it_and_lets_go_of_its_memory() {
+    let mut set = CommitSet::bounded(10_000);
+    let options = PutOptions::default();
+    for key in 0..9_u8 {
+        set.upsert(T, &[key], &[key; 1_000], options).unwrap();
+        assert_eq!(set.outgrown(), []);
+    }
+    set.upsert(T, b"small", &[9; 100], options).unwrap();
+    set.upsert(T, b"other", &[9; 1_000], options).unwrap();
+    let outgrown = set.outgrown();
+    assert_eq!(outgrown.len(), 10, "the small one stays");
+    assert_eq!(set.outgrown(), [], "it was looked through just now");
+    set.stage_at(Stage::new(1));
+    // Meanwhile one value is replaced, one grows, one goes.
+    set.upsert(T, &[0], b"new", options).unwrap();
+    set.append(T, &[1], b"+", options, Expect::Any).unwrap();
+    set.remove(T, &[2]).unwrap();
+    assert_eq!(set.outgrown_value(&outgrown[0]), None);
+    assert_eq!(set.outgrown_value(&outgrown[1]), Some(&[1; 1_000][..]), "what was named, and no more");
+    for (number, of) in (0..).zip(&outgrown) {
+        set.staged(of, number);
+    }
+    assert_eq!(set.take_forgotten(), [0, 2]);
+    assert_eq!(set.take_forgotten(), []);
+    set.compact();
+    assert!(set.memory() < 250, "{} bytes", set.memory());
+    let part = set.find(T, &[1]).unwrap();
+    assert_eq!(part.staged, Some(Staged { number: 1, bytes: 1_000 }));
+    assert!(matches!(part.change, Change::Put { value: b"+", .. }));
+    assert!(matches!(set.find(T, &[0]).unwrap().change, Change::Put { value: b"new", .. }));
+    assert_eq!(set.find(T, &[0]).unwrap().staged, None);
+    // A value that is replaced after it was written out is forgotten too, and one that grows is not.
+    set.append(T, &[3], b"more", options, Expect::Any).unwrap();
+    set.upsert(T, &[4], b"", options).unwrap();
+    assert_eq!(set.take_forgotten(), [4]);
+    assert_eq!(set.find(T, &[3]).unwrap().staged, Some(Staged { number: 3, bytes: 1_000 }));
+    assert_eq!(set.len(), 11);
+    set.clear();
+    assert!(set.stage().is_none() && set.is_empty());
+}
+
+#[test]
+fn what_stays_is_not_named_again_and_memory_grows_little_beyond_the_bound() {
+    let mut set = CommitSet::bounded(10_000);
+    let options = PutOptions::default();
+    let mut looked = 0;
+    for key in 0..100_u8 {
+        set.upsert(T, &[key], &[key; 1_000], options).unwrap();
+        let outgrown = set.outgrown();
+        looked += usize::from(!outgrown.is_empty());
+        outgrown.iter().for_each(|of| set.stays(of));
+    }
+    assert!((10..50).contains(&looked), "{looked} times in 100");
+    assert!(set.memory() < 110_000, "{} bytes", set.memory());
+    // One key over and over: its earlier values take no memory.
+    let mut set = CommitSet::bounded(10_000);
+    for round in 0..200_u8 {
+        set.upsert(T, b"key", &[round; 200], options).unwrap();
+        assert_eq!(set.outgrown(), [], "too small to be written out");
+        assert!(set.memory() <= 12_500 + 203, "{} bytes", set.memory());
+    }
+}
+
+#[test]
+fn a_value_that_was_written_out_stands_first() {
+    let mut set = CommitSet::new();
+    let (options, staged) = (PutOptions::default(), Staged { number: 7, bytes: 500 });
+    set.compare(T, b"k", Expect::Present).unwrap();
+    set.put_staged((T, b"k"), staged, b"rest", options, Expect::Any).unwrap();
+    let part = set.find(T, b"k").unwrap();
+    assert_eq!((part.staged, part.expect), (Some(staged), Expect::Present));
+    let behind = set.append_staged((T, b"k"), staged, b"", options, Expect::Any);
+    assert_eq!(behind, Err(SetError::StagedBehind));
+    let most = Staged { number: 8, bytes: u32::try_from(VALUE_BYTES_MAX).unwrap() };
+    let longer = set.put_staged((T, b"l"), most, b"x", options, Expect::Any);
+    assert_eq!(longer, Err(SetError::ValueTooLarge { bytes: VALUE_BYTES_MAX + 1 }));
+    set.put_staged((T, b"l"), most, b"", options, Expect::Any).unwrap();
+    let grows = set.append(T, b"l", b"x", options, Expect::Any);
+    assert_eq!(grows, Err(SetError::ValueTooLarge { bytes: VALUE_BYTES_MAX + 1 }));
+}

@@ -15,6 +15,7 @@ use crate::error::{Error, Failure};
 use crate::index::{Address, Loc};
 use crate::schema::TableHome;
 use crate::seam::Tick;
+use segments::record::{Extent, Extents};
 use segments::{PAGE_BYTES, Place, Version};
 use smallvec::SmallVec;
 use txn::{Change, Expect, Part, PutOptions};
@@ -79,7 +80,8 @@ impl Commit {
             for number in from.part..self.set.len() {
                 let part = self.set.part(number).expect("the set has so many parts");
                 let before = budget;
-                match check_one(core, &part, &self.known, now, &mut budget)? {
+                let staged = core.staged(self.set.stage(), &part)?;
+                match check_one(core, (&part, &staged), &self.known, now, &mut budget)? {
                     Checked::Holds(old) => olds.push(old),
                     Checked::Unread { places, whole } => {
                         if whole {
@@ -116,7 +118,14 @@ impl Commit {
 }
 
 /// What a part's compare and change find. `budget` is how many bytes of earlier appends may still be copied.
-fn check_one(core: &Core, part: &Part<'_>, known: &Known, now: Tick, budget: &mut usize) -> Result<Checked, Error> {
+/// `staged` is what was written out of the part's value.
+fn check_one(
+    core: &Core,
+    (part, staged): (&Part<'_>, &[Extent]),
+    known: &Known,
+    now: Tick,
+    budget: &mut usize,
+) -> Result<Checked, Error> {
     let table = core.table(part.table)?;
     if let Change::Revert { token } | Change::Seal { token } = part.change {
         check_token(core, table, token)?;
@@ -150,16 +159,25 @@ fn check_one(core: &Core, part: &Part<'_>, known: &Known, now: Tick, budget: &mu
         check_address(table, part)?;
     }
     let hash = sought.hash;
-    Ok(match located {
-        Located::Present { loc, found } => match updated(core, table, part, (loc, found), known, now, budget)? {
-            Ok(old) => Checked::Holds(Old { hash, ..old }),
-            Err(places) => Checked::Unread { places, whole: true },
-        },
-        Located::Expired { loc } => {
-            Checked::Holds(Old { hash, loc: Some(loc), bytes: table.record_bytes_mean(), ..Old::default() })
+    let old = match located {
+        Located::Present { loc, found } => {
+            match updated(core, table, (part, staged), (loc, found), known, now, budget)? {
+                Ok(old) => Old { hash, ..old },
+                Err(places) => return Ok(Checked::Unread { places, whole: true }),
+            }
         }
-        Located::Absent | Located::Unread { .. } => Checked::Holds(Old { hash, ..Old::default() }),
-    })
+        Located::Expired { loc } => Old { hash, loc: Some(loc), bytes: table.record_bytes_mean(), ..Old::default() },
+        Located::Absent | Located::Unread { .. } => Old { hash, ..Old::default() },
+    };
+    let grown = old.grown.or_else(|| made_of(part, staged));
+    Ok(Checked::Holds(Old { grown, ..old }))
+}
+
+/// What a part makes of its key whatever was there, when its value was written out.
+fn made_of(part: &Part<'_>, staged: &[Extent]) -> Option<Box<Grown>> {
+    let (Change::Put { value, options } | Change::Append { value, options }) = part.change else { return None };
+    let extents = (!staged.is_empty()).then(|| Extents::encode(staged))?;
+    Some(Box::new(Grown { extents, value: value.to_vec(), options, in_place: false, shared_bytes: 0 }))
 }
 
 /// Of a record that is not in memory the head is wanted. An append to one that fits a page will copy its value: then it is read
@@ -186,7 +204,7 @@ fn check_address(table: &Table, part: &Part<'_>) -> Result<(), Error> {
 fn updated(
     core: &Core,
     table: &Table,
-    part: &Part<'_>,
+    (part, staged): (&Part<'_>, &[Extent]),
     (loc, found): (Loc, Option<Found<'_>>),
     known: &Known,
     now: Tick,
@@ -201,7 +219,7 @@ fn updated(
             }
         }
         (Change::Append { value, options }, Some(found)) => {
-            match append_to(core, table, (loc, found), (value, options), known, budget)? {
+            match append_to(core, table, (loc, found), (staged, value, options), known, budget)? {
                 Ok(what) => grown = Some(Box::new(what)),
                 Err(places) => return Ok(Err(places)),
             }
@@ -224,23 +242,24 @@ fn append_to(
     core: &Core,
     table: &Table,
     (loc, found): (Loc, &Found<'_>),
-    (value, options): (&[u8], PutOptions),
+    (staged, value, options): (&[Extent], &[u8], PutOptions),
     known: &Known,
     budget: &mut usize,
 ) -> Result<OrPlaces<Grown>, Error> {
     if table.home() == TableHome::Persistent {
-        return core.grown(table, place_of(loc), found, (value, options), known, budget);
+        return core.grown(table, place_of(loc), found, (staged, value, options), known, budget);
     }
     check_total(found.total_bytes + value.len())?;
     let options = txn::appended(found.options(), options);
     // A record that a revert may bring back, or that one may bring back later, stays as it is.
     if found.revertible.is_none() && options.revertible_ms.is_none() {
-        return Ok(Ok(Grown { extents: Vec::new(), value: Vec::new(), options, in_place: true }));
+        let (extents, value) = (Vec::new(), Vec::new());
+        return Ok(Ok(Grown { extents, value, options, in_place: true, shared_bytes: 0 }));
     }
     spend(budget, found.total_bytes)?;
     let Sight::Found(found) = core.found_at(table, loc, known, Want::Record)? else {
         unreachable!("volatile records are in memory")
     };
     let value = [found.value(), value].concat();
-    Ok(Ok(Grown { extents: Vec::new(), value, options, in_place: false }))
+    Ok(Ok(Grown { extents: Vec::new(), value, options, in_place: false, shared_bytes: 0 }))
 }

@@ -76,7 +76,7 @@ impl Fake {
 
 impl Domain for Fake {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "fake", abortable: true, persistence: true }
+        Capabilities { name: "fake", abortable: true, persistence: true, writes_out: false }
     }
 
     fn horizon(&self) -> Horizon {
@@ -108,6 +108,9 @@ impl Domain for Fake {
             | Op::Identify { .. }
             | Op::Fates { .. }
             | Op::AwaitCommit { .. }
+            | Op::OpenStage
+            | Op::Stage(_)
+            | Op::ReadStaged { .. }
             | Op::Reserve { .. }
             | Op::CreateTable { .. }
             | Op::OpenTable { .. }
