@@ -28,11 +28,13 @@ pub enum Feature {
     Crowds,
     /// Tables whose keys the client hashed.
     ClientHash,
+    /// Transactions that write values out before they commit.
+    WritesOut,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Reverts,
         Self::Tables,
         Self::Sacks,
@@ -44,6 +46,7 @@ impl Feature {
         Self::Ends,
         Self::Crowds,
         Self::ClientHash,
+        Self::WritesOut,
     ];
 }
 

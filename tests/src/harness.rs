@@ -7,6 +7,7 @@
 //! The engine is reached through [`Engine`], two functions and the domain seam; nothing in it knows that it is simulated.
 
 mod damage;
+mod draft;
 mod engine;
 mod gather;
 mod life;
@@ -112,6 +113,10 @@ pub struct Stats {
     pub prefixes: u64,
     /// Of them, those listed backward.
     pub prefixes_backward: u64,
+    /// Values that were written out before their commit.
+    pub staged: u64,
+    /// Transactions that had written values out and were given up.
+    pub given_up: u64,
     /// Hash of everything.
     pub trace: u64,
 }
@@ -141,6 +146,8 @@ impl Stats {
         self.followed_nowhere += other.followed_nowhere;
         self.prefixes += other.prefixes;
         self.prefixes_backward += other.prefixes_backward;
+        self.staged += other.staged;
+        self.given_up += other.given_up;
         self.trace = self.trace.rotate_left(1) ^ other.trace;
     }
 }

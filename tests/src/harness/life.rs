@@ -1,6 +1,7 @@
 //! One life of a store: work in flight, answers judged, until it ends.
 
 use super::Engine;
+use super::draft::{Drafts, Step};
 use super::gather::{STEPS_STUCK, check_order, content_of};
 use super::world::World;
 use crate::device::{Faults, SimDevice};
@@ -28,8 +29,9 @@ pub(super) enum End {
 
 /// An operation without an answer.
 #[derive(Clone, Debug)]
-enum Flying {
+pub(super) enum Flying {
     Commit,
+    Draft { number: u64, step: Step },
     Lookup { key: Key, mark: Mark },
     Scan(Box<Scan>),
     Follow { key: Key, mark: Mark, targets: Targets },
@@ -40,11 +42,11 @@ enum Flying {
 }
 
 /// What each key held that a pointer may name.
-type Targets = BTreeMap<Vec<u8>, Option<Known>>;
+pub(super) type Targets = BTreeMap<Vec<u8>, Option<Known>>;
 
 /// A listing under way.
 #[derive(Clone, Debug)]
-struct Scan {
+pub(super) struct Scan {
     /// What is listed.
     range: Range,
     from: Cursor,
@@ -62,7 +64,8 @@ pub(super) struct Life<'w, 'e, E: Engine> {
     pub(super) domain: &'w mut E::Domain,
     pub(super) device: &'w mut SimDevice,
     flying: BTreeMap<u64, Flying>,
-    next_op: u64,
+    pub(super) drafts: Drafts,
+    pub(super) next_op: u64,
     flying_max: usize,
     wake: Option<Tick>,
     minimal_left: u32,
@@ -75,9 +78,9 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
     pub(super) fn new(world: &'w mut World<'e, E>, domain: &'w mut E::Domain, device: &'w mut SimDevice) -> Self {
         let flying_max = *world.rng.pick(&[1, 2, 4, 8, 32]);
         let minimal_left = if world.options.minimal && world.rng.chance(1, 8) { 3 } else { 0 };
-        let flying = BTreeMap::new();
+        let (flying, drafts) = (BTreeMap::new(), Drafts::default());
         let (wake, poisoned, faulted) = (None, false, 0);
-        Self { world, domain, device, flying, next_op: 0, flying_max, wake, minimal_left, poisoned, faulted }
+        Self { world, domain, device, flying, drafts, next_op: 0, flying_max, wake, minimal_left, poisoned, faulted }
     }
 
     /// Works until the power fails, the steps are used up, or everything has been brought to rest.
@@ -175,6 +178,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         self.faulted += given;
         self.world.stats.faults += given;
         self.device.set_faults(Faults::none());
+        self.drafts.ended = true;
         self.submit(Flying::Await(self.world.model.last_epoch()), Op::Force);
         self.world.stats.rests += 1;
         let last = |life: &Self| life.world.model.last_epoch();
@@ -209,6 +213,10 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         match action {
             Action::Idle(nanos) => self.world.clock.advance(nanos),
             Action::Commit(set, level) => {
+                let large = self.world.features.has(Feature::WritesOut) && self.world.rng.chance(1, 4);
+                if large && self.begin_draft(&set, level) {
+                    return Ok(());
+                }
                 let op = self.next_op;
                 self.world.model.submitted(op, &set, level);
                 self.submit(Flying::Commit, Op::Commit { set, level });
@@ -261,7 +269,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         self.submit(Flying::Table(change), op);
     }
 
-    fn submit(&mut self, flying: Flying, op: Op) {
+    pub(super) fn submit(&mut self, flying: Flying, op: Op) {
         let id = self.next_op;
         self.next_op += 1;
         self.flying.insert(id, flying);
@@ -292,6 +300,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
                 self.world.trace.note(committed.epoch.0);
                 self.world.model.answered(op, &committed)
             }
+            (Flying::Draft { number, step }, answer) => self.drafted(number, step, answer),
             (Flying::Lookup { key, mark }, Answer::Pair(pair)) => {
                 self.world.stats.reads += 1;
                 let found = pair.map(content_of);
@@ -429,6 +438,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         }
         match flying {
             Flying::Commit => drop(self.world.model.refused(op)),
+            Flying::Draft { number, .. } => self.draft_failed(*number),
             Flying::Table(_) => self.world.model.table_change = None,
             Flying::Lookup { .. }
             | Flying::Scan(_)

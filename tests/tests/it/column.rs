@@ -5,6 +5,7 @@
 
 mod carried;
 mod hinted;
+mod staged;
 
 use crate::bench::{Bench, tiny};
 use domains::config::Config;
@@ -30,6 +31,8 @@ pub(crate) enum Lack {
     Clock,
     /// It keeps no earlier records to revert to.
     Reverts,
+    /// Values lie apart from the records of their pairs.
+    OneRecord,
 }
 
 impl Lack {
@@ -39,6 +42,7 @@ impl Lack {
             Self::WideFingerprints => "narrow",
             Self::Clock => "real clock",
             Self::Reverts => "no reverts",
+            Self::OneRecord => "in parts",
         }
     }
 }
@@ -82,6 +86,7 @@ pub(crate) struct Maker {
 pub(crate) const COLUMNS: &[Maker] = &[
     Maker { name: "persistent", make: || Box::new(Persistent::new(64)) },
     Maker { name: "1-bit", make: || Box::new(Persistent::new(1)) },
+    Maker { name: "staged", make: || Box::new(staged::WrittenOut::new()) },
     Maker { name: "hinted", make: || Box::new(hinted::Hinted::new()) },
     Maker { name: "volatile", make: || Box::new(volatile()) },
     Maker { name: "inline", make: || Box::new(carried::inline()) },
@@ -149,7 +154,7 @@ impl<D: Driven> Column for Bench<D> {
         match what {
             Lack::Persistence => !promises.persistence,
             Lack::Reverts => promises.name == "light",
-            Lack::WideFingerprints | Lack::Clock => false,
+            Lack::WideFingerprints | Lack::Clock | Lack::OneRecord => false,
         }
     }
 

@@ -88,6 +88,8 @@ fn check_coverage(stats: &Stats, hits: [u64; Probe::ALL.len()]) {
         stats.followed_nowhere,
         stats.prefixes,
         stats.prefixes_backward,
+        stats.staged,
+        stats.given_up,
     ];
     assert!(done.iter().all(|times| *times >= 50), "{stats:?}");
 }

@@ -437,7 +437,7 @@ impl ToyDomain {
 
 impl Domain for ToyDomain {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { name: "toy", abortable: true, persistence: true }
+        Capabilities { name: "toy", abortable: true, persistence: true, writes_out: false }
     }
 
     fn horizon(&self) -> Horizon {
