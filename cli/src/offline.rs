@@ -10,7 +10,7 @@ use segments::{Completion, Device, DeviceError, Frames, PAGE_BYTES, PageNo, Requ
 use std::collections::{BTreeMap, VecDeque};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use uring::{Access, Caching};
+use uring::{Access, Caching, Patience};
 
 const PAGE: u64 = PAGE_BYTES as u64;
 
@@ -30,7 +30,8 @@ impl Overlay {
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         let path = data_file(path)?;
         let locked = uring::File::open(&path, Access::Read, Caching::Buffered)?;
-        locked.lock_shared()?;
+        // An opener that has just ended is gone before the kernel has let go of its ring, and the lock is kept until then.
+        locked.lock_shared(Patience::Dying)?;
         let file =
             std::fs::File::open(&path).map_err(|error| Failure::file("open", &path.to_string_lossy(), &error))?;
         let bytes = locked.bytes()?;

@@ -17,6 +17,10 @@ use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+/// The name of the file of a directory's lock.
+const LOCK_FILE: &str = "lock";
+const ALONE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
+
 /// What to do about a lock that is held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Patience {
@@ -46,13 +50,13 @@ impl DirectoryLock {
 /// # Errors
 /// [`Error::InUse`] when somebody else has it; otherwise when the directory is not writable or not there.
 pub fn lock_directory(directory: &Path, patience: Patience) -> Result<DirectoryLock, Error> {
-    let path = directory.join("lock");
+    let path = directory.join(LOCK_FILE);
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = rustix::fs::open(&path, flags, Permissions::RUSR | Permissions::WUSR).map_err(|errno| match errno {
         Errno::LOOP => Error::Symlink { path: path.clone() },
         errno => Error::os("open the lock file", &path, errno),
     })?;
-    take(file.as_fd(), &path, patience, || read_pid(file.as_fd()))?;
+    take(file.as_fd(), &path, patience, ALONE, || read_pid(file.as_fd()))?;
     write_pid(file.as_fd()).map_err(|errno| Error::os("write the lock file", &path, errno))?;
     Ok(DirectoryLock { path, file })
 }
@@ -65,27 +69,32 @@ impl File {
     /// [`Error::InUse`] while others hold it.
     pub fn lock(&self, patience: Patience) -> Result<(), Error> {
         // No pid: the directory's lock, which the caller holds, names the caller itself by now.
-        take(self.as_fd(), self.path(), patience, || None)
+        take(self.as_fd(), self.path(), patience, ALONE, || None)
     }
 
-    /// Shares the lock with further descriptions of this file (those of other shards), still keeping [`Self::lock`] out.
+    /// Shares the lock with further descriptions of this file, still keeping [`Self::lock`] out: other shards', and readers', which
+    /// do not hold the directory's lock. Who has it alone is who is named there.
     ///
     /// # Errors
     /// [`Error::InUse`] while somebody has it alone.
-    pub fn lock_shared(&self) -> Result<(), Error> {
-        match rustix::fs::flock(self, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(()),
-            Err(Errno::AGAIN) => Err(Error::InUse { path: self.path().to_owned(), pid: None }),
-            Err(errno) => Err(Error::os("lock", self.path(), errno)),
-        }
+    pub fn lock_shared(&self, patience: Patience) -> Result<(), Error> {
+        let beside = crate::file::parent(self.path()).join(LOCK_FILE);
+        let holder = || read_pid(std::fs::File::open(&beside).ok()?.as_fd());
+        take(self.as_fd(), self.path(), patience, FlockOperation::NonBlockingLockShared, holder)
     }
 }
 
-fn take(fd: BorrowedFd<'_>, path: &Path, patience: Patience, holder: impl Fn() -> Option<u32>) -> Result<(), Error> {
+fn take(
+    fd: BorrowedFd<'_>,
+    path: &Path,
+    patience: Patience,
+    operation: FlockOperation,
+    holder: impl Fn() -> Option<u32>,
+) -> Result<(), Error> {
     let start = Instant::now();
     let mut pause = LOCK_PAUSE_MIN;
     loop {
-        match rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive) {
+        match rustix::fs::flock(fd, operation) {
             Ok(()) => return Ok(()),
             Err(Errno::AGAIN) => {}
             Err(Errno::INTR) => continue,

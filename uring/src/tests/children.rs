@@ -69,12 +69,14 @@ fn a_write_over_the_file_size_limit_is_an_error_and_not_a_short_success() {
     assert!(child.wait().unwrap().success());
 }
 
-/// Holds both locks and keeps 64 MiB of writes in flight until it is killed.
+/// Holds both locks, the file's as one of several shards does if so told, and keeps 64 MiB of writes in flight until it is killed.
 fn write_until_killed(dir: &Path) {
     let _lock = lock_directory(dir, Patience::None).unwrap();
     let file = File::open(&dir.join("data"), Access::ReadWrite, Caching::Around).unwrap();
     file.lock(Patience::None).unwrap();
-    file.lock_shared().unwrap();
+    if dir.join(SHARDS).exists() {
+        file.lock_shared(Patience::None).unwrap();
+    }
     let (mut io, _) = open::<TestPage>(IoKind::Auto, 64).unwrap();
     let mut done = Vec::new();
     for index in 0..64 {
@@ -94,6 +96,9 @@ fn write_until_killed(dir: &Path) {
         }
     }
 }
+
+/// A file that tells [`write_until_killed`] to share the lock.
+const SHARDS: &str = "shards";
 
 /// The first byte of the last page of each MiB, which is the last that its write changes.
 fn samples(dir: &Path) -> Vec<u8> {
@@ -115,6 +120,12 @@ fn a_killed_writers_lock_is_held_until_its_last_write_is_over() {
     let dir = super::directory();
     data_file(dir.path()).set_bytes(64 << 20).unwrap();
     for round in 0..5 {
+        let shards = dir.path().join(SHARDS);
+        if round % 2 == 0 {
+            drop(std::fs::remove_file(shards))
+        } else {
+            std::fs::write(shards, "").unwrap()
+        }
         let mut child = child(test, dir.path());
         hear(&mut child, "writing");
         // While it lives, its pid is named, whether we are patient or not. The patient wait out a grace, so they try once.
@@ -125,7 +136,15 @@ fn a_killed_writers_lock_is_held_until_its_last_write_is_over() {
         }
         let file = File::open(&dir.path().join("data"), Access::ReadWrite, Caching::Around).unwrap();
         assert!(matches!(file.lock(Patience::None), Err(Error::InUse { .. })));
+        let reader = File::open(&dir.path().join("data"), Access::Read, Caching::Buffered).unwrap();
+        if round % 2 == 0 {
+            // So it is for somebody who only reads, and does not take the directory.
+            let refused = reader.lock_shared(Patience::Dying).unwrap_err();
+            assert!(matches!(refused, Error::InUse { pid: Some(pid), .. } if pid == child.id()), "{refused}");
+        }
         child.kill().unwrap();
+        reader.lock_shared(Patience::Dying).unwrap();
+        drop(reader);
         let _lock = lock_directory(dir.path(), Patience::Dying).unwrap();
         file.lock(Patience::Dying).unwrap();
         let other = File::open(&dir.path().join("data"), Access::Read, Caching::Buffered).unwrap();

@@ -62,9 +62,9 @@ fn the_files_lock_goes_with_the_description_and_can_be_shared_by_shards() {
     one.lock(Patience::None).unwrap();
     let two = open();
     assert!(matches!(two.lock(Patience::None), Err(Error::InUse { pid: None, .. })));
-    assert!(matches!(two.lock_shared(), Err(Error::InUse { .. })));
-    one.lock_shared().unwrap();
-    two.lock_shared().unwrap();
+    assert!(matches!(two.lock_shared(Patience::None), Err(Error::InUse { .. })));
+    one.lock_shared(Patience::None).unwrap();
+    two.lock_shared(Patience::None).unwrap();
     let three = open();
     assert!(three.lock(Patience::None).is_err());
     // A clone is the same description: the lock stays until both are gone.
