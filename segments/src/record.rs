@@ -171,9 +171,15 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn close(version: Version, members: &'a [u8; MEMBERS_BYTES]) -> Self {
         let kind = RecordKind::Close;
-        let (table, extents, value) = (TableId(0), Extents::default(), &[][..]);
+        Self { kind, ..Self::pair(TableId(0), version, members, &[]) }
+    }
+
+    /// A pair without options: the whole value in the record, which neither expires nor can be reverted.
+    #[must_use]
+    pub fn pair(table: TableId, version: Version, key: &'a [u8], value: &'a [u8]) -> Self {
+        let (kind, extents) = (RecordKind::Pair, Extents::default());
         let (expires_ms, compressed, compact, revertible) = (None, false, false, None);
-        Self { kind, table, version, key: members, value, extents, expires_ms, compressed, compact, revertible }
+        Self { kind, table, version, key, value, extents, expires_ms, compressed, compact, revertible }
     }
 
     fn flags(&self) -> u8 {
@@ -280,12 +286,10 @@ pub const fn encoded_bytes_max(value_bytes: usize) -> usize {
 /// Writes a record to the front of `out` and returns how many bytes it took.
 ///
 /// ```
-/// use segments::record::{Record, RecordKind, decode, encode, encoded_bytes};
+/// use segments::record::{Record, decode, encode, encoded_bytes};
 /// # use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 /// # let version = Version { epoch: EpochId::new(Incarnation(1), 1), ordinal: Ordinal(1) };
-/// # use segments::record::Extents;
-/// let record = Record { kind: RecordKind::Pair, table: TableId(7), version, key: b"key", value: b"",
-///     extents: Extents::default(), expires_ms: None, compressed: false, compact: false, revertible: None };
+/// let record = Record::pair(TableId(7), version, b"key", b"");
 /// let mut out = [0; 64];
 /// let bytes = encode(&record, &mut out);
 /// assert_eq!(bytes, encoded_bytes(3, 0, false));

@@ -26,7 +26,7 @@ use crate::seam::{
     Answer, ClientId, Committed, Direction, Identified, Level, Once, Persistence, REQUEST_WINDOW, RequestFate, Tick,
     Versions,
 };
-use segments::record::{Extents, Record, RecordKind};
+use segments::record::Record;
 use segments::{EpochId, Ordinal, Place, TableId, Version};
 use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
@@ -196,18 +196,7 @@ impl Core {
         let loc = index.get(&key);
         let bytes = if loc.is_some() { table.record_bytes_mean() } else { 0 };
         let old = Old { loc, bytes, ..Old::default() };
-        let record = Record {
-            kind: RecordKind::Pair,
-            table: REQUESTS,
-            version,
-            key: &key,
-            value: &value,
-            extents: Extents::default(),
-            expires_ms: None,
-            compressed: false,
-            compact: false,
-            revertible: None,
-        };
+        let record = Record::pair(REQUESTS, version, &key, &value);
         self.put(&record, &old);
     }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::ids::{EpochId, Incarnation, Ordinal, ShardId, TableId, Version};
-use crate::record::{Extents, Record, RecordKind, encode, encoded_bytes};
+use crate::record::{Record, encode, encoded_bytes};
 use proptest::prelude::*;
 
 const SALT: u32 = 9;
@@ -25,20 +25,7 @@ fn header() -> PageHeader {
 
 fn record_of(value: &[u8]) -> Vec<u8> {
     let version = Version { epoch: EpochId::new(Incarnation(1), 6), ordinal: Ordinal(3) };
-    let (kind, table, key) = (RecordKind::Pair, TableId(7), &b"key"[..]);
-    let extents = Extents::default();
-    let record = Record {
-        kind,
-        table,
-        version,
-        key,
-        value,
-        extents,
-        expires_ms: None,
-        compressed: false,
-        compact: false,
-        revertible: None,
-    };
+    let record = Record::pair(TableId(7), version, b"key", value);
     let mut out = vec![0; encoded_bytes(3, value.len(), false)];
     encode(&record, &mut out);
     out

@@ -9,20 +9,7 @@ fn version() -> Version {
 }
 
 fn pair<'a>(key: &'a [u8], value: &'a [u8]) -> Record<'a> {
-    let (table, version) = (TableId(0x5152_5354), version());
-    let (kind, extents) = (RecordKind::Pair, Extents::default());
-    Record {
-        kind,
-        table,
-        version,
-        key,
-        value,
-        extents,
-        expires_ms: None,
-        compressed: false,
-        compact: false,
-        revertible: None,
-    }
+    Record::pair(TableId(0x5152_5354), version(), key, value)
 }
 
 fn tombstone(key: &[u8]) -> Record<'_> {

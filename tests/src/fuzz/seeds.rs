@@ -63,18 +63,7 @@ fn version(number: u64) -> Version {
 pub(super) fn records() -> Vec<Vec<u8>> {
     let places = [Extent { place: Place::new(segments::PageNo(77), 80, 1), bytes: 100, crc: 5 }];
     let extents = Extents::encode(&places);
-    let pair = Record {
-        kind: RecordKind::Pair,
-        table: TableId(260),
-        version: version(9),
-        key: b"a key of it",
-        value: b"and the value, which is a little longer",
-        extents: Extents::default(),
-        expires_ms: None,
-        compressed: false,
-        compact: false,
-        revertible: None,
-    };
+    let pair = Record::pair(TableId(260), version(9), b"a key of it", b"and the value, which is a little longer");
     let lease = Some(Revertible { previous: 5 << 20, until_ms: 1 << 40 });
     let members = 1u32.to_le_bytes();
     let all = [

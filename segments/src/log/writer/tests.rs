@@ -5,7 +5,6 @@ use crate::ids::{DomainId, Incarnation, ShardId};
 use crate::limits::KEY_BYTES_MAX;
 use crate::log::scan::{self, Chain, DeviceIdentity, Seen};
 use crate::memory::MemoryDevice;
-use crate::record::Extents;
 use crate::segment::Geometry;
 use proptest::prelude::*;
 
@@ -82,18 +81,7 @@ fn write_sets(sets: &Sets, segment_pages: u32, device: &mut MemoryDevice) -> Vec
             let byte = u8::try_from(ordinal % 251).expect("below 251");
             let (key, value) = (vec![byte; key], vec![byte ^ 0x55; value]);
             let version = Version { epoch, ordinal: Ordinal(ordinal) };
-            let record = Record {
-                kind: RecordKind::Pair,
-                table: TableId(1),
-                version,
-                key: &key,
-                value: &value,
-                extents: Extents::default(),
-                expires_ms: None,
-                compressed: false,
-                compact: false,
-                revertible: None,
-            };
+            let record = Record::pair(TableId(1), version, &key, &value);
             let place = log.append(epoch, &record, None);
             let bytes = log.read(place).expect("what was just appended is in the tail");
             assert_eq!(record::decode(&bytes).expect("it is whole").0, record);
@@ -224,42 +212,13 @@ fn a_commit_that_waits_for_written_pages_sends_them() {
         let mut need = RoomNeed::default();
         need.add(1, 3000, false);
         wait_for_room(&mut log, &mut device, &need);
-        let (kind, table, version) = (RecordKind::Pair, TableId(1), Version { epoch, ordinal: Ordinal(ordinal) });
-        let value = [7; 3000];
-        log.append(
-            epoch,
-            &Record {
-                kind,
-                table,
-                version,
-                key: b"k",
-                value: &value,
-                extents: Extents::default(),
-                expires_ms: None,
-                compressed: false,
-                compact: false,
-                revertible: None,
-            },
-            None,
-        );
+        let version = Version { epoch, ordinal: Ordinal(ordinal) };
+        log.append(epoch, &Record::pair(TableId(1), version, b"k", &[7; 3000]), None);
     }
 }
 
 fn pair<'a>(epoch: EpochId, key: &'a [u8], value: &'a [u8]) -> Record<'a> {
-    let (kind, table, version) = (RecordKind::Pair, TableId(1), Version { epoch, ordinal: Ordinal(1) });
-    let extents = Extents::default();
-    Record {
-        kind,
-        table,
-        version,
-        key,
-        value,
-        extents,
-        expires_ms: None,
-        compressed: false,
-        compact: false,
-        revertible: None,
-    }
+    Record::pair(TableId(1), Version { epoch, ordinal: Ordinal(1) }, key, value)
 }
 
 /// A record that takes two writes is in memory until the second is done: from the device half of it would be read.
