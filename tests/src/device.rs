@@ -461,7 +461,8 @@ fn written(request: &Request) -> Option<(u64, u64)> {
 }
 
 fn slots_of(frames: &Frames) -> Vec<Slot> {
-    let slot = |page: &PageBytes| page.iter().any(|byte| *byte != 0).then(|| Arc::new(*page));
+    static ZEROES: PageBytes = [0; PAGE_BYTES];
+    let slot = |page: &PageBytes| (*page != ZEROES).then(|| Arc::new(*page));
     (0..frames.pages()).map(|index| slot(frames.page(index))).collect()
 }
 

@@ -70,6 +70,11 @@ pub(crate) trait Column {
     /// Whether checks that need this do not apply.
     fn lacks(&self, what: Lack) -> bool;
 
+    /// Whether operations reach the domain through a backend, over a real file.
+    fn is_carried(&self) -> bool {
+        false
+    }
+
     /// Ends this life of the domain and begins the next.
     fn reopen(&mut self);
 }

@@ -129,6 +129,10 @@ impl<B: Backend> Column for Carried<B> {
         what == Lack::Clock
     }
 
+    fn is_carried(&self) -> bool {
+        true
+    }
+
     fn reopen(&mut self) {
         drop(self.opened.take());
         self.opened = Some((self.open)(self.directory.path()));

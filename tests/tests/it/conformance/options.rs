@@ -1,5 +1,7 @@
 //! Every verb that changes a pair with every option, alone and with every other, on a pair that is there, is not there, or has
 //! expired: what becomes of the pair is what a few lines of model say.
+//!
+//! What carries the operations to a domain has no part in how options go together: over a carrier each goes alone, and all at once.
 
 use super::pairs::{PLAIN, found};
 use super::{Cell, Ground, Line, On};
@@ -118,8 +120,23 @@ impl Case {
     }
 }
 
-/// All options of a write, alone and together.
+/// All options of a write, alone and together; over a carrier none, each, and all.
 fn options(ground: &Ground) -> Vec<PutOptions> {
+    let mut all = combinations(ground);
+    let asked = |put: &PutOptions| {
+        [put.compressed, put.compact, put.expires_ms.is_some(), put.revertible_ms.is_some()]
+            .iter()
+            .filter(|is| **is)
+            .count()
+    };
+    if ground.on.is_carried() {
+        let most = all.iter().map(asked).max().expect("none is one of them");
+        all.retain(|put| asked(put) <= 1 || asked(put) == most);
+    }
+    all
+}
+
+fn combinations(ground: &Ground) -> Vec<PutOptions> {
     let far = ground.on.unix_ms() + FAR_MS;
     let leases: &[_] = if ground.on.lacks(Lack::Reverts) { &[None] } else { &[None, Some(LEASE_MS)] };
     let mut all = Vec::new();
@@ -139,7 +156,15 @@ fn surroundings(ground: &Ground) -> Vec<(Beside, Level)> {
     let levels: &[_] =
         if ground.on.lacks(Lack::Persistence) { &[Level::Committed] } else { &[Level::Committed, Level::Persistent] };
     let besides = [Beside::Nothing, Beside::Holds, Beside::Fails];
-    besides.into_iter().flat_map(|beside| levels.iter().map(move |&level| (beside, level))).collect()
+    let mut all: Vec<_> =
+        besides.into_iter().flat_map(|beside| levels.iter().map(move |&level| (beside, level))).collect();
+    if ground.on.is_carried() {
+        // Each compare, and each level with one that holds and with one that does not.
+        all.retain(|around| {
+            !matches!(around, (Beside::Nothing, Level::Persistent) | (Beside::Fails, Level::Committed))
+        });
+    }
+    all
 }
 
 /// The pair beside, and the set's compare of it.
