@@ -6,7 +6,7 @@ use domains::config::Config;
 use domains::index::order_preserving;
 use domains::persistent::{self, Entropy};
 use lostore::inline::Inline;
-use lostore::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
+use lostore::schema::{Field, FieldType, Rule, TableHome, TableKind, TableSpec};
 use lostore::{Error, PutOptions, RawTable, Store, TxnOptions, plain_spec};
 use segments::DomainId;
 use segments::memory::MemoryDevice;
@@ -21,6 +21,8 @@ struct Tables {
     first: RawTable<Engine>,
     /// A quarter of the pairs.
     second: RawTable<Engine>,
+    /// As the first, with compact slots.
+    compact: RawTable<Engine>,
     /// Keys of 8 bytes, hashed by the store and by the client.
     numbers: [RawTable<Engine>; 2],
 }
@@ -36,23 +38,35 @@ pub(crate) fn run(pairs: u64, count: u64, only: Option<&str>, rounds: u32, inter
     let tables = Tables {
         first: store.create_raw("first", spec())?,
         second: store.create_raw("second", spec())?,
+        compact: store
+            .create_raw("compact", TableSpec { rules: vec![Rule::CompactSlots], pairs_hint: pairs, ..spec() })?,
         numbers: [
             store.create_raw("by store", of_numbers(TableKind::Hash))?,
             store.create_raw("by client", of_numbers(TableKind::ClientHash))?,
         ],
     };
     let wants_numbers = only.is_none_or(|only| only.starts_with("number"));
+    let wants_compact = only.is_none_or(|only| only.ends_with("compact"));
     let start = Instant::now();
     for number in 0..pairs {
         tables.first.upsert(&key(number), &VALUE, PutOptions::default())?;
         if number % 4 == 0 {
             tables.second.upsert(&key(number), &VALUE, PutOptions::default())?;
         }
+        if wants_compact {
+            tables.compact.upsert(&key(number), &VALUE, PutOptions::default())?;
+        }
         for table in tables.numbers.iter().filter(|_| wants_numbers) {
             table.upsert(&order_preserving(number), &VALUE, PutOptions::default())?;
         }
     }
     report("load", pairs + pairs.div_ceil(4), start.elapsed());
+    for table in &store.status()?.tables {
+        if table.pairs == pairs && pairs > 0 {
+            let hundredths = table.index_bytes * 100 / pairs;
+            println!("{:<24} {}.{:02} bytes of index a pair", table.info.name, hundredths / 100, hundredths % 100);
+        }
+    }
     for _ in 0..rounds {
         for (name, load) in LOADS {
             if only.is_none_or(|only| only == name) {
@@ -66,11 +80,13 @@ pub(crate) fn run(pairs: u64, count: u64, only: Option<&str>, rounds: u32, inter
 }
 
 type Load = fn(&Tables, u64, u64) -> Result<(), Error>;
-const LOADS: [(&str, Load); 6] = [
-    ("lookup", lookups),
+const LOADS: [(&str, Load); 8] = [
+    ("lookup", |tables, pairs, count| lookups(&tables.first, pairs, count)),
+    ("lookup-compact", |tables, pairs, count| lookups(&tables.compact, pairs, count)),
     ("number-by-store", |tables, pairs, count| numbers(&tables.numbers[0], pairs, count)),
     ("number-by-client", |tables, pairs, count| numbers(&tables.numbers[1], pairs, count)),
-    ("update", updates),
+    ("update", |tables, pairs, count| updates(&tables.first, pairs, count)),
+    ("update-compact", |tables, pairs, count| updates(&tables.compact, pairs, count)),
     ("txn4", |tables, pairs, count| transactions(tables, pairs, count, true)),
     ("txn4-final", |tables, pairs, count| transactions(tables, pairs, count, false)),
 ];
@@ -86,12 +102,12 @@ fn open(interval_ms: u64) -> Result<Store<Engine>, Error> {
     Ok(Store::new(Inline::new(engine, device)))
 }
 
-fn lookups(tables: &Tables, pairs: u64, count: u64) -> Result<(), Error> {
+fn lookups(table: &RawTable<Engine>, pairs: u64, count: u64) -> Result<(), Error> {
     let mut numbers = Scatter::new(pairs);
     let mut bytes = 0;
     for _ in 0..count {
         let key = key(numbers.next());
-        tables.first.get_with(&key, &mut |pair| bytes += pair.expect("every key was put").value.len())?;
+        table.get_with(&key, &mut |pair| bytes += pair.expect("every key was put").value.len())?;
     }
     black_box(bytes);
     Ok(())
@@ -108,10 +124,10 @@ fn numbers(table: &RawTable<Engine>, pairs: u64, count: u64) -> Result<(), Error
     Ok(())
 }
 
-fn updates(tables: &Tables, pairs: u64, count: u64) -> Result<(), Error> {
+fn updates(table: &RawTable<Engine>, pairs: u64, count: u64) -> Result<(), Error> {
     let mut numbers = Scatter::new(pairs);
     for _ in 0..count {
-        tables.first.upsert(&key(numbers.next()), &VALUE, PutOptions::default())?;
+        table.upsert(&key(numbers.next()), &VALUE, PutOptions::default())?;
     }
     Ok(())
 }

@@ -399,6 +399,13 @@ pub(crate) enum Table {
         /// Its pairs live in memory only and are gone after a restart.
         #[arg(long)]
         volatile: bool,
+        /// How wide the slots of a hash table's index are: wide takes about 18 bytes of memory a pair, compact about 9, and an
+        /// overwrite then reads a record that is not in memory.
+        #[arg(long, value_enum, default_value = "wide")]
+        slots: SlotsArg,
+        /// About how many pairs to expect. A hint: it changes no result.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        pairs: u64,
         /// The key's fields, as in `parent:u64,name:text`. Types: u8 to u128, i8 to i128, bool, text, bytes.
         #[arg(long, value_name = "FIELDS")]
         key: Option<String>,
@@ -457,6 +464,15 @@ pub(crate) enum KindArg {
     Sack,
     /// By a key that is one u32 or u64 which you hashed already (--key NAME:u64).
     ClientHash,
+}
+
+/// How wide the slots of a hash table's index are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum SlotsArg {
+    /// 16 bytes: one device read at most, none to overwrite.
+    Wide,
+    /// 8 bytes, for many pairs; with --pairs, fewer reads of strangers.
+    Compact,
 }
 
 /// Arguments of `shell`.

@@ -25,6 +25,7 @@ struct Entity {
     home: &'static str,
     revision: usize,
     pairs_hint: u64,
+    slots: Option<&'static str>,
     rows: Vec<Row>,
 }
 
@@ -112,6 +113,7 @@ fn entity(shape: Shape<'_>) -> Entity {
         home: spec.home.name(),
         revision: spec.revision(),
         pairs_hint: spec.pairs_hint,
+        slots: spec.slots_name(),
         rows,
     }
 }
@@ -131,7 +133,7 @@ fn document(entities: &[Entity]) -> Value {
         .map(|entity| {
             json!({
                 "table": entity.name, "type": entity.type_name, "kind": entity.kind, "home": entity.home,
-                "revision": entity.revision, "pairs_hint": entity.pairs_hint,
+                "revision": entity.revision, "pairs_hint": entity.pairs_hint, "slots": entity.slots,
                 "fields": entity.rows.iter().map(field).collect::<Vec<_>>(),
             })
         })
@@ -170,6 +172,9 @@ fn text(entities: &[Entity], output: &mut Output) -> Result<(), Failure> {
         let mut title = format!("{}  {}, {}, of type {}", entity.name, entity.kind, entity.home, entity.type_name);
         if entity.revision > 1 {
             title.push_str(&format!(", revision {}", entity.revision));
+        }
+        if entity.slots == Some("compact") {
+            title.push_str(", compact slots");
         }
         if entity.pairs_hint > 0 {
             title.push_str(&format!(", about {} pairs", count_text(entity.pairs_hint)));

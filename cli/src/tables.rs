@@ -2,12 +2,12 @@
 //!
 //! Contract: what `info -o json` prints of a table is enough to make another like it; fields are written as `create` takes them.
 
-use crate::args::{KindArg, Table, Target};
+use crate::args::{KindArg, SlotsArg, Table, Target};
 use crate::failure::Failure;
 use crate::output::{Format, Output, count_text};
 use crate::reach::{AnyStore, reach};
 use crate::shape::Shape;
-use domains::schema::{FieldType, TableHome, TableKind, TableSpec};
+use domains::schema::{FieldType, Rule, TableHome, TableKind, TableSpec};
 use lostore::TableInfo;
 use serde_json::{Value, json};
 
@@ -16,8 +16,12 @@ pub(crate) mod fields;
 pub(crate) fn table(target: &Target, verb: Table, output: &mut Output) -> Result<(), Failure> {
     match verb {
         Table::List => list(&reach(target)?, output),
-        Table::Create { name, kind, volatile, key, record } => {
-            let spec = spec(kind, volatile, key.as_deref(), record.as_deref())?;
+        Table::Create { name, kind, volatile, slots, pairs, key, record } => {
+            let mut spec = spec(kind, volatile, key.as_deref(), record.as_deref())?;
+            spec.pairs_hint = pairs;
+            if slots == SlotsArg::Compact {
+                spec.rules.push(Rule::CompactSlots);
+            }
             let store = reach(target)?;
             let table = store.create_raw(&name, spec)?;
             show(&TableInfo { id: table.id(), name, spec: table.spec().clone() }, output)
@@ -73,6 +77,9 @@ fn show(info: &TableInfo, output: &mut Output) -> Result<(), Failure> {
     output.line(&format!("kind    {}, {}", spec.kind.name(), spec.home.name()))?;
     output.line(&format!("key     {}", or_bytes(&fields::key_text(spec))))?;
     output.line(&format!("record  {}", or_bytes(&fields::record_text(Shape { info, tables: &[] }))))?;
+    if spec.has_compact_slots() {
+        output.line("slots   compact, 8 bytes each")?;
+    }
     if spec.pairs_hint > 0 {
         output.line(&format!("hint    about {} pairs", count_text(spec.pairs_hint)))?;
     }
@@ -91,6 +98,7 @@ pub(crate) fn document(info: &TableInfo) -> Value {
         "key": fields::key_text(spec),
         "record": fields::record_text(Shape { info, tables: &[] }),
         "pairs_hint": spec.pairs_hint,
+        "slots": spec.slots_name(),
     })
 }
 

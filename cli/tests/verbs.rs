@@ -128,6 +128,7 @@ fn verbs(dir: &Path) {
     data(&lostore(dir, &["del", "users/dora"]));
 
     client_hash(dir);
+    compact_slots(dir);
     data(&lostore(dir, &["table", "create", "bytes", "--kind", "hash"]));
     data(&lostore(dir, &["put", "bytes/hex:00ff", "hex:ff00"]));
     assert_eq!(data(&lostore(dir, &["get", "bytes/hex:00ff"])), "hex:ff00\n");
@@ -158,6 +159,22 @@ fn client_hash(dir: &Path) {
     assert_eq!(data(&lostore(dir, &["get", "objects/65536"])), "one\n");
     assert_eq!(data(&lostore(dir, &["scan", "objects"])), "65536\tone\n");
     data(&lostore(dir, &["table", "drop", "objects"]));
+}
+
+/// A table of 8 bytes of memory a pair.
+fn compact_slots(dir: &Path) {
+    let create = ["table", "create", "many", "--slots", "compact", "--pairs", "1000000"];
+    let refusal = lostore(dir, &create);
+    refused(&refusal, 2, "LS0211");
+    assert!(text(&refusal.stderr).contains("this one is ordered"), "{}", text(&refusal.stderr));
+    let shown = data(&lostore(dir, &[&create[..], &["--kind", "hash"]].concat())).to_owned();
+    assert!(shown.contains("slots   compact, 8 bytes each"), "{shown}");
+    data(&lostore(dir, &["put", "many/one", "1"]));
+    data(&lostore(dir, &["put", "many/one", "2"]));
+    assert_eq!(data(&lostore(dir, &["get", "many/one"])), "2\n");
+    let shown = data(&lostore(dir, &["table", "info", "many", "-o", "json"])).to_owned();
+    assert!(shown.contains("\"slots\": \"compact\"") && shown.contains("1000000"), "{shown}");
+    data(&lostore(dir, &["table", "drop", "many"]));
 }
 
 /// `follow` over many pointers, `verify` of one pair, `get` of several. Bob's boss is alice, who has none.

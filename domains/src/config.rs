@@ -1,6 +1,7 @@
 //! What an engine is told at open. Plain values; defaults suit a service on a small machine.
 
 use crate::error::Error;
+use crate::index::hash::slot::COMPACT_PAGES_MAX;
 use segments::limits::SEGMENT_PAGES_DEFAULT;
 
 /// Settings of a persistent or volatile domain.
@@ -18,6 +19,9 @@ pub struct Config {
     pub tail_pages: usize,
     /// Bits of a fingerprint that count, 1 to 64. Below 64 every match is confirmed by reading the record's key.
     pub fingerprint_bits: u8,
+    /// The most pages that a device may have where compact slots name its records: those that such a slot tells apart, or fewer
+    /// for a test.
+    pub compact_pages_max: u64,
     /// Bytes of earlier records that revertible writes may keep, of all tables and writers together.
     pub kept_bytes_max: u64,
     /// Bytes of the log that all open transactions together may have written out before their commits. Those of one that is aborted
@@ -43,6 +47,7 @@ impl Default for Config {
             cache_bytes: 64 << 20,
             tail_pages: 16_384,
             fingerprint_bits: 64,
+            compact_pages_max: COMPACT_PAGES_MAX,
             kept_bytes_max: 256 << 20,
             staged_bytes_max: 4 << 30,
             zero_pages: 1_024,
@@ -65,6 +70,10 @@ impl Config {
         if !(1..=FINGERPRINT_BITS_MAX).contains(&self.fingerprint_bits) {
             let (value, limit) = (u64::from(self.fingerprint_bits), u64::from(FINGERPRINT_BITS_MAX));
             return Err(Error::Limit { what: "the bits of a fingerprint (at least 1)", value, limit });
+        }
+        if self.compact_pages_max > COMPACT_PAGES_MAX {
+            let (value, limit) = (self.compact_pages_max, COMPACT_PAGES_MAX);
+            return Err(Error::Limit { what: "the pages of a device whose records compact slots name", value, limit });
         }
         Ok(())
     }

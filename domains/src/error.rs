@@ -4,7 +4,7 @@
 //! persistence when the domain was poisoned ([`Error::is_applied`]). That one is visible, and survives the next open if its
 //! epoch does.
 
-use crate::schema::Field;
+use crate::schema::{Field, TableKind};
 use segments::{DeviceError, EpochId, TableId, Version};
 use thiserror::Error as ThisError;
 use txn::{RANGES_FIRST, SetError};
@@ -120,6 +120,38 @@ pub enum Error {
         table: TableId,
         /// The field's position.
         field: u16,
+    },
+    /// Compact slots are asked for where no index has slots.
+    #[error(
+        "compact slots are of hash tables, and this one is {}; leave them away, or make the table hash or client-hash",
+        kind.name()
+    )]
+    SlotsOfKind {
+        /// The table's kind.
+        kind: TableKind,
+    },
+    /// Compact slots are asked for in a store that has more pages than they tell apart.
+    #[error(
+        "the store has {pages} pages, and compact slots tell the first {pages_max} of a device apart; make the table with wide slots"
+    )]
+    SlotsTooShort {
+        /// How many it has.
+        pages: u64,
+        /// How many they tell apart.
+        pages_max: u64,
+    },
+    /// The log has gone past the pages that a table's slots tell apart.
+    #[error(
+        "the store has grown to {pages} pages, and the compact slots of table {table} tell the first {pages_max} apart; nothing \
+         was applied; reopen the store, and the table has wide slots"
+    )]
+    SlotsOutgrown {
+        /// The table.
+        table: TableId,
+        /// How many pages the store has.
+        pages: u64,
+        /// How many the slots tell apart.
+        pages_max: u64,
     },
     /// The operation wants another kind of table.
     #[error("{op} is not possible on table {table}: {why}")]
@@ -411,6 +443,9 @@ impl Error {
             Self::BadKey { .. } => 208,
             Self::BadRule { .. } => 209,
             Self::ClientHashKey { .. } => 210,
+            Self::SlotsOfKind { .. } => 211,
+            Self::SlotsTooShort { .. } => 212,
+            Self::SlotsOutgrown { .. } => 213,
             Self::Limit { .. } => 301,
             Self::Set(_) => 302,
             Self::CompareFailed { .. } => 303,
@@ -465,6 +500,8 @@ impl Error {
             | Self::BadKey { .. }
             | Self::BadRule { .. }
             | Self::ClientHashKey { .. }
+            | Self::SlotsOfKind { .. }
+            | Self::SlotsTooShort { .. }
             | Self::Limit { .. }
             | Self::RequestForgotten { .. }
             | Self::NotStaged { .. }
@@ -492,6 +529,7 @@ impl Error {
             | Self::UnknownFeatures { .. }
             | Self::OpensSpent { .. }
             | Self::DeviceFailed { .. }
+            | Self::SlotsOutgrown { .. }
             | Self::Denied { .. }
             | Self::Closing => ErrorKind::Environment,
         }

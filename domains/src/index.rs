@@ -5,6 +5,7 @@
 //! and shrinking happen in steps of a few microseconds, one with an insert or remove.
 //!
 //! * [`HashIndex`]: hashes of keys in slots of 16 bytes; keys themselves are not kept, so a match is a candidate.
+//!   [`CompactIndex`] is the same with slots of 8 bytes, [`AnyHashIndex`] the one of the two that a table asks for.
 //!   [`KeyHasher`] says how a table's keys become hashes.
 //! * [`OrderedIndex`]: keys in order, in a B-tree of packed nodes.
 //! * [`SackIndex`]: addresses that it gives out itself and never gives again.
@@ -17,7 +18,7 @@ pub mod hasher;
 pub mod ordered;
 pub mod sack;
 
-pub use hash::{HashConfig, HashIndex, HashOrder, KeyHash};
+pub use hash::{AnyHashIndex, CompactIndex, HashConfig, HashIndex, HashOrder, KeyHash};
 pub use hasher::KeyHasher;
 pub use ordered::OrderedIndex;
 pub use sack::{Address, SackIndex, Stale};

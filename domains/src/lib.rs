@@ -27,4 +27,4 @@ pub use seam::{
     Followed, Horizon, Identified, Level, Once, Op, OpId, Pair, PairRef, Persistence, REQUEST_WINDOW, RequestFate,
     Seen, StageValue, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };
-pub use translate::{rules_out, spec_in, spec_out};
+pub use translate::{is_told, rules_out, spec_in, spec_out};

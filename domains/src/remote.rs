@@ -113,7 +113,8 @@ pub struct Client {
     writer: FrameWriter,
     reader: FrameReader,
     greeting: Option<Greeting>,
-    server_knows_rules: bool,
+    /// Features of the protocol that both know.
+    features: u64,
     horizon: Horizon,
     waiting: VecDeque<(OpId, Op)>,
     waiting_bytes: usize,
@@ -140,7 +141,7 @@ impl Client {
             writer: FrameWriter::new(HELLO_FRAME_BYTES_MAX),
             reader: FrameReader::new(HELLO_FRAME_BYTES_MAX),
             greeting: None,
-            server_knows_rules: false,
+            features: 0,
             horizon: Horizon::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -162,7 +163,7 @@ impl Client {
         let hello = Hello {
             version_min: wire::VERSION,
             version_max: wire::VERSION,
-            features: features | wire::FEATURE_RULES,
+            features: features | wire::FEATURE_RULES | wire::FEATURE_SLOTS,
             in_order: false,
             client_name: &self.name,
             client_version: env!("CARGO_PKG_VERSION"),
@@ -346,7 +347,7 @@ impl Client {
     fn take_waiting(&mut self) -> (OpId, Op) {
         let (id, op) = self.waiting.pop_front().expect("the caller has looked");
         self.waiting_bytes -= op_bytes(&op);
-        (id, translate::as_known(op, self.server_knows_rules))
+        (id, translate::as_known(op, self.features))
     }
 
     fn pack_one(&mut self) {
@@ -455,7 +456,7 @@ impl Client {
         let (abortable, persistence) = (welcome.abortable, welcome.persistence);
         let capabilities = Capabilities { name, abortable, persistence, writes_out: false };
         self.writer.set_frame_bytes_max(welcome.limits.request_frame_bytes.min(REQUEST_FRAME_BYTES_MAX));
-        self.server_knows_rules = welcome.features & wire::FEATURE_RULES != 0;
+        self.features = welcome.features;
         self.greeting = Some(Greeting {
             server_id: welcome.server_id,
             server_version: welcome.server_version.to_owned(),

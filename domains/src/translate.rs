@@ -71,10 +71,10 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
             wire::Op::CreateTable { name, spec: spec_out(spec)? }
         }
         Op::CreateTable { name, spec } => {
-            wire::Op::CreateRuled { name, spec: spec_out(spec)?, rules: rules_out(&spec.rules)? }
+            wire::Op::CreateRuled { name, spec: spec_out(spec)?, rules: rules_out(&spec.rules, wire::FEATURES)? }
         }
         Op::OpenTable { name, spec: Some(spec) } if !spec.rules.is_empty() => {
-            wire::Op::OpenRuled { name, spec: spec_out(spec)?, rules: rules_out(&spec.rules)? }
+            wire::Op::OpenRuled { name, spec: spec_out(spec)?, rules: rules_out(&spec.rules, wire::FEATURES)? }
         }
         Op::OpenTable { name, spec: Some(spec) } => wire::Op::OpenTable { name, spec: Some(spec_out(spec)?) },
         Op::OpenTable { name, spec: None } => wire::Op::OpenTable { name, spec: None },
@@ -87,13 +87,18 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
 }
 
 /// An operation as the server knows it: to one that knows no rules of tables these are the affair of typed programs alone.
-pub(crate) fn as_known(mut op: Op, rules: bool) -> Op {
-    if let Op::CreateTable { spec, .. } | Op::OpenTable { spec: Some(spec), .. } = &mut op
-        && !rules
-    {
-        spec.rules.clear();
+pub(crate) fn as_known(mut op: Op, features: u64) -> Op {
+    if let Op::CreateTable { spec, .. } | Op::OpenTable { spec: Some(spec), .. } = &mut op {
+        spec.rules.retain(|rule| is_told(rule, features));
     }
     op
+}
+
+/// Whether a rule is told to somebody who knows these features of the protocol.
+#[must_use]
+pub fn is_told(rule: &Rule, features: u64) -> bool {
+    let slots = *rule != Rule::CompactSlots || features & wire::FEATURE_SLOTS != 0;
+    slots && features & wire::FEATURE_RULES != 0
 }
 
 /// Why an operation has no form of its own to travel in: a list that is too long, how long it is and how long it may be.
@@ -230,10 +235,10 @@ pub fn spec_out(spec: &TableSpec) -> Option<wire::TableSpec<'_>> {
     })
 }
 
-/// A spec's rules as the protocol has them; `None` when they are more than it carries.
+/// A spec's rules as the protocol has them, for somebody who knows these features; `None` when they are more than it carries.
 #[must_use]
-pub fn rules_out(rules: &[Rule]) -> Option<List<wire::Rule<'_>, RULES_MAX>> {
-    List::new(rules.iter().map(rule_out).collect())
+pub fn rules_out(rules: &[Rule], features: u64) -> Option<List<wire::Rule<'_>, RULES_MAX>> {
+    List::new(rules.iter().filter(|rule| is_told(rule, features)).map(rule_out).collect())
 }
 
 fn rule_out(rule: &Rule) -> wire::Rule<'_> {
@@ -242,6 +247,7 @@ fn rule_out(rule: &Rule) -> wire::Rule<'_> {
         Rule::Range { field, least, most } => wire::Rule::Range { field: *field, least: *least, most: *most },
         Rule::Default { field, value } => wire::Rule::Default { field: *field, value: Bytes(value) },
         Rule::Grown { fields } => wire::Rule::Grown { fields: *fields },
+        Rule::CompactSlots => wire::Rule::CompactSlots,
     }
 }
 
@@ -273,6 +279,7 @@ fn rule_in(rule: &wire::Rule<'_>) -> Rule {
         wire::Rule::Range { field, least, most } => Rule::Range { field, least, most },
         wire::Rule::Default { field, value } => Rule::Default { field, value: value.0.to_vec() },
         wire::Rule::Grown { fields } => Rule::Grown { fields },
+        wire::Rule::CompactSlots => Rule::CompactSlots,
     }
 }
 

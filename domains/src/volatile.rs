@@ -17,7 +17,8 @@ use segments::segment::Geometry;
 pub fn open(config: &Config, hash_key: [u8; 16]) -> Result<Engine, Error> {
     config.check()?;
     let hash = HashConfig { key: hash_key, fingerprint_bits: config.fingerprint_bits };
-    let catalog = Catalog::new(TableHome::Volatile, hash);
+    let mut catalog = Catalog::new(TableHome::Volatile, hash);
+    catalog.narrow();
     let identity = PageIdentity { domain_mark: 0, salt: 0, geometry: Geometry::new(config.segment_pages) };
     Ok(Engine::new(Core::new(config.clone(), hash, catalog, identity, VOLATILE_INCARNATION), None))
 }

@@ -131,6 +131,21 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "the keys of a client-hash table are one field, a u32 or u64 that the client hashed",
         "give the table such a key, or make it a hash table, whose keys the store hashes",
     ),
+    says(
+        211,
+        "compact slots are of hash tables; an ordered table and a sack have none",
+        "leave the hint away, or make the table hash or client-hash",
+    ),
+    says(
+        212,
+        "compact slots tell 2^32 pages (16 TiB) apart, and the store has more",
+        "make the table with wide slots: everything else is the same",
+    ),
+    says(
+        213,
+        "the store has grown past the 2^32 pages (16 TiB) that compact slots tell apart; nothing was applied",
+        "reopen the store: from then on its tables have wide slots, and take everything again",
+    ),
     says(301, "an argument is out of its bounds", "the message has the bound"),
     says(
         302,

@@ -55,6 +55,13 @@ impl Rules {
         self.missing_bytes(field, value.key_bytes())
     }
 
+    /// The table's index has slots of 8 bytes.
+    #[must_use]
+    pub fn compact_slots(mut self) -> Self {
+        self.0.push(Rule::CompactSlots);
+        self
+    }
+
     /// All of them.
     #[must_use]
     pub fn finish(self) -> Vec<Rule> {

@@ -56,9 +56,11 @@ impl Features {
     pub const CLIENT_HASH: u64 = 1 << 2;
     /// Incompatible: records may have the flag of those that are to be packed. Who does not know would take it for damage.
     pub const COMPACT: u64 = 1 << 3;
+    /// Incompatible: there are tables whose specs ask for compact slots. Who does not know could not read these specs.
+    pub const COMPACT_SLOTS: u64 = 1 << 5;
     /// The features that this version knows.
     pub const KNOWN: Self = Self {
-        incompatible: Self::CUTS_IN_HEADERS | Self::ENDS | Self::CLIENT_HASH | Self::COMPACT,
+        incompatible: Self::CUTS_IN_HEADERS | Self::ENDS | Self::CLIENT_HASH | Self::COMPACT | Self::COMPACT_SLOTS,
         read_only_compatible: 0,
         compatible: 0,
     };

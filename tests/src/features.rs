@@ -30,11 +30,13 @@ pub enum Feature {
     ClientHash,
     /// Transactions that write values out before they commit.
     WritesOut,
+    /// Hash tables with compact slots.
+    CompactSlots,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Reverts,
         Self::Tables,
         Self::Sacks,
@@ -47,6 +49,7 @@ impl Feature {
         Self::Crowds,
         Self::ClientHash,
         Self::WritesOut,
+        Self::CompactSlots,
     ];
 }
 

@@ -9,7 +9,7 @@ use crate::features::{Feature, Features};
 use crate::model::{Key, Known, Model, TableChange};
 use crate::rng::Rng;
 use domains::schema::envelope::{self, EnvelopeWriter, Rest};
-use domains::schema::{Field, FieldType, TableHome, TableKind};
+use domains::schema::{Field, FieldType, Rule, TableHome, TableKind};
 use domains::{Cursor, Direction, Level, TableInfo, TableSpec};
 use segments::limits::KEY_BYTES_MAX;
 use segments::{EpochId, TableId, Version};
@@ -184,7 +184,12 @@ impl Workload {
         let kind = *self.rng.pick(&[TableKind::Hash, TableKind::Hash, TableKind::Ordered, TableKind::Ordered, sack]);
         let home = if self.rng.chance(1, 4) { TableHome::Volatile } else { TableHome::Persistent };
         let by_client = kind == TableKind::Hash && self.features.has(Feature::ClientHash) && self.rng.chance(1, 2);
-        spec(if by_client { TableKind::ClientHash } else { kind }, home)
+        let mut spec = spec(if by_client { TableKind::ClientHash } else { kind }, home);
+        if kind == TableKind::Hash && self.features.has(Feature::CompactSlots) && self.rng.chance(2, 3) {
+            spec.rules.push(Rule::CompactSlots);
+            spec.pairs_hint = *self.rng.pick(&[0, 1, 1 << 20]);
+        }
+        spec
     }
 
     /// A table whose records are bytes and a pointer into the table of the stamps.

@@ -7,7 +7,7 @@ use crate::faults::fault;
 use crate::limits::NEXT_BYTES_MAX;
 use domains::{
     Answer, ChainEnd, Cursor, Direction, Error, ErrorKind, Followed, Horizon, Level, Pair, Persistence, RequestFate,
-    Status, TableInfo, TableSpec, rules_out, spec_in, spec_out,
+    Status, TableInfo, TableSpec, is_told, rules_out, spec_in, spec_out,
 };
 use segments::{EpochId, Ordinal, TableId, Version};
 use txn::{CommitSet, Expect, PutOptions, SetError};
@@ -194,10 +194,11 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
 const PAIRS_MAX: u32 = 4096;
 const _: () = assert!(PAIRS_MAX as usize == wire::limits::PAIRS_MAX);
 
-/// A domain's answer as it travels: to a client that knows tables with rules, with those. `text` holds what an error says.
-pub(crate) fn outcome<'a>(result: &'a Result<Answer, Error>, ruled: bool, text: &'a mut String) -> Outcome<'a> {
+/// A domain's answer as it travels to a client that knows these features, tables with the rules that it knows. `text` holds what
+/// an error says.
+pub(crate) fn outcome<'a>(result: &'a Result<Answer, Error>, features: u64, text: &'a mut String) -> Outcome<'a> {
     match result {
-        Ok(answer) => answer_out(answer, ruled).map_or_else(|| fault(REPLY_TOO_LARGE), Outcome::Ok),
+        Ok(answer) => answer_out(answer, features).map_or_else(|| fault(REPLY_TOO_LARGE), Outcome::Ok),
         Err(error) => {
             *text = error.to_string();
             Outcome::Err(fault_out(error, text))
@@ -225,7 +226,7 @@ fn fault_out<'a>(error: &Error, message: &'a str) -> Fault<'a> {
     Fault { code: error.code(), kind, applied, message, failures }
 }
 
-fn answer_out(answer: &Answer, ruled: bool) -> Option<wire::Answer<'_>> {
+fn answer_out(answer: &Answer, features: u64) -> Option<wire::Answer<'_>> {
     Some(match answer {
         Answer::Pair(pair) => wire::Answer::Pair(pair.as_ref().map(pair_out)),
         Answer::Many(pairs) => {
@@ -277,10 +278,11 @@ fn answer_out(answer: &Answer, ruled: bool) -> Option<wire::Answer<'_>> {
         }
         Answer::Reserved(addresses) => wire::Answer::Reserved(List::new(addresses.clone())?),
         Answer::Persistent(horizon) => wire::Answer::Persistent(horizon_out(*horizon)),
-        Answer::Table(info) if !ruled || info.spec.rules.is_empty() => wire::Answer::Table(info_out(info)?),
-        Answer::Table(info) => wire::Answer::Ruled(ruled_out(info)?),
-        Answer::Tables(tables) if ruled && tables.iter().any(|info| !info.spec.rules.is_empty()) => {
-            wire::Answer::RuledTables(List::new(tables.iter().map(ruled_out).collect::<Option<_>>()?)?)
+        Answer::Table(info) if is_ruled(info, features) => wire::Answer::Ruled(ruled_out(info, features)?),
+        Answer::Table(info) => wire::Answer::Table(info_out(info)?),
+        Answer::Tables(tables) if tables.iter().any(|info| is_ruled(info, features)) => {
+            let tables = tables.iter().map(|info| ruled_out(info, features));
+            wire::Answer::RuledTables(List::new(tables.collect::<Option<_>>()?)?)
         }
         Answer::Tables(tables) => wire::Answer::Tables(List::new(tables.iter().map(info_out).collect::<Option<_>>()?)?),
         Answer::Status(status) => wire::Answer::Status(status_out(status)?),
@@ -375,8 +377,13 @@ fn info_out(info: &TableInfo) -> Option<wire::TableInfo<'_>> {
     Some(wire::TableInfo { id: info.id.0, name: &info.name, spec: spec_out(&info.spec)? })
 }
 
-fn ruled_out(info: &TableInfo) -> Option<wire::Ruled<'_>> {
-    Some(wire::Ruled { info: info_out(info)?, rules: rules_out(&info.spec.rules)? })
+/// Whether there is a rule of this table to tell.
+fn is_ruled(info: &TableInfo, features: u64) -> bool {
+    info.spec.rules.iter().any(|rule| is_told(rule, features))
+}
+
+fn ruled_out(info: &TableInfo, features: u64) -> Option<wire::Ruled<'_>> {
+    Some(wire::Ruled { info: info_out(info)?, rules: rules_out(&info.spec.rules, features)? })
 }
 
 pub(crate) fn pair_out(pair: &Pair) -> wire::Pair<'_> {

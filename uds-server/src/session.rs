@@ -115,7 +115,7 @@ pub(crate) struct Session {
     stopping: bool,
     in_order: bool,
     /// The client knows tables with rules.
-    ruled: bool,
+    features: u64,
     reader: FrameReader,
     /// How the first frame stands.
     intake: Intake,
@@ -172,7 +172,7 @@ impl Session {
             life: Life::Greeting(now),
             stopping: false,
             in_order: false,
-            ruled: false,
+            features: 0,
             reader: FrameReader::new(wire::limits::HELLO_FRAME_BYTES_MAX),
             intake: Intake::Unasked,
             skipped: 0,
@@ -258,7 +258,7 @@ impl Session {
             (Ok(Came::AsIs), _, result) => with_figures(result, world),
         };
         let mut text = String::new();
-        let outcome = outcome(served.as_ref().unwrap_or(result), self.ruled, &mut text);
+        let outcome = outcome(served.as_ref().unwrap_or(result), self.features, &mut text);
         self.settle(place, purpose, outcome, world);
         self.proceed(world);
     }

@@ -29,7 +29,9 @@ pub use answer::{
 };
 pub use error::{DecodeError, FrameError};
 pub use header::{Header, Kind, MARK};
-pub use hello::{ConnectionLimits, Cut, FEATURE_ONCE, FEATURE_RULES, FEATURES, Hello, Known, VERSION, Welcome};
+pub use hello::{
+    ConnectionLimits, Cut, FEATURE_ONCE, FEATURE_RULES, FEATURE_SLOTS, FEATURES, Hello, Known, VERSION, Welcome,
+};
 pub use message::{BatchReply, Encoded, Item, Items, Reply};
 pub use op::{Change, CommitOptions, Cursor, Direction, Expect, Level, Op, Part, Range, Version, write_flag};
 pub use reader::{Frame, FrameReader};

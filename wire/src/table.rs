@@ -122,6 +122,8 @@ pub enum Rule<'a> {
         /// How many.
         fields: u16,
     },
+    /// The index of a hash table has slots of 8 bytes.
+    CompactSlots,
 }
 
 /// A table with its rules.

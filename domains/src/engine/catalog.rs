@@ -11,7 +11,7 @@ use super::clients::REQUESTS;
 use super::commit::{After, Commit};
 use super::core::Core;
 use super::ops::{Machine, ready};
-use super::table::{Index, Table};
+use super::table::{Index, Table, Width};
 use crate::error::Error;
 use crate::index::HashConfig;
 use crate::schema::limits::{KEY_FIELDS_MAX, RECORD_FIELDS_MAX};
@@ -42,6 +42,8 @@ pub(crate) struct Catalog {
     names: BTreeMap<String, TableId>,
     next_id: u32,
     hash: HashConfig,
+    /// How wide the slots of persistent hash tables are.
+    width: Width,
     /// How often a pair of table 0 has changed.
     changes: u64,
 }
@@ -52,10 +54,16 @@ impl Catalog {
         let own = |id, type_name: &str| {
             let spec = TableSpec { type_name: type_name.to_owned(), ..TableSpec::plain(TableKind::Ordered, home) };
             let info = TableInfo { id, name: String::new(), spec };
-            (id, Table::new(info, &hash, EpochId::default()))
+            (id, Table::new(info, &hash, EpochId::default(), Width::Wide))
         };
         let tables = BTreeMap::from([own(CATALOG, "catalog"), own(REQUESTS, "requests")]);
-        Self { tables, names: BTreeMap::new(), next_id: 1, hash, changes: 0 }
+        Self { tables, names: BTreeMap::new(), next_id: 1, hash, width: Width::Wide, changes: 0 }
+    }
+
+    /// From now on the slots of every table are as wide as its type asks.
+    pub(crate) fn narrow(&mut self) {
+        self.width = Width::Asked;
+        self.tables.values_mut().for_each(Table::narrow);
     }
 
     /// How often it has changed: whoever concluded something from it and then waited looks here whether that still holds.
@@ -113,8 +121,9 @@ impl Catalog {
             name.clone_into(&mut table.info.name);
             table.info.spec = spec;
         } else {
+            let width = if spec.home == TableHome::Volatile { Width::Asked } else { self.width };
             let info = TableInfo { id, name: name.to_owned(), spec };
-            self.tables.insert(id, Table::new(info, &self.hash, epoch));
+            self.tables.insert(id, Table::new(info, &self.hash, epoch, width));
         }
         Ok(())
     }
@@ -197,15 +206,25 @@ impl Core {
             spec.home = TableHome::Volatile;
         }
         check_spec(&spec)?;
+        self.check_slots(&spec)?;
         let id = TableId(self.catalog.next_id);
         self.catalog.next_id += 1;
         let mut set = CommitSet::new();
         set.insert(CATALOG, name.as_bytes(), &encode(id, &spec), PutOptions::default())?;
         set.upsert(CATALOG, NEXT_ID_KEY, &self.catalog.next_id.to_le_bytes(), PutOptions::default())?;
-        let features = if spec.kind == TableKind::ClientHash { Features::CLIENT_HASH } else { 0 };
+        let features = features_of(&spec);
         let after = After::Table(Box::new(TableInfo { id, name, spec }));
         let commit = Commit::unchecked(self, set, Level::Persistent, after)?;
         Ok(Machine::Commit(Box::new(commit.using(features))))
+    }
+
+    /// Whether the slots that a table asks for tell all records of this store apart.
+    fn check_slots(&self, spec: &TableSpec) -> Result<(), Error> {
+        if !spec.has_compact_slots() || spec.home == TableHome::Volatile {
+            return Ok(());
+        }
+        let (pages, pages_max) = (self.log().space().pages, self.config.compact_pages_max);
+        if pages > pages_max { Err(Error::SlotsTooShort { pages, pages_max }) } else { Ok(()) }
     }
 
     pub(crate) fn open_table(&mut self, name: &str, wanted: Option<TableSpec>) -> Result<Machine, Error> {
@@ -274,6 +293,13 @@ impl Core {
     }
 }
 
+/// What of a store somebody must understand who is to open it with such a table.
+fn features_of(spec: &TableSpec) -> u64 {
+    let client_hash = if spec.kind == TableKind::ClientHash { Features::CLIENT_HASH } else { 0 };
+    let slots = if spec.has_compact_slots() { Features::COMPACT_SLOTS } else { 0 };
+    client_hash | slots
+}
+
 /// What the catalog could not read again must not get into it.
 pub(crate) fn check_spec(spec: &TableSpec) -> Result<(), Error> {
     let key = ("the number of fields of a key", spec.key.len(), KEY_FIELDS_MAX);
@@ -283,6 +309,7 @@ pub(crate) fn check_spec(spec: &TableSpec) -> Result<(), Error> {
         Some((what, fields, limit)) => Err(Error::Limit { what, value: fields as u64, limit: limit as u64 }),
         None => {
             spec.check_client_hash()?;
+            spec.check_slots()?;
             rules::check(spec).map_err(|bad| Error::BadRule { field: bad.field, why: bad.why })
         }
     }

@@ -281,8 +281,25 @@ impl Commit {
                 }
                 Room::Refused(error) => return Err(no_room(core, error)),
             }
+            self.check_slots(core)?;
         }
         Ok(Ok(self.apply(core, now, &olds, &rewrites)))
+    }
+
+    /// Whether the slots of its tables tell the places apart that its records are about to get: all of the log's.
+    fn check_slots(&self, core: &Core) -> Result<(), Error> {
+        let (pages, pages_max) = (core.log().space().pages, core.config.compact_pages_max);
+        if pages <= pages_max {
+            return Ok(());
+        }
+        for part in self.set.parts() {
+            let table = core.table(part.table)?;
+            let puts = !matches!(part.change, Change::None | Change::Delete);
+            if puts && table.is_compact() && table.home() == TableHome::Persistent {
+                return Err(Error::SlotsOutgrown { table: part.table, pages, pages_max });
+            }
+        }
+        Ok(())
     }
 
     /// The room that its records take, those that grow included.

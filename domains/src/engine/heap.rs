@@ -1,11 +1,15 @@
 //! Records of volatile tables: encoded like those of the log, each in memory of its own.
 //!
 //! Invariant: a handle names a record from `put` to `take`; then it may be given again. None is 0, which in a revertible record
-//! means that there is no earlier one.
+//! means that there is no earlier one. Handles have the form of places, so that any slot holds them: the record of slot n is in
+//! page n of memory.
 
 use crate::index::Loc;
-use segments::{Version, record};
+use segments::{PageNo, Place, Version, record};
 use txn::PutOptions;
+
+/// Where in its page of memory a record starts: anywhere but at 0.
+const START: u16 = 8;
 
 /// Records in memory, by handle.
 #[derive(Debug, Default)]
@@ -26,7 +30,7 @@ impl Heap {
             self.records.push(Some(record));
             u32::try_from(self.records.len() - 1).expect("a volatile domain has at most 2^32 pairs")
         };
-        Loc::new(u64::from(slot) + 1)
+        Place::new(PageNo(u64::from(slot)), START, 1).into()
     }
 
     /// The record of a handle.
@@ -58,6 +62,5 @@ impl Heap {
 }
 
 fn slot_of(loc: Loc) -> usize {
-    let slot = loc.to_bits().checked_sub(1).expect("no handle is 0");
-    usize::try_from(slot).expect("handles have 32 bits")
+    usize::try_from(Place::from(loc).page().0).expect("handles have 32 bits")
 }

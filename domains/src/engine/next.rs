@@ -11,9 +11,9 @@ use super::core::Core;
 use super::find::{Known, OTHER_KEY, Sight, Want, corrupt};
 use super::ops::{Need, READ_PAGES_AT_ONCE, Step};
 use super::records::place_of;
-use super::table::Index;
+use super::table::{Index, Table};
 use crate::error::Error;
-use crate::index::{Address, HashOrder, KeyHasher, Loc};
+use crate::index::{Address, HashOrder, Loc};
 use crate::seam::{Answer, Cursor, Direction, Pair, Tick};
 use segments::TableId;
 use std::collections::BTreeSet;
@@ -44,10 +44,10 @@ impl Named {
         }
     }
 
-    fn names(&self, hasher: &KeyHasher, key: &[u8]) -> bool {
+    fn names(&self, table: &Table, key: &[u8]) -> bool {
         match self {
             Self::Key(named) => named == key,
-            Self::Order(order) => hasher.hash(key).order() == *order,
+            Self::Order(order) => table.order_of(key) == Some(*order),
             Self::Address(address) => address.to_key() == key,
         }
     }
@@ -165,7 +165,7 @@ impl Next {
                     (_, Cursor::Start) => Some(HashOrder::FIRST),
                     (_, Cursor::At(key) | Cursor::Past(key)) => {
                         entry.check_key(key)?;
-                        self.own = Some(entry.hasher.hash(key).order());
+                        self.own = Some(index.order(entry.hasher.hash(key)));
                         self.own
                     }
                 };
@@ -173,7 +173,7 @@ impl Next {
                 self.more = start.is_some_and(|start| index.scan(start, self.pairs_max + 1, &mut batch));
                 let slots = batch.iter().map(|&(order, loc)| Slot::At { loc, named: Named::Order(order) });
                 self.slots.extend(slots);
-                self.resume = batch.last().map(|(order, _)| Resume::Order(order.after()));
+                self.resume = batch.last().map(|(order, _)| Resume::Order(index.after(*order)));
             }
             Index::Sack(index) => {
                 let start = match from {
@@ -235,7 +235,7 @@ impl Next {
                         unread.extend(places);
                         kept.extend(self.known.parts_of(place_of(loc)));
                     }
-                    Sight::Found(found) if !named.names(&table.hasher, found.key()) => {
+                    Sight::Found(found) if !named.names(table, found.key()) => {
                         return Err(corrupt(self.table, loc, OTHER_KEY));
                     }
                     Sight::Found(found) if found.is_expired(now) => *slot = Slot::Gone { order },

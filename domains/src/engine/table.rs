@@ -2,7 +2,10 @@
 
 use super::find::Sought;
 use crate::error::Error;
-use crate::index::{Address, HashConfig, HashIndex, KeyHash, KeyHasher, Loc, OrderedIndex, SackIndex};
+use crate::index::{
+    Address, AnyHashIndex, CompactIndex, HashConfig, HashIndex, HashOrder, KeyHash, KeyHasher, Loc, OrderedIndex,
+    SackIndex,
+};
 use crate::schema::{TableHome, TableKind};
 use crate::seam::TableInfo;
 use segments::EpochId;
@@ -10,9 +13,18 @@ use segments::EpochId;
 /// The index of a table, by its kind.
 #[derive(Debug)]
 pub(crate) enum Index {
-    Hash(HashIndex),
+    Hash(AnyHashIndex),
     Ordered(OrderedIndex),
     Sack(SackIndex),
+}
+
+/// How wide the slots of hash tables are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Width {
+    /// As the table's type asks.
+    Asked,
+    /// Wide, whatever it asks: while the log is replayed, and where the device has more pages than compact slots tell apart.
+    Wide,
 }
 
 /// A table and its index.
@@ -34,9 +46,15 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(info: TableInfo, hash: &HashConfig, created: EpochId) -> Self {
+    pub(crate) fn new(info: TableInfo, hash: &HashConfig, created: EpochId, width: Width) -> Self {
+        let (bits, pairs) = (hash.fingerprint_bits, info.spec.pairs_hint);
         let index = match info.spec.kind {
-            TableKind::Hash | TableKind::ClientHash => Index::Hash(HashIndex::new(hash.fingerprint_bits)),
+            TableKind::Hash | TableKind::ClientHash => Index::Hash(match width {
+                Width::Asked if info.spec.has_compact_slots() => {
+                    AnyHashIndex::Compact(CompactIndex::for_pairs(bits, pairs))
+                }
+                Width::Asked | Width::Wide => AnyHashIndex::Wide(HashIndex::new(bits)),
+            }),
             TableKind::Ordered => Index::Ordered(OrderedIndex::new()),
             TableKind::Sack => Index::Sack(SackIndex::new()),
         };
@@ -85,6 +103,27 @@ impl Table {
         }
     }
 
+    /// Makes the slots as wide as the table's type asks.
+    pub(crate) fn narrow(&mut self) {
+        let (asked, pairs) = (self.info.spec.has_compact_slots(), self.info.spec.pairs_hint);
+        if let (true, Index::Hash(index)) = (asked, &mut self.index) {
+            index.narrow(pairs);
+        }
+    }
+
+    /// The place of a key in the order in which a hash table is walked.
+    pub(crate) fn order_of(&self, key: &[u8]) -> Option<HashOrder> {
+        match &self.index {
+            Index::Hash(index) => Some(index.order(self.hasher.hash(key))),
+            Index::Ordered(_) | Index::Sack(_) => None,
+        }
+    }
+
+    /// Whether its records must lie in the pages that compact slots tell apart.
+    pub(crate) fn is_compact(&self) -> bool {
+        matches!(&self.index, Index::Hash(index) if index.is_compact())
+    }
+
     /// What a live record has on average.
     pub(crate) fn record_bytes_mean(&self) -> u64 {
         self.record_bytes / self.pairs().max(1)
@@ -122,7 +161,7 @@ impl Table {
 }
 
 /// Makes the pair of a hash lie at `new` instead of `old`.
-pub(crate) fn point_hash(index: &mut HashIndex, hashed: KeyHash, old: Option<Loc>, new: Option<Loc>) {
+pub(crate) fn point_hash(index: &mut AnyHashIndex, hashed: KeyHash, old: Option<Loc>, new: Option<Loc>) {
     let done = match (old, new) {
         (Some(old), Some(new)) => index.replace(hashed, old, new),
         (Some(old), None) => index.remove(hashed, old),

@@ -34,6 +34,11 @@ impl<T: Default, const CHUNK: usize> Chunks<T, CHUNK> {
         &self.chunks[at / CHUNK][at % CHUNK]
     }
 
+    /// The element, or nothing of a hollow chunk.
+    pub(crate) fn get_filled(&self, at: usize) -> Option<&T> {
+        self.chunks[at / CHUNK].get(at % CHUNK)
+    }
+
     pub(crate) fn get_mut(&mut self, at: usize) -> &mut T {
         &mut self.chunks[at / CHUNK][at % CHUNK]
     }

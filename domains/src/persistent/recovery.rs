@@ -211,6 +211,10 @@ pub(super) fn begin(mut core: Core, config: &Config, new: &Superblock, device_pa
         horizon: EpochId::base(new.incarnation),
     });
     core.begin(cuts, log);
+    // Replay finds by hashes what summaries name by them, which only wide slots allow without a read each.
+    if device_pages <= config.compact_pages_max {
+        core.catalog.narrow();
+    }
     Engine::new(core, Some(new.clone()))
 }
 

@@ -23,6 +23,7 @@ mod many;
 mod ranges;
 mod revert;
 mod searched;
+mod slots;
 mod staged;
 mod verify;
 

@@ -4,6 +4,7 @@
 //!
 //! What it does not do: fields that a later program appended to a spec are not carried through a rewrite. A field without which pairs
 //! would be misread has a bit of its own in the superblock's feature mask; rules have none, for who passes over them misreads nothing.
+//! A rule of a later kind than a program knows is a spec that it cannot read, so such a kind has its bit too.
 
 use super::envelope::{EnvelopeError, EnvelopeReader, EnvelopeWriter, Rest, decode_field};
 use super::limits::{KEY_FIELDS_MAX, RECORD_FIELDS_MAX};

@@ -60,7 +60,7 @@ fn takes_over(stored: &TableSpec, rule: &Rule) -> Result<bool, Incompatibility> 
             }
             None => refuse(format!("must lie in {least}..={most}, but in the stored table it has no range")),
         },
-        Rule::Default { .. } | Rule::Grown { .. } => Ok(false),
+        Rule::Default { .. } | Rule::Grown { .. } | Rule::CompactSlots => Ok(false),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Rules: what a table's fields are held to beyond their types, and how its records have grown.
+//! Rules: what a table's fields are held to beyond their types, how its records have grown, and how wide its index's slots are.
 //!
 //! Contract: a rule is data of the table's spec, so every program and tool sees the same one. Who writes typed records is held to
 //! the rules of its own type before anything is sent; who looks at a whole store ([`breach`] of each field) finds what others wrote.
@@ -8,7 +8,8 @@
 
 use super::envelope::{EnvelopeError, decode_field, pointer_target};
 use super::limits::RECORD_FIELDS_MAX;
-use super::{FieldType, TableSpec};
+use super::{FieldType, TableKind, TableSpec};
+use crate::error::Error;
 use serde::{Deserialize, Serialize};
 use thiserror::Error as ThisError;
 
@@ -44,6 +45,8 @@ pub enum Rule {
         /// How many.
         fields: u16,
     },
+    /// Of a hash table: its index has slots of 8 bytes. A hint: it changes what an overwrite reads, and never a result.
+    CompactSlots,
 }
 
 /// What is wrong with a rule itself. Reads as `the rule of field '{field}' {why}`.
@@ -89,7 +92,11 @@ impl TableSpec {
     pub fn range(&self, field: u16) -> Option<(i128, i128)> {
         self.rules.iter().find_map(|rule| match rule {
             Rule::Range { field: of, least, most } if *of == field => Some((*least, *most)),
-            Rule::Range { .. } | Rule::Required { .. } | Rule::Default { .. } | Rule::Grown { .. } => None,
+            Rule::Range { .. }
+            | Rule::Required { .. }
+            | Rule::Default { .. }
+            | Rule::Grown { .. }
+            | Rule::CompactSlots => None,
         })
     }
 
@@ -98,8 +105,36 @@ impl TableSpec {
     pub fn default_bytes(&self, field: u16) -> Option<&[u8]> {
         self.rules.iter().find_map(|rule| match rule {
             Rule::Default { field: of, value } if *of == field => Some(&value[..]),
-            Rule::Default { .. } | Rule::Required { .. } | Rule::Range { .. } | Rule::Grown { .. } => None,
+            Rule::Default { .. }
+            | Rule::Required { .. }
+            | Rule::Range { .. }
+            | Rule::Grown { .. }
+            | Rule::CompactSlots => None,
         })
+    }
+
+    /// Whether its index is to have slots of 8 bytes.
+    #[must_use]
+    pub fn has_compact_slots(&self) -> bool {
+        self.rules.contains(&Rule::CompactSlots)
+    }
+
+    /// How wide the slots of its index are to be, as commands and messages have it; nothing of a table that is no hash table.
+    #[must_use]
+    pub fn slots_name(&self) -> Option<&'static str> {
+        match self.kind {
+            TableKind::Hash | TableKind::ClientHash if self.has_compact_slots() => Some("compact"),
+            TableKind::Hash | TableKind::ClientHash => Some("wide"),
+            TableKind::Ordered | TableKind::Sack => None,
+        }
+    }
+
+    /// Whether the slots that it asks for can be.
+    pub(crate) fn check_slots(&self) -> Result<(), Error> {
+        if self.has_compact_slots() && self.slots_name().is_none() {
+            return Err(Error::SlotsOfKind { kind: self.kind });
+        }
+        Ok(())
     }
 
     /// How often the record has grown, plus one: the schema's version.
@@ -117,7 +152,7 @@ impl TableSpec {
     fn growth(&self) -> impl Iterator<Item = u16> {
         self.rules.iter().filter_map(|rule| match rule {
             Rule::Grown { fields } => Some(*fields),
-            Rule::Required { .. } | Rule::Range { .. } | Rule::Default { .. } => None,
+            Rule::Required { .. } | Rule::Range { .. } | Rule::Default { .. } | Rule::CompactSlots => None,
         })
     }
 
@@ -147,7 +182,7 @@ impl Rule {
     pub fn field(&self) -> Option<u16> {
         match self {
             Self::Required { field } | Self::Range { field, .. } | Self::Default { field, .. } => Some(*field),
-            Self::Grown { .. } => None,
+            Self::Grown { .. } | Self::CompactSlots => None,
         }
     }
 
@@ -178,7 +213,11 @@ pub fn check(spec: &TableSpec) -> Result<(), BadRule> {
             Rule::Range { least, most, .. } if least > most => {
                 return bad(&of.name, "gives a range with nothing in it");
             }
-            Rule::Required { .. } | Rule::Range { .. } | Rule::Default { .. } | Rule::Grown { .. } => {}
+            Rule::Required { .. }
+            | Rule::Range { .. }
+            | Rule::Default { .. }
+            | Rule::Grown { .. }
+            | Rule::CompactSlots => {}
         }
         if let Rule::Default { value, .. } = rule
             && spec.check_field(field, value).is_err()

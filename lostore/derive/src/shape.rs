@@ -24,6 +24,7 @@ pub(crate) struct TableShape<'a> {
     pub(crate) volatile: bool,
     pub(crate) name: String,
     pub(crate) pairs: u64,
+    pub(crate) compact_slots: bool,
     pub(crate) key: Vec<KeyShape<'a>>,
     pub(crate) record: Vec<FieldShape<'a>>,
 }
@@ -86,6 +87,7 @@ impl<'a> TableShape<'a> {
             volatile: false,
             name: snake_case(&input.ident.to_string()),
             pairs: 0,
+            compact_slots: false,
             key: Vec::new(),
             record: Vec::new(),
         };
@@ -126,10 +128,12 @@ impl<'a> TableShape<'a> {
                     self.name = name.value();
                 } else if meta.path.is_ident("pairs") {
                     self.pairs = meta.value()?.parse::<LitInt>()?.base10_parse()?;
+                } else if meta.path.is_ident("compact_slots") {
+                    self.compact_slots = true;
                 } else {
-                    return Err(
-                        meta.error("expected hash, ordered, sack, client_hash, volatile, name = \"...\" or pairs = N")
-                    );
+                    let words =
+                        "hash, ordered, sack, client_hash, compact_slots, volatile, name = \"...\" or pairs = N";
+                    return Err(meta.error(format!("expected {words}")));
                 }
                 Ok(())
             })?;
@@ -183,6 +187,9 @@ impl<'a> TableShape<'a> {
 
     fn check(&self, input: &DeriveInput) -> Result<(), Error> {
         let at = input.ident.span();
+        if self.compact_slots && matches!(self.kind, Kind::Ordered | Kind::Sack) {
+            return Err(Error::new(at, "compact_slots are of hash tables: of hash and client_hash"));
+        }
         match (self.kind, self.key.len()) {
             (Kind::Sack, 0) => {}
             (Kind::Sack, _) => {

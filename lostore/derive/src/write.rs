@@ -78,9 +78,12 @@ fn spec(shape: &TableShape<'_>) -> TokenStream {
     }
 }
 
-/// What the fields are held to, and what they are where they are missing.
+/// What the fields are held to, what they are where they are missing, and the hint of the index.
 fn rules(shape: &TableShape<'_>) -> TokenStream {
     let mut rules = quote!(::lostore::rules::Rules::new());
+    if shape.compact_slots {
+        rules.extend(quote!(.compact_slots()));
+    }
     for (position, field) in shape.record.iter().enumerate() {
         let position = u16::try_from(position).expect("a record has at most 1024 fields");
         let field_type = field.field_type;

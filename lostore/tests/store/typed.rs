@@ -1,7 +1,7 @@
 //! Typed tables, pointers, sacks, volatile tables, and what opening refuses.
 
 use super::{Dirent, Inode, dirent, inode, open};
-use lostore::schema::{Field, FieldType, TableHome, TableKind};
+use lostore::schema::{Field, FieldType, Rule, TableHome, TableKind, TableSpec};
 use lostore::{Address, Error, ErrorKind, Expect, Follow, Ptr, PutOptions, TableType, plain_spec};
 
 #[test]
@@ -222,6 +222,36 @@ fn keys_that_the_client_hashed_are_keys_like_others() {
     assert_eq!(error.code(), 208, "{error}");
     assert!(error.to_string().contains("takes 8 bytes, a u64"), "{error}");
     assert_eq!(raw.get(b"seven b").unwrap(), None, "no such key can be there");
+}
+
+/// A block, of which there are a great many.
+#[derive(TableType, PartialEq, Debug)]
+#[table(client_hash, compact_slots, pairs = 1_000_000)]
+struct Block {
+    #[key]
+    id: u32,
+    bytes: u64,
+}
+
+/// The hint reaches the catalog, changes no answer, and is refused where there are no slots.
+#[test]
+fn compact_slots_are_a_hint_of_the_type() {
+    let (store, ..) = open();
+    let blocks = store.table::<Block>("block").unwrap();
+    assert_eq!(Block::spec().slots_name(), Some("compact"));
+    assert!(store.open_raw("block").unwrap().spec().has_compact_slots());
+    for id in (0..3_000).chain(0..3_000) {
+        blocks.upsert(Block { id, bytes: u64::from(id) }).unwrap();
+    }
+    assert!((0..3_000).all(|id| blocks.get(id).unwrap().unwrap().bytes == u64::from(id)));
+    assert_eq!((blocks.get(3_000).unwrap(), blocks.iter().count()), (None, 3_000));
+    let store = lostore::open_memory().unwrap();
+    let compact = |kind| TableSpec { rules: vec![Rule::CompactSlots], ..plain_spec(kind, TableHome::Persistent) };
+    for kind in [TableKind::Ordered, TableKind::Sack] {
+        let error = store.create_raw("none", compact(kind)).unwrap_err();
+        assert_eq!((error.code(), error.kind()), (211, ErrorKind::Invalid), "{error}");
+        assert_eq!(compact(kind).slots_name(), None);
+    }
 }
 
 #[test]

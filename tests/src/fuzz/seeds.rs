@@ -3,7 +3,7 @@
 use super::stored::{PREVIOUS, SALT, segment};
 use domains::schema::envelope::{EnvelopeWriter, Rest};
 use domains::schema::keys::KeyBuf;
-use domains::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
+use domains::schema::{Field, FieldType, Rule, TableHome, TableKind, TableSpec};
 use segments::page::{self, PageHeader, PageKind};
 use segments::record::{self, Extent, Extents, Record, RecordKind, Revertible};
 use segments::segment::Geometry;
@@ -189,5 +189,6 @@ pub(super) fn specs() -> Vec<Vec<u8>> {
         rules: Vec::new(),
     };
     let plain = TableSpec { kind: TableKind::Hash, key: Vec::new(), record: Vec::new(), pairs_hint: 0, ..spec.clone() };
-    vec![spec.to_bytes(), plain.to_bytes()]
+    let compact = TableSpec { rules: vec![Rule::CompactSlots], ..plain.clone() };
+    vec![spec.to_bytes(), plain.to_bytes(), compact.to_bytes()]
 }

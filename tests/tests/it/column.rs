@@ -93,6 +93,8 @@ pub(crate) const COLUMNS: &[Maker] = &[
     Maker { name: "1-bit", make: || Box::new(Persistent::new(1)) },
     Maker { name: "staged", make: || Box::new(staged::WrittenOut::new()) },
     Maker { name: "hinted", make: || Box::new(hinted::Hinted::new()) },
+    Maker { name: "compact", make: || Box::new(hinted::Hinted::compact(64)) },
+    Maker { name: "compact 1-bit", make: || Box::new(hinted::Hinted::compact(1)) },
     Maker { name: "volatile", make: || Box::new(volatile()) },
     Maker { name: "inline", make: || Box::new(carried::inline()) },
     Maker { name: "thread", make: || Box::new(carried::shared()) },

@@ -6,7 +6,7 @@ use super::fault::{Fault, quoted};
 use super::task::{Context, Step, Stepped, Task, Work};
 use super::words;
 use super::writer::Writer;
-use domains::schema::{Field, FieldType, TableHome, TableKind, TableSpec};
+use domains::schema::{Field, FieldType, Rule, TableHome, TableKind, TableSpec};
 use domains::{Answer, Error, Op, TableInfo, TableStatus};
 
 /// One operation on the catalog.
@@ -79,7 +79,7 @@ fn figures(table: &TableStatus, reply: &mut Writer) {
     }
 }
 
-/// `LS.TABLE CREATE name [HASH|ORDERED|SACK|CLIENTHASH32|CLIENTHASH64] [VOLATILE] | LIST | INFO name | DROP name`.
+/// `LS.TABLE CREATE name [HASH|ORDERED|SACK|CLIENTHASH32|CLIENTHASH64] [COMPACTSLOTS] [VOLATILE] | LIST | INFO name | DROP name`.
 pub(crate) fn table(_connection: &mut Connection, call: &Call<'_>) -> Result<Task, Fault> {
     let is = |word, args| call.args.is(1, word) && call.len() == args;
     let name = || words::table(call.at(2)).map(|name| name.to_string());
@@ -101,7 +101,7 @@ pub(crate) fn table(_connection: &mut Connection, call: &Call<'_>) -> Result<Tas
 
 /// The spec of a table of plain bytes; or of keys of 4 or 8 bytes, each a number that the client hashed.
 fn spec(call: &Call<'_>) -> Result<TableSpec, Fault> {
-    let (mut kind, mut home, mut key) = (TableKind::Hash, TableHome::Persistent, None);
+    let (mut kind, mut home, mut key, mut rules) = (TableKind::Hash, TableHome::Persistent, None, Vec::new());
     for at in 3..call.len() {
         let is = |word| call.args.is(at, word);
         let kinds = [
@@ -114,12 +114,13 @@ fn spec(call: &Call<'_>) -> Result<TableSpec, Fault> {
         match kinds.into_iter().find(|(word, ..)| is(word)) {
             Some((_, wanted, of)) => (kind, key) = (wanted, of),
             None if is("VOLATILE") => home = TableHome::Volatile,
+            None if is("COMPACTSLOTS") => rules = vec![Rule::CompactSlots],
             None => {
-                let want = "HASH, ORDERED, SACK, CLIENTHASH32, CLIENTHASH64 or VOLATILE";
+                let want = "HASH, ORDERED, SACK, CLIENTHASH32, CLIENTHASH64, COMPACTSLOTS or VOLATILE";
                 return Err(Fault::Malformed { found: quoted(call.at(at)), want });
             }
         }
     }
     let key = key.map(|field_type| Field { name: "key".to_owned(), field_type });
-    Ok(TableSpec { key: key.into_iter().collect(), ..lostore::plain_spec(kind, home) })
+    Ok(TableSpec { key: key.into_iter().collect(), rules, ..lostore::plain_spec(kind, home) })
 }

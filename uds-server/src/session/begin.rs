@@ -266,7 +266,7 @@ impl Session {
     pub(super) fn fault_of(&mut self, place: Place, error: Error, world: &mut World<'_>) {
         let mut text = String::new();
         let result = Err(error);
-        self.settle(place, Purpose::default(), outcome(&result, self.ruled, &mut text), world);
+        self.settle(place, Purpose::default(), outcome(&result, self.features, &mut text), world);
     }
 
     fn commit_whole(

@@ -5,7 +5,7 @@ use crate::convert::horizon_out;
 use domains::Horizon;
 use segments::Incarnation;
 use wire::codes;
-use wire::{ConnectionLimits, Cut, FEATURE_RULES, FEATURES, Frame, Hello, Kind, Known, VERSION, Welcome};
+use wire::{ConnectionLimits, Cut, FEATURES, Frame, Hello, Kind, Known, VERSION, Welcome};
 
 /// Bytes of a client's name and version that are remembered.
 const CLIENT_BYTES_MAX: usize = 64;
@@ -27,7 +27,7 @@ impl Session {
             return;
         }
         self.in_order = hello.in_order;
-        self.ruled = hello.features & FEATURE_RULES != 0;
+        self.features = hello.features & FEATURES;
         self.client = name(&hello);
         self.life = Life::Open;
         let welcome = welcome(world.facts, world.horizon, &hello);

@@ -332,6 +332,12 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
     add("request-commit-append".into(), &|writer| writer.request(0x80, 0, appending.clone()));
     let of_client = Op::CreateTable { name: "object", spec: client_hash_spec() };
     add("request-create-table-client-hash".into(), &|writer| writer.request(0x84, 0, of_client.clone()));
+    let compact = Op::CreateRuled {
+        name: "object",
+        spec: client_hash_spec(),
+        rules: List::new(vec![Rule::CompactSlots]).unwrap(),
+    };
+    add("request-create-compact-slots".into(), &|writer| writer.request(0x86, 0, compact.clone()));
     let writes = Op::Commit { parts: written_parts(), options: options(Level::Committed) };
     add("request-commit-write".into(), &|writer| writer.request(0x85, 0, writes.clone()));
     let batch = [Element::op(Op::Ping), Element::op(large.clone()), Element::op(ops().swap_remove(1).1)];

@@ -21,7 +21,7 @@ fn key32(number: u32) -> [u8; 4] {
     key
 }
 
-fn create<D: Device>(bench: &mut Bench<D>, name: &str, spec: TableSpec) -> Result<TableId, Error> {
+pub(super) fn create<D: Device>(bench: &mut Bench<D>, name: &str, spec: TableSpec) -> Result<TableId, Error> {
     let Answer::Table(info) = bench.call(Op::CreateTable { name: name.to_owned(), spec })? else {
         panic!("another answer")
     };
@@ -29,7 +29,7 @@ fn create<D: Device>(bench: &mut Bench<D>, name: &str, spec: TableSpec) -> Resul
 }
 
 /// The features that the superblock on a device says.
-fn marked(device: &mut MemoryDevice) -> u64 {
+pub(super) fn marked(device: &mut MemoryDevice) -> u64 {
     read_copies(&mut Blocking::new(device)).unwrap().choose().unwrap().superblock.features.incompatible
 }
 
@@ -68,7 +68,7 @@ fn no_image_has_such_a_table_without_the_mark() {
         let (mut made, mut refused) = (0, 0);
         for n in 1.. {
             let plan = Plan { kind, n, sticky: true, how: How::Refused(BAD) };
-            if fail_creation(plan) {
+            if fail_creation(plan, &spec(64), Features::CLIENT_HASH) {
                 made += 1;
                 break;
             }
@@ -78,26 +78,26 @@ fn no_image_has_such_a_table_without_the_mark() {
     }
 }
 
-/// Makes the first such table on a device that fails as planned; whether it was made.
-fn fail_creation(plan: Plan) -> bool {
+/// Makes the first table of a feature on a device that fails as planned; whether it was made.
+pub(super) fn fail_creation(plan: Plan, spec: &TableSpec, feature: u64) -> bool {
     let (mut bench, table, whole) = Bench::filled_with_all();
     let pages = bench.device.pages();
     let mut seen = 0;
     let device = Failing::new(copy(&mut bench.device, pages), |request| plan.strikes(request, &mut seen));
     let config = bench.config.clone();
     let mut failing = Bench { device, engine: bench.engine, config: config.clone(), now: bench.now, next: 100 };
-    let answer = create(&mut failing, "objects", spec(64));
+    let answer = create(&mut failing, "objects", spec.clone());
     // Whoever ends after that has nothing to tell, and is not told of a failure that is not the end's.
     assert!(answer.is_ok() || failing.engine.close() == Poll::Ready(Ok(())), "{plan:?}");
     for mut image in failing.device.crashed() {
-        let mark = marked(&mut image) & Features::CLIENT_HASH != 0;
+        let mark = marked(&mut image) & feature != 0;
         let (engine, _) = open(&mut image, &config).unwrap();
         let mut after = Bench { device: image, engine, config: config.clone(), now: Tick::default(), next: 0 };
         assert_eq!(after.all(table, 100), whole, "{plan:?}");
         let there = after.call(Op::OpenTable { name: "objects".to_owned(), spec: None }).is_ok();
         assert!(mark || !there, "{plan:?}: a table without the mark");
         assert!(there || answer.is_err(), "{plan:?}: a table that was told is there");
-        assert!(create(&mut after, "others", spec(64)).is_ok(), "{plan:?}: the next try makes one");
+        assert!(create(&mut after, "others", spec.clone()).is_ok(), "{plan:?}: the next try makes one");
     }
     if let Err(error) = &answer {
         assert!(matches!(error.code(), 304 | 108), "{plan:?}: {error}");
@@ -117,7 +117,7 @@ impl Bench {
 
 /// One step on both tables.
 #[derive(Clone, Debug)]
-enum Deed {
+pub(super) enum Deed {
     Put(u64, u16),
     Insert(u64),
     Append(u64),
@@ -137,7 +137,7 @@ fn numbers() -> impl Strategy<Value = u64> {
     })
 }
 
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+pub(super) fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     let deed = prop_oneof![
         6 => (numbers(), 0..300_u16).prop_map(|(key, bytes)| Deed::Put(key, bytes)),
         3 => numbers().prop_map(Deed::Insert),
@@ -151,7 +151,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 }
 
 /// Does a step on a table; what of the answer may depend on nothing but what was done before.
-fn act(bench: &mut Bench, table: TableId, deed: &Deed) -> String {
+pub(super) fn act(bench: &mut Bench, table: TableId, deed: &Deed) -> String {
     let commit = |bench: &mut Bench, fill: &dyn Fn(&mut CommitSet)| {
         let mut set = CommitSet::new();
         fill(&mut set);

@@ -67,6 +67,16 @@ fn golden_spec_of_keys_that_the_client_hashed() {
     assert_eq!(TableSpec::from_bytes(want), Ok(spec));
 }
 
+/// The golden vector of a table of compact slots.
+#[test]
+fn golden_spec_of_compact_slots() {
+    let spec =
+        TableSpec { rules: vec![Rule::CompactSlots], ..TableSpec::plain(TableKind::Hash, TableHome::Persistent) };
+    let want = b"\x01\x07\x06\x05bytes\x01\x00\x01\x00\x01\x00\x01\x00\x01\x00\x02\x01\x04";
+    assert_eq!(spec.to_bytes(), want);
+    assert_eq!(TableSpec::from_bytes(want), Ok(spec));
+}
+
 #[test]
 fn a_spec_that_lacks_a_field_is_refused() {
     assert!(TableSpec::from_bytes(&[]).is_err());

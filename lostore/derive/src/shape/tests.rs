@@ -36,6 +36,8 @@ fn what_cannot_be_a_table_type_says_why() {
     check_refused("struct A { #[key] a: u8, #[range(..=1)] b: u8 }", "both ends");
     check_refused("#[table(client_hash)] struct A { #[key] a: u64, #[key] b: u64 }", "one field, a u32 or u64");
     check_refused("#[table(client_hash)] struct A { a: u64 }", "one field, a u32 or u64");
+    check_refused("#[table(ordered, compact_slots)] struct A { #[key] a: u64 }", "are of hash tables");
+    check_refused("#[table(sack, compact_slots)] struct A { a: u64 }", "are of hash tables");
     check_refused(
         "#[table(client_hash, hash)] struct A { #[key] a: u64 }",
         "one of hash, ordered, sack and client_hash",

@@ -1,9 +1,11 @@
 //! A column whose tables are all made with hints: whatever these say, each answer is that of the column without.
 //!
-//! Contract: a check that gives a hint of its own keeps it. Every other table gets the next of [`HINTS`], and no answer shows it.
+//! Contract: a check that gives a hint of its own keeps it. Every other table gets the next of [`HINTS`], every hash table of a
+//! compact column compact slots, and no answer shows it.
 
 use super::{Column, Lack, Persistent};
-use domains::{Answer, Capabilities, Horizon, Op, TableInfo};
+use domains::schema::{Rule, TableKind};
+use domains::{Answer, Capabilities, Horizon, Op, TableInfo, TableSpec};
 use lostore::Error;
 use segments::{TableId, Version};
 
@@ -14,16 +16,34 @@ const HINTS: [u64; 4] = [1, 1_000_003, (1 << 40) + 1, u64::MAX];
 pub(super) struct Hinted {
     inner: Persistent,
     tables: usize,
+    compact: bool,
 }
 
 impl Hinted {
     pub(super) fn new() -> Self {
-        Self { inner: Persistent::new(64), tables: 0 }
+        Self { inner: Persistent::new(64), tables: 0, compact: false }
+    }
+
+    /// With compact slots for every hash table, and fingerprints of so many bits.
+    pub(super) fn compact(fingerprint_bits: u8) -> Self {
+        Self { inner: Persistent::new(fingerprint_bits), tables: 0, compact: true }
+    }
+
+    /// Puts the hints into a spec.
+    fn hint(&mut self, spec: &mut TableSpec) {
+        if spec.pairs_hint == 0 {
+            spec.pairs_hint = HINTS[self.tables % HINTS.len()];
+            self.tables += 1;
+        }
+        if self.compact && matches!(spec.kind, TableKind::Hash | TableKind::ClientHash) && !spec.has_compact_slots() {
+            spec.rules.push(Rule::CompactSlots);
+        }
     }
 }
 
 /// Takes out of an answer's table what was put there.
 fn plain(info: &mut TableInfo) {
+    info.spec.rules.retain(|rule| *rule != Rule::CompactSlots);
     if HINTS.contains(&info.spec.pairs_hint) {
         info.spec.pairs_hint = 0;
     }
@@ -35,11 +55,8 @@ impl Column for Hinted {
     }
 
     fn call(&mut self, mut op: Op) -> Result<Answer, Error> {
-        if let Op::CreateTable { spec, .. } | Op::OpenTable { spec: Some(spec), .. } = &mut op
-            && spec.pairs_hint == 0
-        {
-            spec.pairs_hint = HINTS[self.tables % HINTS.len()];
-            self.tables += 1;
+        if let Op::CreateTable { spec, .. } | Op::OpenTable { spec: Some(spec), .. } = &mut op {
+            self.hint(spec);
         }
         let mut answer = self.inner.call(op)?;
         if let Answer::Table(info) = &mut answer {
