@@ -21,6 +21,7 @@ mod failures;
 mod lives;
 mod many;
 mod ranges;
+mod readers;
 mod revert;
 mod searched;
 mod slots;
