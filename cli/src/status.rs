@@ -7,14 +7,21 @@ use crate::failure::{Exit, Failure, USAGE};
 use crate::output::{Format, Output, bytes_text, count_text};
 use crate::reach::{options, reach};
 use crate::tables::document as table_document;
-use lostore::{Connections, EXPLANATIONS, Explanation, Status, TableStatus};
+use lostore::{Capabilities, Connections, EXPLANATIONS, Explanation, Status, TableStatus};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 pub(crate) fn status(target: &Target, output: &mut Output) -> Result<(), Failure> {
     let store = reach(target)?;
-    let status = store.status()?;
-    let domain = store.capabilities().name;
+    let mut status = store.status()?;
+    // The figures come without the rules, of which one says how wide an index's slots are.
+    let told = store.tables()?;
+    for table in &mut status.tables {
+        if let Some(info) = told.iter().find(|info| info.id == table.info.id) {
+            table.info.spec.rules.clone_from(&info.spec.rules);
+        }
+    }
+    let domain = store.capabilities();
     match output.format {
         Format::Json | Format::Jsonl => output.document(&document(domain, &status)),
         Format::Table | Format::Raw | Format::Hex => text(domain, &status, output),
@@ -30,7 +37,12 @@ pub(crate) fn status(target: &Target, output: &mut Output) -> Result<(), Failure
     }
 }
 
-fn document(domain: &str, status: &Status) -> Value {
+/// What all segments of a store are: whether they outlive it, and where they lie, seen from the process that has the store.
+fn segments_are(domain: Capabilities) -> (&'static str, &'static str) {
+    if domain.persistence { ("persistent", "local file") } else { ("volatile", "memory") }
+}
+
+fn document(domain: Capabilities, status: &Status) -> Value {
     let tables: Vec<Value> = status
         .tables
         .iter()
@@ -44,13 +56,15 @@ fn document(domain: &str, status: &Status) -> Value {
         })
         .collect();
     json!({
-        "domain": domain,
+        "domain": domain.name,
         "incarnation": status.horizon.incarnation.0,
         "epoch_persistent": status.horizon.persistent.to_string(),
         "epoch_open": status.epoch_open.to_string(),
         "poisoned": status.poisoned,
         "segments": status.segments,
         "segments_free": status.segments_free,
+        "segments_home": segments_are(domain).0,
+        "segments_place": segments_are(domain).1,
         "device_bytes": status.device_pages * 4096,
         "device_reads": status.device_reads,
         "device_writes": status.device_writes,
@@ -90,9 +104,9 @@ fn per_pair(table: &TableStatus) -> Option<f64> {
     u32::try_from(tenths).ok().map(|tenths| f64::from(tenths) / 10.0)
 }
 
-fn text(domain: &str, status: &Status, output: &mut Output) -> Result<(), Failure> {
+fn text(domain: Capabilities, status: &Status, output: &mut Output) -> Result<(), Failure> {
     let health = if status.poisoned.is_some() { "READ-ONLY" } else { "healthy" };
-    output.line(&format!("domain    {domain}, {health}, incarnation {}", status.horizon.incarnation))?;
+    output.line(&format!("domain    {}, {health}, incarnation {}", domain.name, status.horizon.incarnation))?;
     output.line(&format!("epochs    {} open, persistent up to {}", status.epoch_open, status.horizon.persistent))?;
     output.line(&format!(
         "commits   {}, and {} refused by a compare",
@@ -110,8 +124,9 @@ fn text(domain: &str, status: &Status, output: &mut Output) -> Result<(), Failur
         count_text(status.lookups_memory),
         count_text(status.lookups_device)
     ))?;
+    let (home, place) = segments_are(domain);
     output.line(&format!(
-        "device    {} in {} segments ({} free), {} reads, {} writes, {} flushes",
+        "device    {} in {} segments ({} free; {home}, {place}), {} reads, {} writes, {} flushes",
         bytes_text(status.device_pages * 4096),
         status.segments,
         status.segments_free,
@@ -147,11 +162,18 @@ fn text(domain: &str, status: &Status, output: &mut Output) -> Result<(), Failur
     output.rows(&["table", "kind", "pairs", "records", "index", "B/pair"], &rows)
 }
 
+/// The kind, and the width of its slots where that is the rarer one.
+fn kind_text(table: &TableStatus) -> String {
+    let spec = &table.info.spec;
+    let compact = if spec.has_compact_slots() { ", compact" } else { "" };
+    format!("{}{compact}", spec.kind.name())
+}
+
 fn table_row(table: &TableStatus) -> Vec<String> {
     let name = if table.info.name.is_empty() { "(catalog)" } else { &table.info.name };
     vec![
         name.to_owned(),
-        table.info.spec.kind.name().to_owned(),
+        kind_text(table),
         count_text(table.pairs),
         bytes_text(table.record_bytes),
         bytes_text(table.index_bytes),

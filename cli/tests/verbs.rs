@@ -142,6 +142,7 @@ fn verbs(dir: &Path) {
     assert_eq!(data(&lostore(dir, &["table", "list", "-o", "raw"])), "other\nusers\n");
     data(&lostore(dir, &["table", "drop", "other"]));
     let status: serde_json::Value = serde_json::from_str(data(&lostore(dir, &["status", "-o", "json"]))).unwrap();
+    assert_eq!((&status["segments_home"], &status["segments_place"]), (&"persistent".into(), &"local file".into()));
     assert!(status["tables"].as_array().unwrap().iter().any(|table| table["table"] == "users" && table["pairs"] == 1));
     assert!(data(&lostore(dir, &["ping"])).starts_with("alive"));
 }

@@ -145,3 +145,52 @@ fn a_small_file_of_somebody_elses_is_left_alone() {
         assert_eq!(std::fs::read(&data).unwrap(), content, "it is not written");
     }
 }
+
+/// Descriptors of this process on what lies in a directory.
+fn descriptors_in(dir: &Path) -> Vec<std::path::PathBuf> {
+    let links = std::fs::read_dir("/proc/self/fd").unwrap();
+    let mut held: Vec<_> = links
+        .filter_map(|link| std::fs::read_link(link.unwrap().path()).ok())
+        .filter(|path| path.starts_with(dir))
+        .collect();
+    held.sort();
+    held
+}
+
+/// A store is one data file and one lock, at one segment as at two hundred, while it is read and when it is opened again.
+#[test]
+fn a_store_of_any_size_holds_two_descriptors() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().canonicalize().unwrap().join("store");
+    let options = Options { config: Config { segment_pages: 16, ..Config::default() }, ..Options::default() };
+    let ours = [path.join(LOCK_FILE), path.join(DATA_FILE)].map(|path| path.to_string_lossy().into_owned());
+    let check = |segments: u32| {
+        let held = descriptors_in(&path);
+        let names: std::collections::BTreeSet<_> =
+            held.iter().map(|path| path.to_string_lossy().into_owned()).collect();
+        assert!(names.iter().all(|name| ours.contains(name)), "{names:?}");
+        assert!(held.len() <= 3, "{held:?} with {segments} segments");
+        held.len()
+    };
+    let mut at_first = None;
+    for _ in 0..2 {
+        let store = Store::new(options.open_inline(&path).unwrap().0);
+        let table = match store.open_raw("t") {
+            Ok(table) => table,
+            Err(_) => store.create_raw("t", crate::plain_spec(TableKind::Hash, TableHome::Persistent)).unwrap(),
+        };
+        let before = check(1);
+        assert_eq!(*at_first.get_or_insert(before), before, "as many after a reopen");
+        for n in 0..2_000_u32 {
+            table.upsert(&n.to_le_bytes(), &[7; 4_000], crate::PutOptions::default()).unwrap();
+        }
+        store.drop_cache().unwrap();
+        for n in (0..2_000_u32).step_by(50) {
+            assert_eq!(table.get(&n.to_le_bytes()).unwrap().unwrap().value.len(), 4_000);
+        }
+        let segments = store.status().unwrap().segments;
+        assert!(segments > 100, "{segments} segments");
+        assert_eq!(check(segments), before, "with {segments} segments");
+    }
+    assert!(descriptors_in(&path).is_empty(), "none stays behind");
+}
