@@ -31,7 +31,7 @@ enum Load {
         /// Operations of each kind.
         #[arg(long, default_value_t = 2_000_000)]
         count: u64,
-        /// Only this kind: lookup, number-by-store, number-by-client (keys of 8 bytes, and who hashes them), update, txn4, txn4-final
+        /// Only this kind: lookup, lookup-compact (compact slots), number-by-store, number-by-client (keys of 8 bytes, and who hashes them), update, update-compact, txn4, txn4-final
         /// (not abortable).
         #[arg(long)]
         only: Option<String>,
