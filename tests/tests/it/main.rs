@@ -30,4 +30,5 @@ mod seeds;
 mod simulator;
 mod talk;
 mod tidy;
+mod told;
 mod waits;
