@@ -11,12 +11,13 @@
 use crate::error::{Error, ErrorKind};
 use crate::seam::{Answer, Capabilities, Horizon, Op, OpId};
 use crate::translate;
-use asked::{Asked, is_brisk, op_bytes, op_parts, refusal};
+use asked::{Asked, Subject, is_brisk, op_bytes, op_parts, refusal};
 use keeper::Keeper;
 use segments::{EpochId, Incarnation};
 use staging::{Role, Staging};
 use std::collections::{BTreeMap, VecDeque};
 use thiserror::Error as ThisError;
+use txn::Stage;
 use wire::limits::{HELLO_FRAME_BYTES_MAX, REPLY_FRAME_BYTES_MAX, REQUEST_FRAME_BYTES_MAX};
 use wire::{ConnectionLimits, Cut, Element, FrameReader, FrameWriter, Hello, Kind, Known, Outcome, WriteError};
 
@@ -121,6 +122,8 @@ pub struct Client {
     frames: BTreeMap<u64, Vec<Asked>>,
     /// A commit that is being sent in pieces; what waits is sent after it.
     staging: Option<Staging>,
+    /// Where transactions of the server's hold what ours have written out.
+    stages: Vec<Stage>,
     flying: usize,
     frame_last: u64,
     answers: Vec<(OpId, Result<Answer, Refusal>)>,
@@ -147,6 +150,7 @@ impl Client {
             waiting_bytes: 0,
             frames: BTreeMap::new(),
             staging: None,
+            stages: Vec::new(),
             flying: 0,
             frame_last: 1,
             answers: Vec::new(),
@@ -163,7 +167,7 @@ impl Client {
         let hello = Hello {
             version_min: wire::VERSION,
             version_max: wire::VERSION,
-            features: features | wire::FEATURE_RULES | wire::FEATURE_SLOTS,
+            features: features | wire::FEATURE_RULES | wire::FEATURE_STAGES | wire::FEATURE_SLOTS,
             in_order: false,
             client_name: &self.name,
             client_version: env!("CARGO_PKG_VERSION"),
@@ -216,10 +220,7 @@ impl Client {
         if let Some(Lost { why, .. }) = &self.lost {
             return Err(Refusal::Lost { why: why.clone(), maybe_applied: false });
         }
-        if matches!(op, Op::OpenStage | Op::Stage(_) | Op::ReadStaged { .. }) {
-            let (domain, what) = ("remote", "writing out values of a transaction before its commit");
-            return Err(Refusal::Domain(Error::Unsupported { domain, what }));
-        }
+        self.check_stage(&op)?;
         let bytes = op_bytes(&op);
         if self.waiting.len() >= WAITING_OPS_MAX || self.waiting_bytes + bytes > WAITING_BYTES_MAX {
             return Err(Refusal::Domain(Error::Busy));
@@ -239,7 +240,7 @@ impl Client {
             if credits == 0 {
                 return;
             }
-            if self.send_again(limits.request_frame_bytes as usize) {
+            if self.send_again(limits.request_frame_bytes as usize) || self.give_up_stage() {
                 continue;
             }
             if self.waiting.is_empty() || self.must_wait() {
@@ -321,6 +322,7 @@ impl Client {
             self.answers.push((id, Err(Refusal::Lost { why: why.clone(), maybe_applied: false })));
         }
         self.flying = 0;
+        self.stages.clear();
     }
 
     /// Appends the answers that have come since the last call.
@@ -454,7 +456,9 @@ impl Client {
             _ => "remote",
         };
         let (abortable, persistence) = (welcome.abortable, welcome.persistence);
-        let capabilities = Capabilities { name, abortable, persistence, writes_out: false };
+        // What a client that resumes would send again it must have itself.
+        let writes_out = welcome.features & wire::FEATURE_STAGES != 0 && self.keeper.is_none();
+        let capabilities = Capabilities { name, abortable, persistence, writes_out };
         self.writer.set_frame_bytes_max(welcome.limits.request_frame_bytes.min(REQUEST_FRAME_BYTES_MAX));
         self.features = welcome.features;
         self.greeting = Some(Greeting {
@@ -487,6 +491,8 @@ impl Client {
         match asked.role {
             Role::Whole => self.settle(asked, Ok(reply.outcome)),
             Role::Step => self.stepped(reply.outcome),
+            // Whether it was still there or not, it is not now.
+            Role::Farewell => Ok(()),
             Role::Identify => self.identified(reply.outcome),
             Role::Fates => self.fates_came(reply.outcome),
         }
@@ -505,6 +511,11 @@ impl Client {
     /// Answers one operation with what came for it; if that is nonsense it is answered as lost, like all after it.
     fn settle(&mut self, mut asked: Asked, outcome: Result<Outcome<'_>, wire::DecodeError>) -> Result<(), Lost> {
         let read = outcome.map_err(malformed).and_then(|outcome| match outcome.into_result() {
+            Ok(wire::Answer::Opened { txn }) if matches!(asked.subject, Subject::Stage) => {
+                let stage = Stage::new(txn);
+                self.stages.push(stage.clone());
+                Ok(Ok(Answer::Stage(stage)))
+            }
             Ok(answer) => {
                 translate::answer_in(answer).map(Ok).ok_or_else(|| lost("it answered with what was not asked"))
             }

@@ -8,10 +8,10 @@ use crate::ranges::Ranges;
 use crate::schema::{Field, FieldType, Rule, TableHome, TableKind, TableSpec};
 use crate::seam::{
     Answer, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Followed, Horizon, Identified, Level, Op, Pair,
-    Persistence, RequestFate, Status, Stored, TableInfo, TableStatus, Versions,
+    Persistence, RequestFate, StageValue, Status, Stored, TableInfo, TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
-use txn::{Change, CommitSet, Expect, PutOptions, RangeCompare};
+use txn::{Change, CommitSet, Expect, PutOptions, RangeCompare, Staged};
 use wire::codes::fault_kind;
 use wire::limits::RULES_MAX;
 use wire::{Bytes, List, Value};
@@ -62,8 +62,11 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         },
         Op::Identify { client, attempt } => wire::Op::Identify { client: client.0, attempt: *attempt },
         Op::Fates { requests, .. } => wire::Op::Fates { requests: List::new(requests.clone())? },
-        // They were refused where they came in.
-        Op::OpenStage | Op::Stage(_) | Op::ReadStaged { .. } => return None,
+        Op::OpenStage => wire::Op::TxnOpen,
+        Op::Stage(what) => stage_out(what)?,
+        Op::ReadStaged { stage, number, table, key } => {
+            wire::Op::TxnStaged { txn: stage.number(), number: *number, table: table.0, key: Bytes(key) }
+        }
         Op::Reserve { table, count } => wire::Op::Reserve { table: table.0, count: *count },
         Op::Await { epoch } | Op::AwaitCommit { version: Version { epoch, .. } } => wire::Op::Await { epoch: epoch.0 },
         Op::Force => wire::Op::Force,
@@ -84,6 +87,13 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         Op::Status => wire::Op::Status,
         Op::DropCache => wire::Op::DropCache,
     })
+}
+
+/// A value that is written out: its stage is a transaction of the server's.
+fn stage_out(what: &StageValue) -> Option<wire::Op<'_>> {
+    let (txn, table, key, onto) = (what.stage.number(), what.table.0, Bytes(&what.key), what.onto);
+    let (value, forget) = (Value::new(&what.value), List::new(what.forget.clone())?);
+    Some(wire::Op::TxnStage { txn, table, key, onto, value, forget })
 }
 
 /// An operation as the server knows it: to one that knows no rules of tables these are the affair of typed programs alone.
@@ -116,6 +126,7 @@ pub(crate) fn too_long(op: &Op) -> Error {
         }
         Op::CreateTable { spec, .. } => (FIELDS, most(spec), wire::limits::FIELDS_MAX),
         Op::OpenTable { spec, .. } => (FIELDS, spec.as_ref().map_or(0, most), wire::limits::FIELDS_MAX),
+        Op::Stage(what) => ("the number of values to forget", what.forget.len(), wire::limits::FORGOTTEN_MAX),
         Op::Fates { requests, .. } => ("the number of requests to ask for", requests.len(), wire::limits::FATES_MAX),
         Op::Commit { set, .. } | Op::CommitOnce { set, .. } => {
             ("the number of parts", parts_out(set).count(), wire::limits::PARTS_MAX)
@@ -126,7 +137,6 @@ pub(crate) fn too_long(op: &Op) -> Error {
         | Op::Verify { .. }
         | Op::Identify { .. }
         | Op::OpenStage
-        | Op::Stage(_)
         | Op::ReadStaged { .. }
         | Op::Reserve { .. }
         | Op::Await { .. }
@@ -176,6 +186,8 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
         },
         change: match part.change {
             Change::None => wire::Change::None,
+            Change::Put { value, options } if part.staged.is_some() => staged_out(part, value, false, options),
+            Change::Append { value, options } if part.staged.is_some() => staged_out(part, value, true, options),
             Change::Put { value, options } if options.compact => write_out(value, false, options),
             Change::Append { value, options } if options.compact => write_out(value, true, options),
             Change::Put {
@@ -197,12 +209,30 @@ fn part_out<'a>(part: &txn::Part<'a>) -> wire::Part<'a> {
     }
 }
 
+/// A write whose value begins with what was written out.
+fn staged_out<'a>(part: &txn::Part<'a>, value: &'a [u8], append: bool, options: PutOptions) -> wire::Change<'a> {
+    let Staged { number, bytes } = part.staged.expect("the caller has looked");
+    let PutOptions { expires_ms, revertible_ms: lease_ms, .. } = options;
+    wire::Change::Staged {
+        number,
+        bytes,
+        value: Value::new(value),
+        append,
+        expires_ms,
+        lease_ms,
+        flags: flags_out(options),
+    }
+}
+
+fn flags_out(options: PutOptions) -> u32 {
+    let flag = |flag, is: bool| if is { flag } else { 0 };
+    flag(wire::write_flag::COMPRESSED, options.compressed) | flag(wire::write_flag::COMPACT, options.compact)
+}
+
 /// A write with options that only the general form has.
 fn write_out(value: &[u8], append: bool, options: PutOptions) -> wire::Change<'_> {
-    let PutOptions { expires_ms, compressed, compact, revertible_ms: lease_ms } = options;
-    let flag = |flag, is: bool| if is { flag } else { 0 };
-    let flags = flag(wire::write_flag::COMPRESSED, compressed) | flag(wire::write_flag::COMPACT, compact);
-    wire::Change::Write { value: Value::new(value), append, expires_ms, lease_ms, flags }
+    let PutOptions { expires_ms, revertible_ms: lease_ms, .. } = options;
+    wire::Change::Write { value: Value::new(value), append, expires_ms, lease_ms, flags: flags_out(options) }
 }
 
 fn version_out(version: Version) -> wire::Version {
@@ -345,6 +375,8 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
             let links = links.into_vec().into_iter().map(|link| (TableId(link.table), pair_in(link.pair))).collect();
             Answer::Chain(Chain { links, end: end_in(end) })
         }
+        wire::Answer::Staged(number) => Answer::Staged(number),
+        wire::Answer::Value(value) => Answer::Value(value.bytes().to_vec()),
         wire::Answer::Opened { .. } | wire::Answer::Cancelled(_) => return None,
     })
 }

@@ -10,7 +10,7 @@ use domains::{
     Status, TableInfo, TableSpec, is_told, rules_out, spec_in, spec_out,
 };
 use segments::{EpochId, Ordinal, TableId, Version};
-use txn::{CommitSet, Expect, PutOptions, SetError};
+use txn::{CommitSet, Expect, PutOptions, SetError, Staged};
 use wire::codes::{REPLY_TOO_LARGE, fault_kind};
 use wire::{Bytes, Fault, List, Outcome, Part, Value, write_flag};
 
@@ -46,6 +46,14 @@ pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), S
                 match append {
                     true => set.append(table, key, value.bytes(), options, expect)?,
                     false => put(set, (table, key), expect, value, options)?,
+                }
+            }
+            wire::Change::Staged { number, bytes, value, append, expires_ms, lease_ms, flags } => {
+                let options = PutOptions { expires_ms, revertible_ms: lease_ms, ..flags_in(flags)? };
+                let (staged, value) = (Staged { number, bytes }, value.bytes());
+                match append {
+                    true => set.append_staged((table, key), staged, value, options, expect)?,
+                    false => set.put_staged((table, key), staged, value, options, expect)?,
                 }
             }
             wire::Change::Revert { token } => {
@@ -184,6 +192,8 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
         | wire::Op::TxnOpenStrict
         | wire::Op::TxnNext { .. }
         | wire::Op::TxnAdd { .. }
+        | wire::Op::TxnStage { .. }
+        | wire::Op::TxnStaged { .. }
         | wire::Op::TxnLookup { .. }
         | wire::Op::TxnCommit { .. }
         | wire::Op::TxnAbort { .. }
@@ -273,9 +283,9 @@ fn answer_out(answer: &Answer, features: u64) -> Option<wire::Answer<'_>> {
             idle_ms: identified.idle_ms,
         },
         Answer::Fates(fates) => wire::Answer::Fates(List::new(fates.iter().map(fate_out).collect())?),
-        Answer::Stage(_) | Answer::Staged(_) | Answer::Value(_) => {
-            unreachable!("what a transaction writes out is its session's affair")
-        }
+        Answer::Stage(_) => unreachable!("a session opens stages for its transactions and tells nobody"),
+        Answer::Staged(number) => wire::Answer::Staged(*number),
+        Answer::Value(value) => wire::Answer::Value(Value::new(value)),
         Answer::Reserved(addresses) => wire::Answer::Reserved(List::new(addresses.clone())?),
         Answer::Persistent(horizon) => wire::Answer::Persistent(horizon_out(*horizon)),
         Answer::Table(info) if is_ruled(info, features) => wire::Answer::Ruled(ruled_out(info, features)?),

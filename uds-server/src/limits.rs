@@ -22,6 +22,9 @@ pub struct Limits {
     pub transactions_max: usize,
     /// Bytes of keys and values in all open transactions together.
     pub transaction_bytes_max: usize,
+    /// Bytes of keys and values that one transaction gathers in memory; what is beyond is written out before its commit, where the domain
+    /// can do that.
+    pub transaction_memory_bytes: usize,
     /// After so long without a request that names it, a transaction is aborted.
     pub transaction_idle: Duration,
     /// How long a connection may take to say hello.
@@ -99,6 +102,7 @@ impl Default for Limits {
             unsent_bytes_hard: (128 << 20) + (4 << 20),
             transactions_max: 64,
             transaction_bytes_max: txn::limits::SET_BYTES_MAX + (16 << 20),
+            transaction_memory_bytes: txn::limits::SET_MEMORY_DEFAULT,
             transaction_idle: Duration::from_secs(60),
             hello_patience: Duration::from_secs(5),
             stall_patience: Duration::from_secs(30),

@@ -28,6 +28,7 @@ use domains::{Answer, Capabilities, ClientId, Error, Horizon, Level, Pair, PairR
 use intake::Intake;
 use segments::cuts::Cuts;
 use segments::{EpochId, TableId};
+use staged::{Filling, Spill};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -40,6 +41,7 @@ mod begin;
 mod hello;
 mod intake;
 mod once;
+mod staged;
 mod strict;
 
 /// What a server tells its clients about itself.
@@ -132,6 +134,10 @@ pub(crate) struct Session {
     own_appends: BTreeMap<(u32, u32), OwnAppend>,
     /// Reads of transactions that are not answered.
     txn_reads: BTreeMap<(u32, u32), TxnRead>,
+    /// Values of transactions that are being written out, for the requests that brought them.
+    spills: BTreeMap<(u32, u32), Spill>,
+    /// Answers that lack what was written out.
+    fillings: BTreeMap<(u32, u32), Filling>,
     /// The client that the connection speaks for, and under which attempt.
     identity: Option<(ClientId, u64)>,
     /// Who it has said that it is, where that is not answered yet.
@@ -183,6 +189,8 @@ impl Session {
             transactions: Transactions::default(),
             own_appends: BTreeMap::new(),
             txn_reads: BTreeMap::new(),
+            spills: BTreeMap::new(),
+            fillings: BTreeMap::new(),
             identity: None,
             claims: BTreeMap::new(),
             notices: BTreeSet::new(),
@@ -230,6 +238,9 @@ impl Session {
     pub(crate) fn answered(&mut self, ticket: Ticket, result: &Result<Answer, Error>, world: &mut World<'_>) {
         let Some(place) = ticket else { return };
         let purpose = self.calls.purpose(place);
+        if self.spilled(place, result, world) || self.filled(place, result, world) {
+            return self.proceed(world);
+        }
         self.identified(place, result);
         if purpose.recalls.is_some() {
             self.recalled(place, result, world);
@@ -289,7 +300,7 @@ impl Session {
 
     /// Bytes of appends that wait for what they stand behind.
     fn own_append_bytes(&self) -> usize {
-        self.own_appends.values().map(|own| own.value.len()).sum()
+        self.own_appends.values().map(|own| own.value.len()).sum::<usize>() + self.filling_bytes()
     }
 
     /// Nothing happens for a while: memory that is kept for what may come is given back.

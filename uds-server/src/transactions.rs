@@ -81,8 +81,8 @@ impl Open {
 }
 
 impl Transactions {
-    /// Opens one, if there may be one more.
-    pub(crate) fn open(&mut self, strict: bool, limits: &Limits, now: Tick) -> Option<u64> {
+    /// Opens one that is gathered in this set, if there may be one more.
+    pub(crate) fn open(&mut self, set: CommitSet, strict: bool, limits: &Limits, now: Tick) -> Option<u64> {
         if self.len() >= limits.transactions_max {
             return None;
         }
@@ -93,7 +93,7 @@ impl Transactions {
         let place = &mut self.places[at as usize];
         assert!(place.open.is_none(), "place {at} was free");
         place.generation = place.generation.wrapping_add(1);
-        place.open = Some(Open { set: CommitSet::new(), reads: strict.then(Reads::default), used: now });
+        place.open = Some(Open { set, reads: strict.then(Reads::default), used: now });
         Some(u64::from(place.generation) << 32 | u64::from(at))
     }
 

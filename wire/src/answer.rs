@@ -337,6 +337,11 @@ pub enum Answer<'a> {
     Ruled(#[serde(borrow)] Ruled<'a>),
     /// Of a listing in which a table has rules.
     RuledTables(#[serde(borrow)] List<Ruled<'a>, TABLES_MAX>),
+    /// Of a value that was to be written out: its number; nothing when it is better kept and brought with its part, since its table lies
+    /// in memory.
+    Staged(Option<u32>),
+    /// Of a read of what was written out.
+    Value(#[serde(borrow)] Value<'a>),
 }
 
 /// A compare that did not hold.
@@ -390,6 +395,7 @@ impl<'a> Valued<'a> for Outcome<'a> {
                 pairs.as_mut_slice().iter_mut().flatten().for_each(|pair| see(&mut pair.value))
             }
             Self::Ok(Answer::Ranges(Some(ranges))) => ranges.parts.as_mut_slice().iter_mut().for_each(see),
+            Self::Ok(Answer::Value(value)) => see(value),
             Self::Ok(Answer::Stored(Some(stored))) => see(&mut stored.pair.value),
             Self::Ok(Answer::Chain { links, .. }) => {
                 links.as_mut_slice().iter_mut().for_each(|link| see(&mut link.pair.value))

@@ -10,10 +10,12 @@ pub const VERSION: u8 = 1;
 pub const FEATURE_ONCE: u64 = 1;
 /// Feature: tables have rules (`CreateRuled`, `OpenRuled`, `Ruled`, `RuledTables`).
 pub const FEATURE_RULES: u64 = 2;
+/// Feature: values of interactive transactions are written out before their commit. A server says so where its domain can.
+pub const FEATURE_STAGES: u64 = 4;
 /// Feature: tables may ask for compact slots (`Rule::CompactSlots`). To who does not know it the hint is not told.
 pub const FEATURE_SLOTS: u64 = 8;
 /// Every feature that this crate knows.
-pub const FEATURES: u64 = FEATURE_ONCE | FEATURE_RULES | FEATURE_SLOTS;
+pub const FEATURES: u64 = FEATURE_ONCE | FEATURE_RULES | FEATURE_STAGES | FEATURE_SLOTS;
 
 /// The client's first frame. Nothing else is answered before it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -30,7 +30,8 @@ pub use answer::{
 pub use error::{DecodeError, FrameError};
 pub use header::{Header, Kind, MARK};
 pub use hello::{
-    ConnectionLimits, Cut, FEATURE_ONCE, FEATURE_RULES, FEATURE_SLOTS, FEATURES, Hello, Known, VERSION, Welcome,
+    ConnectionLimits, Cut, FEATURE_ONCE, FEATURE_RULES, FEATURE_SLOTS, FEATURE_STAGES, FEATURES, Hello, Known, VERSION,
+    Welcome,
 };
 pub use message::{BatchReply, Encoded, Item, Items, Reply};
 pub use op::{Change, CommitOptions, Cursor, Direction, Expect, Level, Op, Part, Range, Version, write_flag};

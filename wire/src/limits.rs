@@ -41,6 +41,8 @@ pub const KEYS_MAX: usize = 4096;
 pub const RANGES_MAX: usize = 1024;
 /// Most requests whose fates are asked for at a time.
 pub const FATES_MAX: usize = 1024;
+/// Numbers of values that a transaction has written out and needs no more, told in one request.
+pub const FORGOTTEN_MAX: usize = 4_096;
 
 const _: () = assert!(REPLY_FRAME_BYTES_MAX as usize >= 2 * (64 << 20) + PARTS_MAX * 20);
 const _: () = assert!(BATCH_OPS_MAX <= PARTS_MAX);

@@ -1,6 +1,6 @@
 //! What a client asks. The variants' numbers are the protocol's verbs: append only.
 
-use crate::limits::{CHAIN_FIELDS_MAX, FATES_MAX, KEYS_MAX, PARTS_MAX, RANGES_MAX, RULES_MAX};
+use crate::limits::{CHAIN_FIELDS_MAX, FATES_MAX, FORGOTTEN_MAX, KEYS_MAX, PARTS_MAX, RANGES_MAX, RULES_MAX};
 use crate::table::{Rule, TableSpec};
 use crate::value::{Bytes, List, Value, Valued};
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,24 @@ pub enum Change<'a> {
         /// Bits of [`write_flag`]; others are refused.
         flags: u32,
     },
+    /// As `Write`, of a value that begins with what its transaction has written out (`TxnStage`). In `TxnAdd` alone.
+    Staged {
+        /// The number under which it was written out.
+        number: u32,
+        /// How many bytes were.
+        bytes: u32,
+        /// The bytes behind them.
+        #[serde(borrow)]
+        value: Value<'a>,
+        /// It is an append.
+        append: bool,
+        /// When the pair ceases to exist; of an append, nothing leaves it as it is.
+        expires_ms: Option<u64>,
+        /// For how long it may be reverted, in milliseconds from the commit on; nothing: not at all.
+        lease_ms: Option<u64>,
+        /// Bits of [`write_flag`]; others are refused.
+        flags: u32,
+    },
 }
 
 /// Flags of [`Change::Write`].
@@ -137,7 +155,8 @@ impl Part<'_> {
             Change::Put { value, .. }
             | Change::PutRevertible { value, .. }
             | Change::Append { value, .. }
-            | Change::Write { value, .. } => value.bytes().len(),
+            | Change::Write { value, .. }
+            | Change::Staged { value, .. } => value.bytes().len(),
             Change::None | Change::Delete | Change::Revert { .. } | Change::Seal { .. } => 0,
         };
         let until = match self.expect {
@@ -444,11 +463,40 @@ pub enum Op<'a> {
         /// At most about so many bytes.
         bytes_max: u32,
     },
+    /// Writes a value of the transaction out, for a part that is added later: `Staged`. Nobody sees it before the commit.
+    TxnStage {
+        /// The transaction.
+        txn: u64,
+        /// The part's table.
+        table: u32,
+        /// Its key.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+        /// The number under which the value's beginning was written out; then this goes behind it.
+        onto: Option<u32>,
+        /// At least a byte.
+        #[serde(borrow)]
+        value: Value<'a>,
+        /// Numbers whose values are needed no more.
+        forget: List<u32, FORGOTTEN_MAX>,
+    },
+    /// Reads what the transaction has written out: `Value`.
+    TxnStaged {
+        /// The transaction.
+        txn: u64,
+        /// The number.
+        number: u32,
+        /// The table that it was written for.
+        table: u32,
+        /// The key that it was written for.
+        #[serde(borrow)]
+        key: Bytes<'a>,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 33] = [
+    pub const NAMES: [&'static str; 35] = [
         "Ping",
         "Lookup",
         "Next",
@@ -482,18 +530,24 @@ impl Op<'_> {
         "OpenRuled",
         "TxnOpenStrict",
         "TxnNext",
+        "TxnStage",
+        "TxnStaged",
     ];
 }
 
 impl<'a> Valued<'a> for Op<'a> {
     fn each_value(&mut self, see: &mut dyn FnMut(&mut Value<'a>)) {
+        if let Op::TxnStage { value, .. } = self {
+            see(value);
+        }
         if let Op::Commit { parts, .. } | Op::CommitOnce { parts, .. } | Op::TxnAdd { parts, .. } = self {
             for part in parts.as_mut_slice() {
                 match &mut part.change {
                     Change::Put { value, .. }
                     | Change::PutRevertible { value, .. }
                     | Change::Append { value, .. }
-                    | Change::Write { value, .. } => see(value),
+                    | Change::Write { value, .. }
+                    | Change::Staged { value, .. } => see(value),
                     Change::None | Change::Delete | Change::Revert { .. } | Change::Seal { .. } => {}
                 }
             }

@@ -32,8 +32,13 @@ impl Asked {
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
     Nothing,
+    /// A transaction of the server's was asked for, to write values out in.
+    Stage,
     Table(TableId),
-    Name { is: String, to_be: Option<String> },
+    Name {
+        is: String,
+        to_be: Option<String>,
+    },
     Epoch(EpochId),
 }
 
@@ -77,7 +82,8 @@ pub(super) fn asked(id: OpId, op: &Op) -> Asked {
         Op::Await { epoch } | Op::AwaitCommit { version: Version { epoch, .. } } => Subject::Epoch(*epoch),
         Op::Commit { .. } | Op::CommitOnce { .. } | Op::Identify { .. } | Op::Fates { .. } => Subject::Nothing,
         Op::Stage(what) => Subject::Table(what.table),
-        Op::OpenStage | Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
+        Op::OpenStage => Subject::Stage,
+        Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
     };
     let changes = matches!(
         op,

@@ -89,7 +89,7 @@ impl Client {
                     let refusal = Refusal::Lost { why: why.to_owned(), maybe_applied: changes };
                     self.answers.push((id, Err(refusal)));
                 }
-                (Role::Whole, Some(_), _) | (Role::Step | Role::Identify | Role::Fates, _, _) => {}
+                (Role::Whole, Some(_), _) | (Role::Step | Role::Farewell | Role::Identify | Role::Fates, _, _) => {}
             }
         }
         let keeper = self.keeper.as_mut().expect("it outlives its connection");

@@ -25,6 +25,8 @@ pub(super) enum Role {
     Whole,
     /// A step towards a commit.
     Step,
+    /// A transaction of which nobody here has the name any more is given up.
+    Farewell,
     /// The client says who it is.
     Identify,
     /// The client asks what became of what had no answer.
@@ -83,7 +85,8 @@ impl Client {
     /// alone.
     pub(super) fn stage_ahead(&mut self, frame_bytes: usize) -> bool {
         let Some((_, op @ Op::Commit { set, .. })) = self.waiting.front() else { return false };
-        if !is_larger(op, frame_bytes) {
+        let stage = set.stage().cloned();
+        if stage.is_none() && !is_larger(op, frame_bytes) {
             return false;
         }
         let largest = translate::parts_out(set).map(|part| part_bytes(&part)).max().unwrap_or(0);
@@ -94,6 +97,12 @@ impl Client {
             return true;
         }
         let Op::Commit { set, level } = op else { unreachable!("it was looked at just now") };
+        if let Some(stage) = stage {
+            // The server's transaction that has its values gets its parts too, and ends with the commit.
+            self.stages.retain(|open| *open != stage);
+            self.add_piece(Staging { id, set, level, request: None, stage: Stage::Opening }, stage.number(), 0);
+            return true;
+        }
         let request = self.keeper.as_mut().map(|keeper| keeper.number().request);
         if let (Some(request), Some(keeper)) = (request, &mut self.keeper) {
             keeper.keep(request, id, set.clone(), level);
@@ -106,6 +115,31 @@ impl Client {
     pub(super) fn begin_staging(&mut self, id: OpId, set: CommitSet, level: Level, request: Option<u64>) {
         self.staging = Some(Staging { id, set, level, request, stage: Stage::Opening });
         self.step(id, wire::Op::TxnOpen);
+    }
+
+    /// Whether an operation names a stage that is open on this connection, or none.
+    pub(super) fn check_stage(&self, op: &Op) -> Result<(), Refusal> {
+        let names = |stage: &txn::Stage| self.stages.contains(stage);
+        let known = if let Op::Stage(what) = op {
+            names(&what.stage)
+        } else if let Op::ReadStaged { stage, .. } = op {
+            names(stage)
+        } else if let Op::Commit { set, .. } | Op::CommitOnce { set, .. } = op {
+            set.stage().is_none_or(names)
+        } else {
+            true
+        };
+        if known { Ok(()) } else { Err(Refusal::Domain(Error::StageGone)) }
+    }
+
+    /// Gives a transaction up whose name nobody has any more; `false` when there is none.
+    pub(super) fn give_up_stage(&mut self) -> bool {
+        let Some(at) = self.stages.iter().position(txn::Stage::is_abandoned) else { return false };
+        let stage = self.stages.swap_remove(at);
+        let frame = self.frame_last + 1;
+        self.writer.request(frame, 0, wire::Op::TxnAbort { txn: stage.number() }).expect("an abort is small");
+        self.fly(frame, vec![Asked { role: Role::Farewell, ..Asked::of(OpId(0), Subject::Nothing) }]);
+        true
     }
 
     /// A commit in pieces was refused before it was sent.

@@ -19,6 +19,7 @@ mod guests;
 mod histories;
 mod http;
 mod interactive;
+mod large;
 mod metadata;
 mod misbehave;
 mod once;

@@ -187,6 +187,8 @@ impl Session {
                 self.txn_next(place, txn, &next, world);
             }
             Op::TxnAdd { txn, parts } => self.txn_add(place, txn, &parts, world),
+            Op::TxnStage { .. } => self.txn_stage(place, &op, world),
+            Op::TxnStaged { txn, number, table, key } => self.txn_staged(place, (txn, number), (table, key.0), world),
             Op::TxnLookup { txn, table, key } => self.txn_lookup(place, txn, (table, key), world),
             Op::TxnCommit { txn, options } => match self.transactions.take_whole(txn) {
                 Ok(set) => self.commit_taken(place, set, options, None, world),
@@ -329,7 +331,12 @@ impl Session {
         if strict && !abortable {
             return self.fault_of(place, Error::Unsupported { domain, what: "strict transactions" }, world);
         }
-        match self.transactions.open(strict, &world.facts.limits, world.now) {
+        let limits = &world.facts.limits;
+        let set = match world.facts.capabilities.writes_out {
+            true => CommitSet::bounded(limits.transaction_memory_bytes),
+            false => CommitSet::new(),
+        };
+        match self.transactions.open(set, strict, limits, world.now) {
             Some(txn) => self.say(place, Answer::Opened { txn }, world),
             None => self.refuse(place, codes::TRANSACTIONS_FULL, world),
         }
@@ -346,12 +353,17 @@ impl Session {
             return self.refuse(place, codes::TRANSACTIONS_FULL, world);
         }
         match add_parts(set, parts) {
-            Ok(()) => self.say(place, Answer::Done, world),
+            Ok(()) => self.spill(place, txn, world),
             Err(error) => {
                 drop(self.transactions.take(txn));
                 self.fault_of(place, Error::Set(error), world);
             }
         }
+    }
+
+    /// Parts were added, and what had to be written out for them is.
+    pub(super) fn added(&mut self, place: Place, world: &mut World<'_>) {
+        self.say(place, Answer::Done, world);
     }
 
     fn fits_transactions(&self, parts: &[Part<'_>], limits: &Limits) -> bool {
@@ -364,6 +376,10 @@ impl Session {
         let Some(set) = self.transactions.set(txn, world.now) else {
             return self.refuse(place, codes::NO_SUCH_TRANSACTION, world);
         };
+        if let Some((found, missing, becomes)) = super::staged::own_lookup(set, txn, TableId(table), key.0) {
+            let stage = set.stage().expect("what was written out has a stage").clone();
+            return self.fill(place, (stage, TableId(table)), (vec![found], vec![missing]), becomes, world);
+        }
         let outcome = match set.find(TableId(table), key.0).map(|part| part.change) {
             Some(Change::Put { value, options }) => Answer::Pair(Some(wire::Pair {
                 key,
@@ -392,7 +408,7 @@ impl Session {
 
     /// What a transaction has appended stands behind what the domain has, which is asked for it. Until the answer comes it is held
     /// twice, and counts so.
-    fn lookup_below(
+    pub(super) fn lookup_below(
         &mut self,
         place: Place,
         txn: u64,

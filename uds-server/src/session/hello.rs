@@ -5,7 +5,7 @@ use crate::convert::horizon_out;
 use domains::Horizon;
 use segments::Incarnation;
 use wire::codes;
-use wire::{ConnectionLimits, Cut, FEATURES, Frame, Hello, Kind, Known, VERSION, Welcome};
+use wire::{ConnectionLimits, Cut, FEATURE_STAGES, FEATURES, Frame, Hello, Kind, Known, VERSION, Welcome};
 
 /// Bytes of a client's name and version that are remembered.
 const CLIENT_BYTES_MAX: usize = 64;
@@ -38,9 +38,10 @@ impl Session {
 fn welcome(facts: &Facts, horizon: Horizon, hello: &Hello<'_>) -> Welcome<'static> {
     let limits = &facts.limits;
     let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let stages = if facts.capabilities.writes_out { 0 } else { FEATURE_STAGES };
     Welcome {
         version: VERSION,
-        features: hello.features & FEATURES,
+        features: hello.features & FEATURES & !stages,
         limits: ConnectionLimits {
             request_frame_bytes: limits.request_frame_bytes_max,
             reply_frame_bytes: limits.reply_frame_bytes_max,

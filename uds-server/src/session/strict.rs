@@ -4,15 +4,16 @@
 //! table that an iteration went over as holding nothing else. A read is noted when it is answered, so a commit before that is refused,
 //! and the transaction is gone. An iteration sees the transaction's own updates as they are when it is answered.
 
+use super::staged::{Becomes, Missing, own_pair};
 use super::{Session, World};
 use crate::budget::Kind;
 use crate::calls::Purpose;
 use crate::transactions::{Reads, Uncommitted};
 use domains::{Answer, Cursor, Direction, Error, Pair};
+use segments::TableId;
 use segments::limits::KEY_BYTES_MAX;
-use segments::{TableId, Version};
 use std::collections::BTreeMap;
-use txn::{Change, CommitSet, Expect, PutOptions, SetError};
+use txn::{Change, CommitSet, Expect, SetError, Staged};
 use wire::codes;
 
 type Place = (u32, u32);
@@ -45,6 +46,9 @@ struct Span {
     bytes_max: usize,
 }
 
+/// A pair as a transaction sees it, with what was written out of it and where in its value that belongs.
+type Overlaid = (Pair, Option<(usize, Staged)>);
+
 /// What becomes of an answer.
 #[derive(Debug)]
 pub(super) enum Came {
@@ -52,7 +56,7 @@ pub(super) enum Came {
     AsIs,
     /// This is.
     Instead(Result<Answer, Error>),
-    /// The domain was asked for more: all that came has been deleted by the transaction.
+    /// The domain was asked for more: all that came has been deleted by the transaction, or a part of it is written out.
     Again,
 }
 
@@ -94,34 +98,35 @@ impl Span {
         table: TableId,
         pairs: &[Pair],
         more: bool,
-    ) -> Result<(Vec<Pair>, bool), SetError> {
+    ) -> Result<(Vec<Pair>, Vec<Missing>, bool), SetError> {
         let covered = self.passed(if more { pairs.last().map(|pair| &pair.key[..]) } else { None });
         let inside = |key: &[u8]| key >= &covered.0[..] && covered.1.as_deref().is_none_or(|end| key < end);
-        let mut merged: BTreeMap<&[u8], Option<Pair>> =
-            pairs.iter().map(|pair| (&pair.key[..], Some(pair.clone()))).collect();
+        let mut merged: BTreeMap<&[u8], Option<Overlaid>> =
+            pairs.iter().map(|pair| (&pair.key[..], Some((pair.clone(), None)))).collect();
         for part in set.parts().filter(|part| part.table == table && inside(part.key)) {
-            let own = |value: &[u8], options: PutOptions| {
-                let (key, value, version) = (part.key.to_vec(), value.to_vec(), Version::default());
-                Pair { key, value, version, expires_ms: options.expires_ms, compressed: options.compressed }
-            };
+            let staged = |offset| part.staged.map(|staged| (offset, staged));
             match part.change {
-                Change::Put { value, options } => drop(merged.insert(part.key, Some(own(value, options)))),
+                Change::Put { value, options } => {
+                    merged.insert(part.key, Some((own_pair(&part, value, options), staged(0))));
+                }
                 Change::Append { value, options } => {
-                    let below = merged.remove(part.key).flatten();
-                    merged.insert(part.key, Some(Pair::with_own_append(below, part.key, value, options)));
+                    let below = merged.remove(part.key).flatten().map(|(below, _)| below);
+                    let offset = below.as_ref().map_or(0, |below| below.value.len());
+                    let pair = Pair::with_own_append(below, part.key, value, options);
+                    merged.insert(part.key, Some((pair, staged(offset))));
                 }
                 Change::Delete => drop(merged.insert(part.key, None)),
                 Change::Revert { .. } => return Err(SetError::RevertsAlone),
                 Change::None | Change::Seal { .. } => {}
             }
         }
-        let mut all: Vec<Pair> = merged.into_values().flatten().collect();
+        let mut all: Vec<_> = merged.into_values().flatten().collect();
         if self.direction == Direction::Previous {
             all.reverse();
         }
         let (mut bytes, mut count) = (0, 0);
-        for pair in &all {
-            bytes += pair.key.len() + pair.value.len();
+        for (pair, staged) in &all {
+            bytes += pair.key.len() + pair.value.len() + staged.map_or(0, |(_, staged)| staged.bytes as usize);
             if count > 0 && (count == self.pairs_max.max(1) || bytes > self.bytes_max) {
                 break;
             }
@@ -129,7 +134,9 @@ impl Span {
         }
         let cut = count < all.len();
         all.truncate(count);
-        Ok((all, more || cut))
+        let staged = all.iter().enumerate().filter_map(|(at, (_, staged))| staged.map(|staged| (at, staged)));
+        let missing = staged.map(|(at, (offset, staged))| Missing { at, offset, staged }).collect();
+        Ok((all.into_iter().map(|(pair, _)| pair).collect(), missing, more || cut))
     }
 }
 
@@ -234,7 +241,8 @@ impl Session {
     ) -> Result<Came, u16> {
         let Answer::Pairs { pairs, more } = answer else { unreachable!("an iteration is answered so") };
         let set = self.transactions.set(txn, world.now).ok_or(codes::NO_SUCH_TRANSACTION)?;
-        let (all, more) = match span.merged(set, table, pairs, *more) {
+        let stage = set.stage().cloned();
+        let (all, missing, more) = match span.merged(set, table, pairs, *more) {
             Ok(merged) => merged,
             Err(error) => return Ok(Came::Instead(Err(Error::Set(error)))),
         };
@@ -250,6 +258,10 @@ impl Session {
                 reads.asked();
             }
             self.ask_span(place, (txn, table), Span { from: Cursor::Past(last), ..span }, world);
+            return Ok(Came::Again);
+        }
+        if let (Some(stage), false) = (stage, missing.is_empty()) {
+            self.fill(place, (stage, table), (all, missing), Becomes::Pairs { more }, world);
             return Ok(Came::Again);
         }
         Ok(Came::Instead(Ok(Answer::Pairs { pairs: all, more })))

@@ -137,6 +137,17 @@ pub(super) fn written_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
     .unwrap()
 }
 
+/// Parts whose values begin with what was written out: a put, and an append with more behind it.
+pub(super) fn staged_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
+    let staged = |number, value, append, flags| {
+        let (bytes, value, expires_ms, lease_ms) = (1 << 20, Value::new(value), Some(5), Some(9));
+        Change::Staged { number, bytes, value, append, expires_ms, lease_ms, flags }
+    };
+    let part = |key, expect, change| Part { table: 7, key: Bytes(key), expect, change };
+    let (put, append) = (staged(0, b"", false, 0), staged(300, b"more", true, write_flag::KNOWN));
+    List::new(vec![part(b"a", Expect::Absent, put), part(b"b", Expect::At(VERSION_A), append)]).unwrap()
+}
+
 /// A revertible write whose value travels in the tail, a revert and a seal.
 pub(super) fn reverting_parts() -> List<Part<'static>, { limits::PARTS_MAX }> {
     let value = Value::new(LARGE);
@@ -220,6 +231,18 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
         ("open-ruled", Op::OpenRuled { name: "dirent", spec: spec(), rules: rules() }),
         ("txn-open-strict", Op::TxnOpenStrict),
         ("txn-next", txn_next),
+        (
+            "txn-stage",
+            Op::TxnStage {
+                txn: 2,
+                table: 7,
+                key: Bytes(b"key"),
+                onto: Some(300),
+                value: Value::new(LARGE),
+                forget: List::new(vec![1, 299]).unwrap(),
+            },
+        ),
+        ("txn-staged", Op::TxnStaged { txn: 2, number: 300, table: 7, key: Bytes(b"key") }),
     ]
 }
 
@@ -304,6 +327,9 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         ("fates", Answer::Fates(List::new(fates).unwrap())),
         ("ruled", Answer::Ruled(ruled())),
         ("ruled-tables", Answer::RuledTables(List::new(vec![ruled()]).unwrap())),
+        ("staged", Answer::Staged(Some(300))),
+        ("staged-kept", Answer::Staged(None)),
+        ("value", Answer::Value(Value::new(b"value"))),
     ];
     outcomes.extend(later.map(|(name, answer)| (name, Outcome::Ok(answer))));
     outcomes
@@ -327,6 +353,8 @@ pub(super) fn frames() -> Vec<(String, Vec<u8>)> {
     add("request-commit-revertible".into(), &|writer| writer.request(0x82, 0, reverts.clone()));
     let range = Op::Commit { parts: range_parts(), options: options(Level::Committed) };
     add("request-commit-range".into(), &|writer| writer.request(0x83, 0, range.clone()));
+    let staged = Op::TxnAdd { txn: 2, parts: staged_parts() };
+    add("request-txn-add-staged".into(), &|writer| writer.request(0x88, 0, staged.clone()));
     add("request-commit-tail".into(), &|writer| writer.request(0x80, 0, large.clone()));
     let appending = Op::Commit { parts: appending_parts(), options: options(Level::Committed) };
     add("request-commit-append".into(), &|writer| writer.request(0x80, 0, appending.clone()));
