@@ -31,7 +31,7 @@ fn told(daemon: &Daemon, features: u64, name: &str) -> (Told, bool) {
     let listed = talk.ask(Op::ListTables, |outcome| match outcome {
         Outcome::Ok(Answer::Tables(_)) => false,
         Outcome::Ok(Answer::RuledTables(tables)) => {
-            tables.iter().any(|table| table.rules.iter().any(|rule| *rule == wire::Rule::CompactSlots))
+            tables.iter().any(|table| table.rules.contains(&wire::Rule::CompactSlots))
         }
         other => panic!("{other:?}"),
     });
