@@ -17,6 +17,7 @@ mod reads;
 mod reverts;
 mod sacks;
 mod sets;
+mod staged;
 mod time;
 mod walks;
 
@@ -94,6 +95,7 @@ fn every_domain_conforms() {
         time::CHECKS,
         reverts::CHECKS,
         options::CHECKS,
+        staged::CHECKS,
     ];
     let checks: Vec<_> = lists.into_iter().flatten().flat_map(|line| one_each(*line)).collect();
     let checks = &checks;
