@@ -114,7 +114,7 @@ fn text(domain: Capabilities, status: &Status, output: &mut Output) -> Result<()
         count_text(status.compare_failures)
     ))?;
     output.line(&format!(
-        "hot keys  {} now; {} failing answers waited their turn, {} turns ended by the clock",
+        "hot keys  {} now; {} times a commit waited its turn, {} turns ended by the clock",
         count_text(status.hot_keys),
         count_text(status.contention_waits),
         count_text(status.lease_ends)

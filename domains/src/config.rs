@@ -29,7 +29,7 @@ pub struct Config {
     pub staged_bytes_max: u64,
     /// Pages zero-filled ahead of the log at a time.
     pub zero_pages: u32,
-    /// Whether commits that fail on a key on which many fail are answered in turn. Off for measurements.
+    /// Whether commits on a key on which many fail have their turns. Off for measurements.
     pub takes_turns: bool,
     /// Clients whose requests are remembered so that they are applied once. Each takes up to 12 KiB of memory and as many bytes on
     /// the device.

@@ -9,7 +9,7 @@
 //!
 //! Files: `core` is what all operations share, `ops` are the operations, `records` is where bytes are, `extend` is how records grow,
 //! `catalog` and `table` are what there is, `clients` are those whose requests are applied once, `stage` is what transactions write
-//! before they commit.
+//! before they commit, `contention` and `lines` say who waits for whom.
 
 pub(crate) mod cache;
 pub(crate) mod catalog;
@@ -22,6 +22,7 @@ pub(crate) mod extend;
 pub(crate) mod find;
 pub(crate) mod heap;
 pub(crate) mod kept;
+pub(crate) mod lines;
 pub(crate) mod many;
 pub(crate) mod marking;
 pub(crate) mod next;
@@ -35,12 +36,14 @@ pub(crate) mod table;
 pub(crate) mod verify;
 
 use crate::error::Error;
-use crate::seam::{Answer, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
+use crate::seam::{Answer, Asker, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
 use contention::Verdict;
 use find::{Known, Located, Want};
+use lines::Lines;
 use marking::{InUse, Marking};
 use ops::{Machine, Need, Running, Step};
 use segments::mutants::{Mutant, planted};
+use segments::probes::{Probe, hit};
 use segments::superblock::Superblock;
 use segments::{Completion, EpochId, PageNo, Place, Request, TableId, Tag};
 use std::collections::{BTreeMap, VecDeque};
@@ -92,6 +95,8 @@ pub struct Engine {
     /// Commits that wait to be applied, be it for room, for records to compare, or for those before them, oldest first. None
     /// overtakes another: whoever sends two without waiting sees the second only with the first.
     commits: VecDeque<u32>,
+    /// What stands behind commits that wait for their turn.
+    lines: Lines,
     /// Operations that wait for an epoch to become persistent.
     persistent: BTreeMap<EpochId, Vec<u32>>,
     told: EpochId,
@@ -120,6 +125,7 @@ impl Engine {
             free: Vec::new(),
             ready: VecDeque::new(),
             commits: VecDeque::new(),
+            lines: Lines::default(),
             persistent: BTreeMap::new(),
             told,
             reads: BTreeMap::new(),
@@ -197,12 +203,26 @@ impl Engine {
         }
     }
 
-    fn start(&mut self, id: OpId, machine: Machine, now: Tick) {
-        if self.running.len() - self.free.len() >= OPS_MAX {
+    /// Begins an operation, or answers why it cannot be.
+    fn begin(&mut self, asker: Asker, id: OpId, op: Op, now: Tick) {
+        if self.running.len() - self.free.len() + self.lines.ops() >= OPS_MAX {
             self.answers.push((id, Err(Error::Busy)));
-            return;
+        } else if self.lines.hold(asker, &op) {
+            hit(Probe::StandsInLine);
+            self.lines.push(asker, id, op);
+        } else {
+            match ops::machine_for(&mut self.core, op) {
+                Ok(machine) => self.start(asker, id, machine, now),
+                Err(error) => self.answers.push((id, Err(error))),
+            }
         }
-        let running = Running { id, machine, reads: 0, queued: false };
+    }
+
+    fn start(&mut self, asker: Asker, id: OpId, mut machine: Machine, now: Tick) {
+        if let Machine::Commit(commit) = &mut machine {
+            commit.set_asker(asker);
+        }
+        let running = Running { id, asker, machine, reads: 0, queued: false, unseen: false };
         let slot = if let Some(slot) = self.free.pop() {
             self.running[slot as usize] = Some(running);
             slot
@@ -210,17 +230,44 @@ impl Engine {
             self.running.push(Some(running));
             u32::try_from(self.running.len() - 1).expect("at most 65,536 operations run")
         };
-        self.step(slot, now);
+        if !self.waits_unseen(slot, now) {
+            self.step(slot, now);
+        }
     }
 
-    /// Steps one operation until it is done or waits.
+    /// Lets a commit wait that is not to be looked at before its turn.
+    fn waits_unseen(&mut self, slot: u32, now: Tick) -> bool {
+        let running = self.running[slot as usize].as_mut().expect("it was started just now");
+        let Machine::Commit(commit) = &running.machine else { return false };
+        running.unseen = commit.waits_unseen(&mut self.core, slot, now);
+        if running.unseen {
+            hit(Probe::WaitsUnseen);
+            self.lines.begin(running.asker, commit.set());
+        }
+        running.unseen
+    }
+
+    /// Steps one operation until it is done or waits; then what stands behind it may begin.
     fn step(&mut self, slot: u32, now: Tick) {
+        let running = self.running[slot as usize].as_mut().expect("a ready operation is running");
+        let (asker, led) = (running.asker, std::mem::take(&mut running.unseen));
+        self.step_alone(slot, now);
+        if !led {
+            return;
+        }
+        // One of them may be such a commit itself: then the others stand behind that.
+        for (id, op) in self.lines.end(asker) {
+            self.begin(asker, id, op, now);
+        }
+    }
+
+    fn step_alone(&mut self, slot: u32, now: Tick) {
         let mut running = self.running[slot as usize].take().expect("a ready operation is running");
         assert_eq!(running.reads, 0, "an operation is stepped when all its reads are home");
         let first = if running.queued { self.commits.front() == Some(&slot) } else { self.commits.is_empty() };
         let mut step = running.machine.step(&mut self.core, now, !first);
         if let Step::Wait(Need::Contended(key)) = step
-            && self.core.contention.fails(key, slot, now.nanos) == Verdict::Answer
+            && self.core.contention.fails(key, (slot, running.asker), now.nanos) == Verdict::Now
         {
             step = running.machine.step(&mut self.core, now, !first);
         }
@@ -376,15 +423,21 @@ impl Domain for Engine {
     }
 
     fn submit(&mut self, id: OpId, op: Op, now: Tick) {
-        self.core.end_leases(now);
-        match ops::machine_for(&mut self.core, op) {
-            Ok(machine) => self.start(id, machine, now),
-            Err(error) => self.answers.push((id, Err(error))),
-        }
+        self.submit_for(Asker::Nobody, id, op, now);
     }
 
-    fn submit_now(&mut self, id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
-        self.submit(id, op, now);
+    fn submit_for(&mut self, asker: Asker, id: OpId, op: Op, now: Tick) {
+        self.core.end_leases(now);
+        self.begin(asker, id, op, now);
+    }
+
+    fn gone(&mut self, asker: Asker, now: Tick) {
+        self.core.contention.gone(asker, now.nanos);
+        self.ready.extend(self.core.contention.take_released());
+    }
+
+    fn submit_now(&mut self, asker: Asker, id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
+        self.submit_for(asker, id, op, now);
         self.answers.pop_if(|(answered, _)| *answered == id).map(|(_, answer)| answer)
     }
 
@@ -412,7 +465,10 @@ impl Domain for Engine {
     fn turn(&mut self, now: Tick) -> Option<Tick> {
         // Before an epoch is closed: its pages are the first that can say that those before it are persistent.
         self.tell_persistent();
-        self.core.contention.turn(now.nanos);
+        match self.core.poisoned {
+            None => self.core.contention.turn(now.nanos),
+            Some(_) => self.core.contention.end(),
+        }
         self.ready.extend(self.core.contention.take_released());
         self.run_actions(now);
         self.mark();

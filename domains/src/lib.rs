@@ -23,7 +23,7 @@ pub use error::{Error, ErrorKind, Failure};
 pub use ranges::{Range, Ranges};
 pub use schema::TableSpec;
 pub use seam::{
-    Answer, Capabilities, Chain, ChainEnd, ClientId, Committed, Connections, Cursor, Direction, Domain, Driven,
+    Answer, Asker, Capabilities, Chain, ChainEnd, ClientId, Committed, Connections, Cursor, Direction, Domain, Driven,
     Followed, Horizon, Identified, Level, Once, Op, OpId, Pair, PairRef, Persistence, REQUEST_WINDOW, RequestFate,
     Seen, StageValue, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };

@@ -412,7 +412,13 @@ impl Domain for Light {
         self.answers.push((id, answer));
     }
 
-    fn submit_now(&mut self, _id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
+    fn submit_now(
+        &mut self,
+        _asker: crate::seam::Asker,
+        _id: OpId,
+        op: Op,
+        now: Tick,
+    ) -> Option<Result<Answer, Error>> {
         Some(self.run(op, now))
     }
 

@@ -3,16 +3,19 @@
 //! Contract:
 //! * operations submitted in one turn may be answered in any order; each is answered exactly once;
 //! * an operation that needs no device is answered at once, within `submit`; but an iteration that has met thousands of expired
-//!   pairs and nothing else goes on in the turns that follow, and a commit that fails on a key on which many fail may be told so
-//!   some milliseconds later, when it is its turn to try again;
+//!   pairs and nothing else goes on in the turns that follow, and commits on a key on which many fail have their turns: one may be
+//!   looked at, or told that it has failed, some milliseconds later ([`Asker`]);
 //! * what a domain cannot promise ([`Capabilities`]) it refuses with [`ErrorKind::Unsupported`](crate::ErrorKind), never ignores;
 //! * a commit is one indivisible turn: every compare holds and every update is applied, or nothing is.
 
+mod asker;
+mod boxed;
 mod connections;
 
 use crate::error::Error;
 use crate::ranges::{Range, Ranges};
 use crate::schema::TableSpec;
+pub use asker::Asker;
 pub use connections::Connections;
 use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
 use std::task::Poll;
@@ -444,14 +447,26 @@ pub trait Domain {
     /// Up to where it is persistent.
     fn horizon(&self) -> Horizon;
 
-    /// Starts an operation; what needs no device is answered within the call, long ways through expired pairs excepted.
+    /// Starts an operation that nobody in particular asks; what needs no device is answered within the call, long ways through
+    /// expired pairs excepted.
     fn submit(&mut self, id: OpId, op: Op, now: Tick);
+
+    /// The same for somebody, whose operations take effect in their order as far as one sees what another does.
+    fn submit_for(&mut self, asker: Asker, id: OpId, op: Op, now: Tick) {
+        let _ = asker;
+        self.submit(id, op, now);
+    }
 
     /// The same, and hands the answer over when it is there at the end of the call; then it does not come through
     /// [`Self::take_answers`]. Whoever asks one operation after another gets each answer before it asks the next.
-    fn submit_now(&mut self, id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
-        self.submit(id, op, now);
+    fn submit_now(&mut self, asker: Asker, id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
+        self.submit_for(asker, id, op, now);
         None
+    }
+
+    /// This asker will ask nothing more, and nobody need wait for it. What it has asked is done and answered all the same.
+    fn gone(&mut self, asker: Asker, now: Tick) {
+        let _ = (asker, now);
     }
 
     /// Looks a key up and shows the pair in place, without an operation, when memory alone can answer.
@@ -492,55 +507,5 @@ pub trait Driven: Domain {
     /// When the device fails; then the next open is as after a crash.
     fn close(&mut self) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-impl<D: Domain + ?Sized> Domain for Box<D> {
-    fn capabilities(&self) -> Capabilities {
-        (**self).capabilities()
-    }
-
-    fn horizon(&self) -> Horizon {
-        (**self).horizon()
-    }
-
-    fn submit(&mut self, id: OpId, op: Op, now: Tick) {
-        (**self).submit(id, op, now);
-    }
-
-    fn submit_now(&mut self, id: OpId, op: Op, now: Tick) -> Option<Result<Answer, Error>> {
-        (**self).submit_now(id, op, now)
-    }
-
-    fn lookup_now(
-        &mut self,
-        table: TableId,
-        key: &[u8],
-        now: Tick,
-        see: &mut dyn FnMut(Option<PairRef<'_>>),
-    ) -> Result<Seen, Error> {
-        (**self).lookup_now(table, key, now, see)
-    }
-
-    fn turn(&mut self, now: Tick) -> Option<Tick> {
-        (**self).turn(now)
-    }
-
-    fn take_answers(&mut self, answers: &mut Vec<(OpId, Result<Answer, Error>)>) {
-        (**self).take_answers(answers);
-    }
-}
-
-impl<D: Driven + ?Sized> Driven for Box<D> {
-    fn take_requests(&mut self, requests: &mut Vec<(Tag, Request)>) {
-        (**self).take_requests(requests);
-    }
-
-    fn complete(&mut self, completion: Completion, now: Tick) {
-        (**self).complete(completion, now);
-    }
-
-    fn close(&mut self) -> Poll<Result<(), Error>> {
-        (**self).close()
     }
 }

@@ -15,7 +15,7 @@ use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::slots::Slots;
-use domains::{Answer, Capabilities, Driven, Engine, Horizon, Op, OpId, PairRef, Seen, Tick};
+use domains::{Answer, Asker, Capabilities, Driven, Engine, Horizon, Op, OpId, PairRef, Seen, Tick};
 use segments::{Completion, Device, Request, TableId, Tag};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -28,6 +28,9 @@ pub struct Inline<D: Driven = Engine, V: Device = Box<dyn Device>> {
     /// Apart from the engine, so that a pending operation can be dropped at any time.
     waiting: Rc<RefCell<Slots<Waiting>>>,
 }
+
+/// Whoever asks: there is one thread.
+const CALLER: Asker = Asker::Thread(0);
 
 /// An operation under way on the calling thread.
 #[derive(Debug)]
@@ -223,7 +226,7 @@ impl<D: Driven, V: Device> Core<D, V> {
         }
         if park == Park::Force {
             let id = waiting.borrow_mut().insert(Waiting::Detached);
-            self.domain.submit(id, Op::Force, now);
+            self.domain.submit_for(CALLER, id, Op::Force, now);
             return Park::Sleep;
         }
         let due = self.due.expect("an operation that waits for neither the device nor the clock has been answered");
@@ -249,7 +252,7 @@ impl<D: Driven, V: Device> Backend for Inline<D, V> {
                 | Op::FollowChain { .. }
         );
         let id = self.waiting.borrow_mut().insert(Waiting::Asked);
-        core.domain.submit(id, op, now);
+        core.domain.submit_for(CALLER, id, op, now);
         core.move_on(now, !reads);
         let answer = core.deliver(&self.waiting, Some(id));
         core.working = false;

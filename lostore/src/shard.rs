@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::inbox::Receiver;
 use crate::port::Port;
 use crate::slots::Slots;
-use domains::{Answer, Capabilities, Driven, Error, Horizon, Op, OpId, PairRef, Seen, Tick};
+use domains::{Answer, Asker, Capabilities, Driven, Error, Horizon, Op, OpId, PairRef, Seen, Tick};
 use segments::{Completion, Request, TableId, Tag};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -65,18 +65,24 @@ pub struct Desk<'a, P: Port> {
 }
 
 impl<P: Port> Desk<'_, P> {
-    /// Asks the domain; the answer comes through [`Front::answered`], never within this call.
-    pub fn submit(&mut self, id: FrontOp, op: Op) {
+    /// Asks the domain for somebody; the answer comes through [`Front::answered`], never within this call.
+    pub fn submit(&mut self, asker: Asker, id: FrontOp, op: Op) {
         assert!(id.0 & FRONT == 0, "the top bit of {id:?} is the shard's");
         *self.submitted = true;
-        self.domain.submit(OpId(id.0 | FRONT), op, self.now);
+        self.domain.submit_for(asker, OpId(id.0 | FRONT), op, self.now);
     }
 
-    /// Asks the domain; the answer when it is there within the call, else it comes through [`Front::answered`].
-    pub fn ask(&mut self, id: FrontOp, op: Op) -> Option<Result<Answer, Error>> {
+    /// Somebody for whom the domain was asked is no more.
+    pub fn gone(&mut self, asker: Asker) {
+        *self.submitted = true;
+        self.domain.gone(asker, self.now);
+    }
+
+    /// Asks the domain for somebody; the answer when it is there within the call, else it comes through [`Front::answered`].
+    pub fn ask(&mut self, asker: Asker, id: FrontOp, op: Op) -> Option<Result<Answer, Error>> {
         assert!(id.0 & FRONT == 0, "the top bit of {id:?} is the shard's");
         *self.submitted = true;
-        let answer = self.domain.submit_now(OpId(id.0 | FRONT), op, self.now);
+        let answer = self.domain.submit_now(asker, OpId(id.0 | FRONT), op, self.now);
         *self.answered |= answer.is_some();
         answer
     }
@@ -162,6 +168,7 @@ impl<P: Port> Front<P> for NoFront {
 
 /// An operation of the embedding program and where its answer goes.
 pub(crate) struct Message {
+    pub(crate) asker: Asker,
     pub(crate) op: Op,
     pub(crate) reply: Reply<Result<Answer, Error>>,
 }
@@ -328,9 +335,9 @@ impl<D: Driven, P: Port, F: Front<P>> Shard<D, P, F> {
     /// What each event means. It waits for nothing.
     fn apply(&mut self, event: Event<P::Io>) {
         match event {
-            Event::Message(Message { op, reply }) => {
+            Event::Message(Message { asker, op, reply }) => {
                 let id = self.replies.insert(reply);
-                self.domain.submit(id, op, self.now);
+                self.domain.submit_for(asker, id, op, self.now);
                 self.submitted = true;
             }
             Event::Device(completion) => {

@@ -17,10 +17,11 @@ use crate::error::{Error, OpenError};
 use crate::inbox::{Inbox, Receiver, Refused};
 use crate::port::Port;
 use crate::shard::{Front, Message, Shard, SharedHorizon};
-use domains::{Answer, Capabilities, Driven, Horizon, Op};
+use domains::{Answer, Asker, Capabilities, Driven, Horizon, Op};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
@@ -187,7 +188,7 @@ impl Backend for Shared {
 
     fn start(&self, op: Op) -> Result<SharedPending, Error> {
         let (reply, ticket) = ask();
-        match self.link.inbox.push(Message { op, reply }) {
+        match self.link.inbox.push(Message { asker: this_thread(), op, reply }) {
             Ok(()) => Ok(SharedPending { ticket }),
             Err(Refused::Full(_)) => Err(Error::Domain(domains::Error::Busy)),
             Err(Refused::Closed(_)) => Err(self.link.ended()),
@@ -218,6 +219,20 @@ impl Backend for Shared {
     fn capabilities(&self) -> Capabilities {
         self.link.capabilities
     }
+}
+
+/// The calling thread, as one of those who ask. What it sends keeps its order, and it has its turns with others on a hot key.
+fn this_thread() -> Asker {
+    static THREADS: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static NUMBER: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+    let number = NUMBER.get().unwrap_or_else(|| {
+        let number = THREADS.fetch_add(1, Ordering::Relaxed);
+        NUMBER.set(Some(number));
+        number
+    });
+    Asker::Thread(number)
 }
 
 /// The life of a shard's thread.

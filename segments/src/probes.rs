@@ -45,6 +45,10 @@ pub enum Probe {
     BehindOthers,
     /// A commit that failed waits for its turn to be told.
     KeyIsHot,
+    /// A commit waits for its turn to be looked at.
+    WaitsUnseen,
+    /// An operation stands behind such a commit of the same asker.
+    StandsInLine,
     /// A write of the log failed.
     PoisonedByWrite,
     /// A flush failed.
@@ -65,7 +69,7 @@ pub enum Probe {
 
 impl Probe {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::SummaryServes,
         Self::SummaryIsNotWhole,
         Self::LargeRecordIsCut,
@@ -85,6 +89,8 @@ impl Probe {
         Self::PairIsOver,
         Self::BehindOthers,
         Self::KeyIsHot,
+        Self::WaitsUnseen,
+        Self::StandsInLine,
         Self::PoisonedByWrite,
         Self::PoisonedByFlush,
         Self::EndWritten,

@@ -12,7 +12,7 @@ use domains::schema::envelope::{self, EnvelopeWriter, Rest};
 use domains::schema::{Field, FieldType, Rule, TableHome, TableKind};
 use domains::{Cursor, Direction, Level, TableInfo, TableSpec};
 use segments::limits::KEY_BYTES_MAX;
-use segments::{EpochId, TableId, Version};
+use segments::{EpochId, TableId};
 use std::collections::BTreeMap;
 use txn::{Change, CommitSet, Expect, PutOptions};
 
@@ -280,12 +280,15 @@ impl Workload {
         }
     }
 
-    /// One of many that insist on what a key is not: its answer names the version that is there.
+    /// One of many that want one key: most insist on what it is not, and their answers name the version that is there; some have
+    /// been told and know it.
     fn insist(&mut self, model: &Model) -> CommitSet {
         let table = model.tables[STAMPS].id;
         let (key, stamp) = (0u64.to_le_bytes(), self.next_stamp());
         let mut set = CommitSet::new();
-        set.compare(table, &key, Expect::At(Version::default())).expect("a small set takes it");
+        let there = model.get(&(table, key.to_vec())).and_then(|known| known.version);
+        let known = there.filter(|_| self.rng.chance(1, 8)).unwrap_or_default();
+        set.compare(table, &key, Expect::At(known)).expect("a small set takes it");
         set.upsert(table, &key, &stamp.to_le_bytes(), PutOptions::default()).expect("a small set takes it");
         set
     }

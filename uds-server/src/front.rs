@@ -12,7 +12,7 @@ use crate::budget::NoPlace;
 use crate::gate::{Gate, Owners};
 use crate::limits::{RECEIVE_BYTES, SEND_BYTES_MAX};
 use crate::session::{Direct, Facts, after};
-use crate::sessions::{Connection, Round, Sessions};
+use crate::sessions::{Connection, Round, Sessions, asker, asker_of};
 use domains::{Answer, Error, Horizon, Op, PairRef, Seen, Tick};
 use lostore::port::RingPort;
 use lostore::shard::{Desk, Front, FrontOp, Life, Wish};
@@ -146,7 +146,7 @@ impl SocketFront {
         let round = &mut Round { now, horizon, direct: &mut AtDesk(desk), asked: &mut self.asked };
         let result = call(&mut self.sessions, round);
         for (id, op) in self.asked.drain(..) {
-            desk.submit(FrontOp(id), op);
+            desk.submit(asker(id), FrontOp(id), op);
         }
         result
     }
@@ -347,6 +347,7 @@ impl SocketFront {
         }
         if line.cut {
             if line.receiving.is_none() && !line.sending {
+                desk.gone(asker_of(line.connection));
                 self.sessions.close(line.connection);
                 self.lines[at as usize] = None;
             }
@@ -552,7 +553,7 @@ impl Direct<u64> for AtDesk<'_, '_> {
     }
 
     fn ask(&mut self, id: u64, op: Op) -> Option<Result<Answer, Error>> {
-        self.0.ask(FrontOp(id), op)
+        self.0.ask(asker(id), FrontOp(id), op)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::metrics::{Metrics, Verb, verb};
 use crate::peer::Peer;
 use crate::resp::shared::Shared;
 use crate::session::{Direct, Facts, World};
-use domains::{Answer, Error, Horizon, Op, PairRef, Seen, Tick};
+use domains::{Answer, Asker, Error, Horizon, Op, PairRef, Seen, Tick};
 use segments::TableId;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -57,7 +57,7 @@ struct Route {
     since: u64,
 }
 
-/// The operations in the domain's hands, by number.
+/// The operations in the domain's hands, by number: the upper half says whose it is, the lower half which.
 #[derive(Debug, Default)]
 struct Routes {
     routes: Vec<Option<Route>>,
@@ -71,12 +71,13 @@ impl Routes {
             u32::try_from(self.routes.len() - 1).expect("credits bound the operations in flight")
         });
         assert!(self.routes[at as usize].is_none(), "number {at} was free");
+        let place = u64::from(route.connection.place) + 1;
         self.routes[at as usize] = Some(route);
-        u64::from(at)
+        place << u32::BITS | u64::from(at)
     }
 
     fn take(&mut self, op: u64) -> Route {
-        let at = u32::try_from(op).expect("the domain answers what it was asked");
+        let at = u32::try_from(op & u64::from(u32::MAX)).expect("32 bits");
         let route = self.routes[at as usize].take();
         self.free.push(at);
         route.unwrap_or_else(|| unreachable!("operation {op} is answered once"))
@@ -153,8 +154,21 @@ enum Listing {
     AskedAndAgain,
 }
 
-/// The number of the listing that is asked for the gate: none of a connection's operations has it, whose numbers have 32 bits.
-const LISTING: u64 = 1 << 32;
+/// The number of the listing that is asked for the gate: nobody's.
+const LISTING: u64 = 0;
+
+/// Who asks the operation of this number.
+pub(crate) fn asker(op: u64) -> Asker {
+    match op >> u32::BITS {
+        0 => Asker::Nobody,
+        place => Asker::Connection(place),
+    }
+}
+
+/// Who a connection is to the domain. A successor in its place is the same, so the domain is told when it is gone.
+pub(crate) fn asker_of(connection: Connection) -> Asker {
+    Asker::Connection(u64::from(connection.place) + 1)
+}
 
 impl Sessions {
     /// Those of a server with these facts, whose limits are [`Limits::fitted`] to its memory here.

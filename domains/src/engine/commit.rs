@@ -7,6 +7,7 @@
 
 use super::catalog::CATALOG;
 use super::clients::{self, REQUESTS};
+use super::contention::Verdict;
 use super::core::{Core, Old};
 use super::find::Known;
 use super::ops::{Need, Step, answer_of};
@@ -14,14 +15,14 @@ use super::rewrite::{Rewrite, Rewrites, kept_by};
 use crate::error::{Error, Failure};
 use crate::index::KeyHash;
 use crate::schema::TableHome;
-use crate::seam::{Answer, Committed, Level, Once, Op, Persistence, TableInfo, Tick, Versions};
+use crate::seam::{Answer, Asker, Committed, Level, Once, Op, Persistence, TableInfo, Tick, Versions};
 use segments::log::room::{Extras, RoomNeed};
 use segments::log::writer::Room;
 use segments::probes::{Probe, hit};
 use segments::record::{Record, RecordKind};
 use segments::superblock::Features;
 use segments::{DeviceError, EpochId, PAGE_BYTES, TableId};
-use txn::{Change, CommitSet, Part, PutOptions};
+use txn::{Change, CommitSet, Expect, Part, PutOptions};
 
 mod check;
 pub(crate) mod ranges;
@@ -78,6 +79,8 @@ pub(crate) struct Commit {
     made_of: Option<(Box<Op>, u64)>,
     /// The client's request that it is.
     once: Option<Once>,
+    /// Who asks it.
+    asker: Asker,
 }
 
 /// Reads in flight for one commit at most: 64 pages are 256 KiB.
@@ -144,6 +147,7 @@ impl Commit {
             state: State::Checking,
             made_of: None,
             once: None,
+            asker: Asker::Nobody,
         })
     }
 
@@ -153,6 +157,15 @@ impl Commit {
             self.need.add(clients::KEY_BYTES, clients::VALUE_BYTES, false);
         }
         Self { once: Some(once), ..self }
+    }
+
+    /// Notes who asks it.
+    pub(crate) fn set_asker(&mut self, asker: Asker) {
+        self.asker = asker;
+    }
+
+    pub(crate) fn set(&self) -> &CommitSet {
+        &self.set
     }
 
     /// Notes the operation that this set was made of, and when.
@@ -206,10 +219,26 @@ impl Commit {
         }
     }
 
+    /// Whether it has turns on hot keys. An operation on tables is made anew by itself, and who changes nothing has nothing to try again.
+    fn takes_turns(&self, core: &Core) -> bool {
+        self.changes && matches!(self.after, After::Committed) && core.config.takes_turns
+    }
+
+    /// Whether it must not be looked at before its turn has come: on the first key of those that it compares where that is so.
+    pub(crate) fn waits_unseen(&self, core: &mut Core, slot: u32, now: Tick) -> bool {
+        if core.contention.is_calm() || !self.takes_turns(core) || core.check_poison().is_err() {
+            return false;
+        }
+        let compared = self.set.parts().filter(|part| part.expect != Expect::Any).take(COUNTED_FAILURES_MAX);
+        compared.into_iter().any(|part| {
+            let key = core.contended(part.table, part.key);
+            core.contention.comes(key, (slot, self.asker), now.nanos) == Verdict::Wait
+        })
+    }
+
     /// Counts what failed; the first key among them that is hot.
     fn hot_key(&self, core: &mut Core, failures: &[Failure], now: Tick) -> Option<KeyHash> {
-        // An operation on tables is made anew by itself, and who changes nothing has nothing to try again.
-        if !self.changes || !matches!(self.after, After::Committed) || !core.config.takes_turns {
+        if !self.takes_turns(core) {
             return None;
         }
         let mut hot = None;
@@ -330,7 +359,12 @@ impl Commit {
         let epoch = if lasting { core.join(now) } else { core.epoch_open() };
         let mut versions = Versions::default();
         for (number, (part, old)) in self.set.parts().zip(olds).enumerate() {
-            if !changes(&part, old) {
+            let changes = changes(&part, old);
+            if !core.contention.is_calm() && (changes || part.expect != Expect::Any) {
+                let key = core.contended(part.table, part.key);
+                core.contention.applied(key, self.asker, changes, now.nanos);
+            }
+            if !changes {
                 continue;
             }
             let version = core.next_version(epoch);
@@ -353,10 +387,6 @@ impl Commit {
                 let record =
                     Record { kind, table, version, key, value, extents, expires_ms, compressed, compact, revertible };
                 core.put(&record, old);
-            }
-            if !core.contention.is_calm() {
-                let key = core.contended(part.table, part.key);
-                core.contention.changed(key, now.nanos);
             }
             if part.table == CATALOG {
                 core.catalog_changed(part.key, (kind == RecordKind::Pair).then_some(value), epoch);

@@ -254,7 +254,7 @@ impl Core {
     }
 
     /// Nothing more is applied or announced in this incarnation.
-    pub(super) fn poison(&mut self, why: String) {
+    pub(crate) fn poison(&mut self, why: String) {
         self.poisoned.get_or_insert(why);
         self.with_epochs(ShardEpochs::poison);
     }

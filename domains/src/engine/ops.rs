@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::index::KeyHash;
 use crate::schema::FieldType;
 use crate::schema::envelope;
-use crate::seam::{Answer, Committed, Followed, Op, OpId, TableInfo, Tick};
+use crate::seam::{Answer, Asker, Committed, Followed, Op, OpId, TableInfo, Tick};
 use segments::cuts::Fate;
 use segments::{EpochId, PageNo, Place, TableId, Version};
 use std::sync::Arc;
@@ -57,11 +57,14 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) id: OpId,
+    pub(crate) asker: Asker,
     pub(crate) machine: Machine,
     /// Reads that are with the device.
     pub(crate) reads: u32,
     /// Whether it stands among the commits that wait to be applied.
     pub(crate) queued: bool,
+    /// It waits for its turn to be looked at, and a line stands behind it.
+    pub(crate) unseen: bool,
 }
 
 /// Every kind of operation that may have to wait.

@@ -26,6 +26,7 @@ mod revert;
 mod searched;
 mod slots;
 mod staged;
+mod turns;
 mod verify;
 
 /// The pairs of a table.

@@ -62,9 +62,9 @@ pub struct Status {
     pub staged_bytes: u64,
     /// Bytes of the log that transactions have written out since the open and that no commit has named: dead.
     pub unstaged_bytes: u64,
-    /// Keys on which so many commits fail that their answers are handed out in turn.
+    /// Keys on which so many commits fail that they are looked at and answered in turn.
     pub hot_keys: u64,
-    /// Answers that waited for their turn on such a key since the open.
+    /// Times that a commit waited for its turn on such a key since the open.
     pub contention_waits: u64,
     /// Of the turns, those that ended by the clock, without a change of the key.
     pub lease_ends: u64,

@@ -16,9 +16,9 @@ struct Script {
 impl Front<DevicePort<Disk>> for Script {
     fn start(&mut self, desk: &mut Desk<'_, DevicePort<Disk>>) {
         assert_eq!(desk.capabilities().name, "fake");
-        desk.submit(FrontOp(0), put(b"cold", b"1", Level::Persistent));
-        desk.submit(FrontOp(1), get(b"cold"));
-        desk.submit(FrontOp(2), get(b"warm"));
+        desk.submit(Asker::Nobody, FrontOp(0), put(b"cold", b"1", Level::Persistent));
+        desk.submit(Asker::Nobody, FrontOp(1), get(b"cold"));
+        desk.submit(Asker::Nobody, FrontOp(2), get(b"warm"));
         self.asked = 3;
     }
 
@@ -30,7 +30,7 @@ impl Front<DevicePort<Disk>> for Script {
         answer.unwrap();
         self.answered.push(id.0);
         if id == FrontOp(1) {
-            desk.submit(FrontOp(3), get(b"warm"));
+            desk.submit(Asker::Nobody, FrontOp(3), get(b"warm"));
             self.asked += 1;
         }
     }
@@ -64,7 +64,7 @@ fn a_front_asks_is_answered_and_closes_the_shard() {
         let parts = (fake, DevicePort::new(Disk::new(2)), Script::default());
         let mut shard = Shard::new(parts, receiver, Arc::clone(&horizon), poll_nanos);
         let (reply, ticket) = crate::answer::ask();
-        assert!(inbox.push(Message { op: put(b"mine", b"1", Level::Committed), reply }).is_ok());
+        assert!(inbox.push(Message { asker: Asker::Nobody, op: put(b"mine", b"1", Level::Committed), reply }).is_ok());
         assert_eq!(shard.run(), None);
         let mut answered = shard.front.answered.clone();
         answered.sort_unstable();

@@ -9,8 +9,10 @@ use crate::features::Feature;
 use crate::model::{Found, Key, Known, Mark, Model, TableChange, Violation, name_of, violation};
 use crate::workload::{Action, POINTER_FIELD, Range, STAMPS, pointer_of};
 use domains::schema::TableKind;
-use domains::{Answer, Cursor, Direction, Domain, Driven, Error, ErrorKind, Followed, Op, OpId, Pair, TableSpec, Tick};
-use segments::{Completion, Device, EpochId, TableId};
+use domains::{
+    Answer, Asker, Cursor, Direction, Domain, Driven, Error, ErrorKind, Followed, Op, OpId, Pair, TableSpec, Tick,
+};
+use segments::{Completion, Device, EpochId, TableId, Version};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Steps of work before the last rest of a seed.
@@ -67,6 +69,12 @@ pub(super) struct Life<'w, 'e, E: Engine> {
     pub(super) drafts: Drafts,
     pub(super) next_op: u64,
     flying_max: usize,
+    /// How many ask, each in its order.
+    askers: u64,
+    /// Who asked each operation.
+    asked_by: BTreeMap<u64, u64>,
+    /// The commits of each that gave versions: the first and the last of each.
+    given: BTreeMap<(u64, u64), (Version, Version)>,
     wake: Option<Tick>,
     minimal_left: u32,
     pub(super) poisoned: bool,
@@ -77,10 +85,26 @@ pub(super) struct Life<'w, 'e, E: Engine> {
 impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
     pub(super) fn new(world: &'w mut World<'e, E>, domain: &'w mut E::Domain, device: &'w mut SimDevice) -> Self {
         let flying_max = *world.rng.pick(&[1, 2, 4, 8, 32]);
+        let askers = *world.rng.pick(&[1, 2, 5]);
         let minimal_left = if world.options.minimal && world.rng.chance(1, 8) { 3 } else { 0 };
         let (flying, drafts) = (BTreeMap::new(), Drafts::default());
-        let (wake, poisoned, faulted) = (None, false, 0);
-        Self { world, domain, device, flying, drafts, next_op: 0, flying_max, wake, minimal_left, poisoned, faulted }
+        let (asked_by, given) = (BTreeMap::new(), BTreeMap::new());
+        Self {
+            world,
+            domain,
+            device,
+            flying,
+            drafts,
+            next_op: 0,
+            flying_max,
+            askers,
+            asked_by,
+            given,
+            wake: None,
+            minimal_left,
+            poisoned: false,
+            faulted: 0,
+        }
     }
 
     /// Works until the power fails, the steps are used up, or everything has been brought to rest.
@@ -273,7 +297,9 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         let id = self.next_op;
         self.next_op += 1;
         self.flying.insert(id, flying);
-        self.domain.submit(OpId(id), op, self.world.clock.now());
+        let asker = self.world.rng.below(self.askers);
+        self.asked_by.insert(id, asker);
+        self.domain.submit_for(Asker::Connection(asker), OpId(id), op, self.world.clock.now());
     }
 
     fn submit_scan(&mut self, mut scan: Scan) {
@@ -298,7 +324,8 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
             (Flying::Commit, Answer::Committed(committed)) => {
                 self.world.stats.commits += 1;
                 self.world.trace.note(committed.epoch.0);
-                self.world.model.answered(op, &committed)
+                self.world.model.answered(op, &committed)?;
+                self.judge_order(op, committed.versions.as_slice())
             }
             (Flying::Draft { number, step }, answer) => self.drafted(number, step, answer),
             (Flying::Lookup { key, mark }, Answer::Pair(pair)) => {
@@ -338,6 +365,20 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
             (Flying::DropCache, Answer::Done) => Ok(()),
             (flying, answer) => violation(format!("{flying:?} was answered with {answer:?}")),
         }
+    }
+
+    /// The commits of one asker are applied in the order in which it sent them.
+    fn judge_order(&mut self, op: u64, versions: &[Version]) -> Result<(), Violation> {
+        let (Some(first), Some(last)) = (versions.first(), versions.last()) else { return Ok(()) };
+        let asker = self.asked_by[&op];
+        let earlier = self.given.range((asker, 0)..(asker, op)).next_back();
+        let later = self.given.range((asker, op)..=(asker, u64::MAX)).next();
+        let overtaken = earlier.filter(|(_, given)| given.1 > *first).or(later.filter(|(_, given)| given.0 < *last));
+        if let Some(((_, other), given)) = overtaken {
+            return violation(format!("commits {other} and {op} of asker {asker} gave {given:?} and {versions:?}"));
+        }
+        self.given.insert((asker, op), (*first, *last));
+        Ok(())
     }
 
     fn judge_read(&mut self, key: &Key, mark: &Mark, found: Option<&Found>) -> Result<(), Violation> {

@@ -5,11 +5,13 @@
 //! before: descriptors, transactions, memory and waits of connections are back to it afterwards. Tests wait for that by asking
 //! again, never by the clock. What single frames and directories may be is in `bad_input`.
 //!
-//! [`clients`] is what one client may do, or a thousand; [`greedy`] is to take more than one's part; [`memory`] is to want more than the daemon's memory.
+//! [`clients`] is what one client may do, or a thousand; [`greedy`] is to take more than one's part; [`memory`] is to want more than
+//! the daemon's memory; [`storm`] is when all want one key.
 
 mod clients;
 mod greedy;
 mod memory;
+mod storm;
 
 use crate::process::Daemon;
 use lostore::schema::{TableHome, TableKind};

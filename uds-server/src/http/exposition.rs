@@ -42,8 +42,8 @@ const COUNTS: &[Count<Status>] = &[
     ("lostore_stages", Gauge, "Open transactions that have written values out.", |s| s.stages),
     ("lostore_staged_bytes", Gauge, "Bytes that these have written to the log.", |s| s.staged_bytes),
     ("lostore_unstaged_bytes_total", Counter, "Bytes written out that no commit has named.", |s| s.unstaged_bytes),
-    ("lostore_contended_keys", Gauge, "Keys whose failed commits are answered in turn.", |s| s.hot_keys),
-    ("lostore_contention_waits_total", Counter, "Answers that waited for such a turn.", |s| s.contention_waits),
+    ("lostore_contended_keys", Gauge, "Keys whose commits are looked at and answered in turn.", |s| s.hot_keys),
+    ("lostore_contention_waits_total", Counter, "Times that a commit waited for such a turn.", |s| s.contention_waits),
     ("lostore_contention_lease_ends_total", Counter, "Turns that ended by the clock.", |s| s.lease_ends),
 ];
 

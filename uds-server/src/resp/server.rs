@@ -334,6 +334,9 @@ fn lostore(status: &Status, context: &Context<'_, '_>) -> Section {
         line("device_flushes", &status.device_flushes),
         line("commits", &status.commits),
         line("compare_failures", &status.compare_failures),
+        line("hot_keys", &status.hot_keys),
+        line("contention_waits", &status.contention_waits),
+        line("contention_lease_ends", &status.lease_ends),
     ]
 }
 

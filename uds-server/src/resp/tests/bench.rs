@@ -46,7 +46,7 @@ impl Direct<u64> for AtOnce<'_> {
             self.domain.submit(OpId(id), op, self.now);
             return None;
         }
-        let mut answer = self.domain.submit_now(OpId(id), op, self.now);
+        let mut answer = self.domain.submit_now(domains::Asker::Nobody, OpId(id), op, self.now);
         // A domain in memory makes nothing persistent; here it is taken to be on its way.
         if let Some(Ok(Answer::Committed(committed))) = &mut answer {
             committed.persistence = Persistence::Pending;

@@ -40,7 +40,7 @@ impl Direct<u64> for AtOnce<'_> {
     }
 
     fn ask(&mut self, id: u64, op: Op) -> Option<Result<domains::Answer, domains::Error>> {
-        self.domain.submit_now(OpId(id), op, self.now)
+        self.domain.submit_now(domains::Asker::Nobody, OpId(id), op, self.now)
     }
 }
 
