@@ -3,7 +3,8 @@
 
 use lostore::{AnyBackend, EpochId, Incarnation, Options, Store};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
@@ -48,9 +49,14 @@ fn prepared(mut command: Command, arguments: &[&str]) -> Command {
     command
 }
 
-/// A daemon, killed when it is dropped.
+/// Bytes of what a daemon said last that are printed when it has ended by itself.
+const SAID_BYTES_MAX: u64 = 64 << 10;
+
+/// A daemon, killed when it is dropped. What it says on stderr is kept, and printed when it ends and nobody wanted it to.
 pub(crate) struct Daemon {
     child: Child,
+    /// What it says on stderr.
+    said: File,
     dir: PathBuf,
     /// What it said when it was ready.
     pub(crate) ready: Value,
@@ -64,15 +70,35 @@ impl Daemon {
 
     /// Starts the one of a command line that serves this directory and speaks JSON.
     pub(crate) fn run(dir: &Path, mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+        let said = tempfile::tempfile().unwrap();
+        let mut child = command.stderr(said.try_clone().unwrap()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         // The test harness says its own things first.
         let ready = stdout.lines().map_while(Result::ok).find_map(|line| {
             let document = &line[line.find('{')?..];
             serde_json::from_str(document).ok()
         });
-        let ready = ready.expect("the daemon tells when it is ready");
-        Self { child, dir: dir.to_owned(), ready }
+        let mut daemon = Self { child, said, dir: dir.to_owned(), ready: ready.unwrap_or_default() };
+        if daemon.ready.is_null() {
+            let status = daemon.child.wait().unwrap();
+            panic!("the daemon was never ready: {status}\n{}", daemon.said());
+        }
+        daemon
+    }
+
+    /// What it has said on stderr, the end of it.
+    fn said(&mut self) -> String {
+        let mut text = Vec::new();
+        let bytes = self.said.seek(SeekFrom::End(0)).unwrap();
+        self.said.seek(SeekFrom::Start(bytes.saturating_sub(SAID_BYTES_MAX))).unwrap();
+        self.said.read_to_end(&mut text).unwrap();
+        format!("it has said:\n{}", String::from_utf8_lossy(&text))
+    }
+
+    /// Says how it has ended, if it has.
+    fn ended(&mut self) -> Option<String> {
+        let status = self.child.try_wait().unwrap()?;
+        Some(format!("the daemon {} has ended by itself: {status}\n{}", self.child.id(), self.said()))
     }
 
     pub(crate) fn connect(&self) -> Store<AnyBackend> {
@@ -95,21 +121,32 @@ impl Daemon {
         self.child.id()
     }
 
+    #[track_caller]
     pub(crate) fn kill(mut self) {
+        if let Some(ended) = self.ended() {
+            panic!("{ended}");
+        }
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Asks it to stop, and checks that it does so well.
+    #[track_caller]
     pub(crate) fn stop(mut self) {
         let asked = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(asked.success());
-        assert!(self.child.wait().unwrap().success(), "it stops cleanly");
+        let status = self.child.wait().unwrap();
+        assert!(status.success(), "it stops cleanly, and not with {status}; {}", self.said());
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(ended) = self.ended()
+        {
+            println!("{ended}");
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
