@@ -1,7 +1,8 @@
 //! `serve`: a store's directory behind a socket, until the process is told to stop.
 //!
 //! Contract: one line on stdout when clients can connect, `ready SOCKET`, or a document with the socket, the process and what
-//! recovery found; everything else is talk. A service manager that listens is told when it is ready (`notify`). It ends with exit 0 at SIGTERM and SIGINT, when everything committed is persistent.
+//! recovery found; everything else is talk. A service manager that listens is told when it is ready (`notify`), and one that
+//! has made the socket has it served. It ends with exit 0 at SIGTERM and SIGINT, when everything committed is persistent.
 
 use crate::args::{LevelArg, Serve, Target};
 use crate::failure::{Failure, talk};
@@ -35,6 +36,12 @@ pub(crate) fn serve(target: &Target, args: &Serve, output: &mut Output) -> Resul
     // Whom the rules name must get as far as to the rules.
     config.permissions = args.mode.unwrap_or(if args.acl.is_some() { 0o666 } else { config.permissions });
     config.acl.clone_from(&args.acl);
+    config.listener = uring::passed()?;
+    if let (Some(listener), Some(named)) = (&config.listener, &target.socket) {
+        let what =
+            format!("a service manager passed {}, and --socket names {}", listener.path().display(), named.display());
+        return Err(Failure::usage(&what, "leave --socket out, or start the server without LISTEN_FDS"));
+    }
     config.io = options(target.io).io;
     config.redis_level = match args.redis_level {
         LevelArg::Committed => Level::Committed,

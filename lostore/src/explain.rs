@@ -58,6 +58,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
     says(115, "the path is a symbolic link", "name what it points to"),
     says(116, "the system refused a call", "the message has the call, the path and the system's answer"),
     says(
+        117,
+        "the service manager passed a socket that cannot be served",
+        "pass one Unix stream socket with a path: ListenStream=/path and Accept=no in the unit",
+    ),
+    says(
         120,
         "the connection to the server ended",
         "connect again; look whether an operation that may have been applied was, before repeating it",

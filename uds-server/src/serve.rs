@@ -2,8 +2,8 @@
 //!
 //! Contract: the directory's lock is taken before anything else and given back last; only its holder replaces a stale socket.
 //! The socket is there only while the store is open and recovered. At SIGTERM or SIGINT nothing more is taken in, what was begun
-//! is answered, everything committed is made persistent, and the socket's file is gone before [`serve`] returns. At SIGHUP the rules
-//! are read again.
+//! is answered, everything committed is made persistent, and the socket's file is gone before [`serve`] returns, unless a service
+//! manager has made it. At SIGHUP the rules are read again.
 
 use crate::acl::Rules;
 use crate::front::{SocketFront, Visitors};
@@ -32,6 +32,8 @@ pub struct ServeConfig {
     pub socket: PathBuf,
     /// Permissions of the socket's file.
     pub permissions: u32,
+    /// A socket that a service manager has made and passed ([`uring::passed`]): it is served instead of one at the path above.
+    pub listener: Option<Listener>,
     /// Users that may do everything.
     pub uids: Vec<u32>,
     /// The file that says what others may do; it is read again at the signal HUP. Nobody else may connect without one.
@@ -58,6 +60,7 @@ impl ServeConfig {
             directory,
             socket,
             permissions: uring::socket::SOCKET_PERMISSIONS_DEFAULT,
+            listener: None,
             uids,
             acl: None,
             io: IoKind::Auto,
@@ -108,7 +111,10 @@ pub fn serve(config: &ServeConfig, engine: &Config, ready: impl FnOnce(&Ready)) 
     let (tell, told) = mpsc::sync_channel(1);
     let plan = config.clone();
     let (shared, report) = options.serve(&config.directory, move |grounds| {
-        let listener = Listener::bind(&plan.socket, plan.permissions, Some(grounds.lock)).map_err(OpenError::from)?;
+        let listener = match plan.listener {
+            Some(listener) => listener,
+            None => Listener::bind(&plan.socket, plan.permissions, Some(grounds.lock)).map_err(OpenError::from)?,
+        };
         let facts = Facts {
             server_id: grounds.report.domain.0.to_le_bytes(),
             capabilities: grounds.engine.capabilities(),
@@ -120,7 +126,8 @@ pub fn serve(config: &ServeConfig, engine: &Config, ready: impl FnOnce(&Ready)) 
         Ok(SocketFront::new(listener, Some(termination), visitors, facts))
     })?;
     let (io, horizon) = told.recv().expect("a shard that started has told");
-    ready(&Ready { socket: config.socket.clone(), io, horizon, report });
+    let socket = config.listener.as_ref().map_or(config.socket.as_path(), Listener::path).to_owned();
+    ready(&Ready { socket, io, horizon, report });
     shared.join()
 }
 

@@ -40,6 +40,12 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// The socket that a service manager has passed cannot be served.
+    #[error("the socket that the service manager passed (LISTEN_FDS) is not served: {why}")]
+    PassedSocket {
+        /// Why, and what to change.
+        why: &'static str,
+    },
     /// A socket is there, and the caller has no right to replace it.
     #[error("there is already a socket at {}; only the holder of the store's lock may replace it", path.display())]
     SocketExists {
@@ -84,6 +90,7 @@ impl Error {
             Self::SocketExists { .. } => 114,
             Self::Symlink { .. } => 115,
             Self::Os { .. } => 116,
+            Self::PassedSocket { .. } => 117,
         }
     }
 

@@ -80,6 +80,12 @@ impl Listener {
         Ok(Self { inner: Arc::new(Bound { fd, path: path.to_owned(), file }) })
     }
 
+    /// Around a socket that a service manager has bound, which keeps its file.
+    pub(crate) fn of_manager(fd: OwnedFd, path: PathBuf) -> Self {
+        refuse_passed_descriptors(&fd);
+        Self { inner: Arc::new(Bound { fd, path, file: None }) }
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn path(&self) -> &Path {

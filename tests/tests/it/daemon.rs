@@ -195,6 +195,46 @@ fn the_next_daemon_tells_what_became_of_an_epoch() {
     }
 }
 
+/// A socket that the manager has made is served, and stays when the server ends: who connects meanwhile waits for the next one.
+#[test]
+fn a_service_manager_may_make_the_socket() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, socket) = (dir.path().join("store"), dir.path().join("made.sock"));
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let start = |count: u32, socket: &str| {
+        // A shell gives the descriptor the number that it must have.
+        let shell = format!("exec 3<&0 0</dev/null && export LISTEN_PID=$$ LISTEN_FDS={count}");
+        let line =
+            ["serve", text(&store), "-o", "json", "--segment", "1M"].into_iter().chain(socket.split_whitespace());
+        let mut command = process::behind(&shell, &line.collect::<Vec<_>>());
+        command.stdin(std::os::fd::OwnedFd::from(listener.try_clone().unwrap()));
+        command
+    };
+    let early = lostore::Options::default();
+    let mut connects = Vec::new();
+    for life in 0..3_u8 {
+        // This one connects while there is no server.
+        let (early, at) = (early.clone(), socket.clone());
+        connects.push(std::thread::spawn(move || {
+            let store = lostore::Store::new(lostore::AnyBackend::Remote(early.connect(&at).unwrap()));
+            let spec = lostore::plain_spec(TableKind::Hash, TableHome::Persistent);
+            let table = store.open_raw("t").or_else(|_| store.create_raw("t", spec)).unwrap();
+            table.upsert(&[life], b"value", PutOptions::default()).unwrap().persistent().unwrap();
+            assert_eq!(table.iter().count(), usize::from(life) + 1);
+        }));
+        let daemon = Daemon::run(&store, start(1, ""));
+        assert_eq!(daemon.ready["socket"], text(&socket));
+        connects.pop().unwrap().join().unwrap();
+        daemon.stop();
+        assert!(socket.exists());
+    }
+    for (mut command, said) in [(start(2, ""), "LS0117"), (start(1, "--socket elsewhere.sock"), "--socket")] {
+        let output = command.stderr(std::process::Stdio::piped()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains(said), "{text}");
+    }
+}
+
 #[test]
 fn a_service_manager_is_told_when_clients_can_connect() {
     let dir = tempfile::tempdir().unwrap();

@@ -21,9 +21,9 @@ fn collect(dir: &Path, files: &mut Vec<(String, String)>) {
     }
 }
 
-/// Lowering it is welcome, raising it needs a reason in the commit: 8 blocks, 2 declarations of C functions, and the
+/// Lowering it is welcome, raising it needs a reason in the commit: 9 blocks, 2 declarations of C functions, and the
 /// contracts of `Loan::home` and `Kernel::push` (declared and implemented).
-const UNSAFE_MAX: usize = 13;
+const UNSAFE_MAX: usize = 14;
 
 #[test]
 fn unsafe_does_not_spread() {
