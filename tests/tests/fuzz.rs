@@ -130,6 +130,22 @@ macro_rules! each {
 
 each!(resp http pattern frames records pages copies summaries keys envelopes specs);
 
+/// The programs for a coverage-guided fuzzer are not built with the others, so that they name the same targets is held here.
+#[test]
+fn the_folder_for_other_fuzzers_has_every_target() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
+    let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let named = manifest.lines().filter_map(|line| line.strip_prefix("path = \"targets/")?.strip_suffix(".rs\""));
+    assert_eq!(named.collect::<Vec<_>>(), TARGETS.map(|target| target.name));
+    for target in TARGETS {
+        let program = std::fs::read_to_string(folder.join(format!("targets/{}.rs", target.name))).unwrap();
+        let call =
+            format!("libfuzzer_sys::fuzz_target!(|input: &[u8]| lostore_fuzz::run(\"{}\", input));", target.name);
+        assert!(program.contains(&call), "{program}");
+    }
+    assert_eq!(std::fs::read_dir(folder.join("targets")).unwrap().count(), TARGETS.len());
+}
+
 #[test]
 fn the_search_finds_a_bug_that_is_there() {
     let records = TARGETS.iter().find(|target| target.name == "records").unwrap();
