@@ -510,6 +510,7 @@ impl Front<RingPort> for SocketFront {
         if self.accept_due.is_some_and(|due| due.nanos <= desk.now.nanos) {
             self.accept(desk);
         }
+        self.touched.extend(self.sessions.readers());
         self.turn_sessions(desk);
         self.quieten(desk);
         self.take_turns(desk);
@@ -522,7 +523,7 @@ impl Front<RingPort> for SocketFront {
             Stopping::Until(_) if done || self.sessions.len() == 0 => (Life::Done, None),
             Stopping::Until(end) => (Life::Closing, Some(end).filter(|end| end.nanos > desk.now.nanos)),
         };
-        let turns = (self.sessions.waiting() > 0).then_some(desk.now);
+        let turns = (self.sessions.waiting() > 0 || self.sessions.has_news()).then_some(desk.now);
         Wish {
             due: [turns, self.due, self.patience, self.quiet_due, self.accept_due, end].into_iter().flatten().min(),
             life,

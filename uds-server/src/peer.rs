@@ -173,6 +173,14 @@ impl Peer {
         }
     }
 
+    /// Whether it is to be called when somebody has sent a command.
+    pub(crate) fn watches_commands(&self) -> bool {
+        match self {
+            Self::Resp(session) => session.watches(),
+            Self::Native(_) | Self::Http(_) | Self::Gone | Self::Silent(_) => false,
+        }
+    }
+
     /// Whether the peer has not read for too long, so that the connection is cut.
     pub(crate) fn is_stuck(&self, limits: &Limits, now: Tick) -> bool {
         match self {

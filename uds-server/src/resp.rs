@@ -38,6 +38,7 @@ mod connect;
 mod connection;
 mod expiry;
 mod fault;
+mod feed;
 pub mod fuzz;
 pub mod glob;
 mod inline;
@@ -54,6 +55,7 @@ mod script;
 mod server;
 pub(crate) mod shared;
 mod slots;
+mod space;
 mod store;
 mod strings;
 mod table;
@@ -327,6 +329,7 @@ impl Session {
             }
         }
         self.flush();
+        self.show_news(world);
         self.proceed(world);
         let limits = &world.facts.limits;
         // Inside a command: between commands a connection may be idle for ever, and a stalled one waits for us.
@@ -382,6 +385,7 @@ impl Session {
         } else if self.drained >= READ_BYTES_MIN {
             (self.unsent_since, self.drained) = (Some(world.now), 0);
         }
+        self.show_news(world);
         self.proceed(world);
     }
 

@@ -350,6 +350,21 @@ impl Sessions {
         (0..).zip(&self.places).filter(move |(_, place)| watches(place)).map(|(at, _)| at)
     }
 
+    /// Whether commands were sent that somebody is to be shown.
+    pub(crate) fn has_news(&self) -> bool {
+        self.shared.feed.has_news()
+    }
+
+    /// The places of those who are shown them, to be called.
+    pub(crate) fn readers(&mut self) -> Vec<u32> {
+        if !self.has_news() {
+            return Vec::new();
+        }
+        self.shared.feed.told();
+        let watches = |place: &Place| place.session.as_ref().is_some_and(Peer::watches_commands);
+        (0..).zip(&self.places).filter(|(_, place)| watches(place)).map(|(at, _)| at).collect()
+    }
+
     /// Bytes have come.
     pub(crate) fn receive(&mut self, connection: Connection, bytes: &[u8], round: &mut Round<'_>) {
         self.fair.heard(connection.place);

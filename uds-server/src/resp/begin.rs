@@ -40,6 +40,7 @@ impl Session {
         if self.connection.multi.is_some() && !ends_or_looks_at_multi(spec) {
             // The reply to `MULTI` was written, so nothing but earlier replies is waited for.
             let queued = self.put_off(spec, args, world);
+            self.show(spec, args, world);
             match queued {
                 Ok(()) => self.say(|out| out.simple("QUEUED")),
                 Err(fault) => self.say_fault(&fault, world),
@@ -65,6 +66,10 @@ impl Session {
             Does::Exec => self.begin_task((spec, 0), |session| session.exec(), world),
         };
         if begun {
+            self.show(spec, args, world);
+            if spec.name == "RESET" {
+                world.shared.feed.leave(self.connection.id);
+            }
             world.shared.counters.commands += 1;
             self.connection.last = spec.name;
         }

@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     pub(crate) library: (String, String),
     pub(crate) multi: Option<Multi>,
     pub(crate) watched: Vec<Watched>,
+    /// It is shown the commands of all connections, from this one on.
+    pub(crate) watches: Option<u64>,
     /// It said `QUIT`.
     pub(crate) quit: bool,
     /// The last command's name.
@@ -85,6 +87,7 @@ impl Connection {
             library: (String::new(), String::new()),
             multi: None,
             watched: Vec::new(),
+            watches: None,
             quit: false,
             last: "",
         }

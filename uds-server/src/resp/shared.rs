@@ -3,6 +3,7 @@
 //! Contract: a table's id is remembered until a table is renamed or destroyed through this server, or somebody is told that it is
 //! gone; while one connection empties a keyspace the others wait, so none of them updates a table that is about to go.
 
+use super::feed::Feed;
 use domains::Tick;
 use segments::TableId;
 use std::collections::{BTreeMap, VecDeque};
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     cursors: VecDeque<Position>,
     cursor_last: u64,
     pub(crate) counters: Counters,
+    pub(crate) feed: Feed,
     /// Connections at present, of all protocols.
     pub(crate) clients: usize,
     /// When the server began, and when somebody last asked for a save and had it; seconds since the Unix epoch.
@@ -98,6 +100,7 @@ impl Shared {
     /// A connection has ended: nobody waits for it any more.
     pub(crate) fn ended(&mut self, connection: u64) {
         self.keyspaces.retain(|_, known| *known != Keyspace::Busy(connection));
+        self.feed.leave(connection);
     }
 
     /// The table is gone: whoever knew it by name looks again.

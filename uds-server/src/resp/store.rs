@@ -308,16 +308,17 @@ pub(crate) fn cas(connection: &mut Connection, call: &Call<'_>) -> Result<Task, 
     Ok(OnTables::task(names, Ask::Commit { parts, level: connection.level }))
 }
 
-/// What is promised and not built yet, and what to use until then.
+/// What others serve under such a name, and what there is here instead.
 pub(crate) fn later(call: &Call<'_>, _out: &mut Writer) -> Result<(), Fault> {
     Err(if call.args.is(0, "LS.CHANGES") {
         Fault::Unserved {
-            what: "LS.CHANGES yet",
-            instead: "write changes to a table of your own in the same transaction",
+            what: "LS.CHANGES",
+            instead: "the log is not kept as a feed; have each transaction also put what it did into an ordered table of your own, and read on in it with LS.NEXT",
         }
-    } else if call.args.is(0, "LS.JOBS") {
-        Fault::Unserved { what: "LS.JOBS yet", instead: "no command runs long enough to be a job" }
     } else {
-        Fault::Unserved { what: "LS.SPACE yet", instead: "LS.TABLE INFO and INFO lostore have the figures there are" }
+        Fault::Unserved {
+            what: "LS.JOBS",
+            instead: "no work outlives its command; what the engine does by itself is counted in GET /metrics",
+        }
     })
 }

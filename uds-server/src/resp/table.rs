@@ -3,7 +3,7 @@
 use super::command::Does::{Connection, Exec, Read, Say, Task, Write};
 use super::command::Group::{self, Generic, Server, Store, String, Transactions};
 use super::command::{Does, Fast, Keys, Spec};
-use super::{connect, expiry, iterate, keys, part, persist, server, store, strings, tables, watch};
+use super::{connect, expiry, feed, iterate, keys, part, persist, server, space, store, strings, tables, watch};
 
 /// The longest name.
 pub(crate) const NAME_BYTES_MAX: usize = 16;
@@ -84,11 +84,11 @@ pub(crate) const COMMANDS: &[Spec] = &[
         (Store, Task(store::cas)),
         "Compares several keys and changes several, all or nothing",
     ),
-    spec("LS.CHANGES", -1, Keys::None, (Store, Say(store::later)), "Is not served yet"),
+    spec("LS.CHANGES", -1, Keys::None, (Store, Say(store::later)), "Is refused: changes are not kept apart"),
     spec("LS.FLUSH", 1, Keys::None, (Store, Task(persist::flush)), "Makes everything committed so far persistent"),
     spec("LS.FOLLOW", 4, Keys::None, (Store, Task(store::follow)), "Reads a record and the one that its pointer names"),
     spec("LS.GET", 3, Keys::None, (Store, Task(store::get)), "Reads a record with its version"),
-    spec("LS.JOBS", -1, Keys::None, (Store, Say(store::later)), "Is not served yet"),
+    spec("LS.JOBS", -1, Keys::None, (Store, Say(store::later)), "Is refused: nothing runs that could be listed"),
     spec(
         "LS.LEVEL",
         -1,
@@ -98,12 +98,13 @@ pub(crate) const COMMANDS: &[Spec] = &[
     ),
     spec("LS.NEXT", -3, Keys::None, (Store, Task(store::next)), "Reads records from a position on"),
     spec("LS.PUT", -4, Keys::None, (Store, Task(store::put)), "Puts a record, perhaps on a condition"),
-    spec("LS.SPACE", -1, Keys::None, (Store, Say(store::later)), "Is not served yet"),
+    spec("LS.SPACE", 1, Keys::None, (Store, Task(space::space)), "Tells what takes how much of device and memory"),
     spec("LS.TABLE", -2, Keys::None, (Store, Task(tables::table)), "Makes, lists, describes and drops tables"),
     spec("LS.USE", 2, Keys::None, (Store, Task(store::use_table)), "Chooses the table that plain commands are about"),
     spec("LS.VERIFY", 2, Keys::None, (Store, Task(store::verify)), "Reads a record and checks every byte of it"),
     spec("MEMORY", -3, SECOND, (Server, Read(keys::memory, Fast::No)), "Tells the bytes of a key: USAGE"),
     spec("MGET", -2, ALL, (String, Read(strings::mget, Fast::No)), "Tells several values"),
+    spec("MONITOR", 1, Keys::None, (Server, Task(feed::monitor)), "Shows the commands of all connections"),
     spec(
         "MSET",
         -3,

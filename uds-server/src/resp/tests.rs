@@ -1,6 +1,7 @@
 //! Commands against a domain in memory: no socket, and a clock that the test moves.
 
 mod bench;
+mod feed;
 mod limits;
 mod order;
 mod store;

@@ -162,6 +162,10 @@ impl Bench {
         while self.sessions.waiting() > 0 {
             self.round(|sessions, round| sessions.next_turn(round));
         }
+        for place in self.sessions.readers() {
+            let connection = self.sessions.at(place).expect("it was found just now");
+            self.round(|sessions, round| sessions.turn(connection, round));
+        }
     }
 
     pub(super) fn read(&mut self, connection: usize) -> String {

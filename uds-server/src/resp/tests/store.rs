@@ -62,7 +62,7 @@ fn tables_are_made_used_and_dropped() {
         ("LS.PUT ids key2 2 COMPACT PRESENT", "-ERR syntax error|"),
         ("SET key10 1", "-ERR LS0208 the key has 5 bytes, table 5 takes 4 bytes, a u32|"),
     ]);
-    for command in ["LS.CHANGES 0", "LS.JOBS", "LS.SPACE"] {
+    for command in ["LS.CHANGES 0", "LS.JOBS"] {
         assert!(bench.say(command).starts_with("-ERR LS0530 LS."), "{command}");
     }
 }
