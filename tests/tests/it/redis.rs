@@ -88,3 +88,22 @@ impl Reply {
         }
     }
 }
+
+/// Whoever watches is woken by what others ask, and by nothing of its own.
+#[test]
+fn monitor_shows_what_others_ask() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = crate::process::Daemon::start(&dir.path().join("store"));
+    let [mut watcher, mut other] = [(); 2].map(|()| Client::connect(&daemon.socket()).unwrap());
+    assert_eq!(watcher.call(&["MONITOR"]).unwrap(), Reply::Simple("OK".to_owned()));
+    assert!(matches!(watcher.receive().unwrap(), Reply::Simple(line) if line.ends_with("\"MONITOR\"")));
+    for round in 0..20 {
+        let (key, value) = (format!("key{round}"), format!("value{round}"));
+        assert_eq!(other.call(&["SET", &key, &value]).unwrap(), Reply::Simple("OK".to_owned()));
+        let Reply::Simple(line) = watcher.receive().unwrap() else { panic!("it was shown something else") };
+        assert!(line.ends_with(&format!("\"SET\" \"{key}\" \"{value}\"")), "{line}");
+    }
+    drop(watcher);
+    assert_eq!(other.call(&["GET", "key0"]).unwrap(), Reply::Bulk(b"value0".to_vec()));
+    daemon.stop();
+}

@@ -68,6 +68,16 @@ fn tables_are_made_used_and_dropped() {
 }
 
 #[test]
+fn what_takes_how_much_is_told() {
+    let mut bench = Bench::new();
+    bench.check(&[("LS.TABLE CREATE a", "+OK|"), ("LS.USE a", "+OK|"), ("SET key value", "+OK|")]);
+    let told = bench.say("LS.SPACE");
+    assert!(told.starts_with("*20|$12|device_bytes|:0|$8|segments|:0|"), "{told}");
+    assert!(told.contains("|$6|tables|*1|*8|$4|name|$1|a|$5|pairs|:1|$12|record_bytes|:"), "{told}");
+    bench.check(&[("LS.SPACE more", "-ERR wrong number of arguments for 'ls.space' command|")]);
+}
+
+#[test]
 fn several_keys_of_several_tables_are_compared_and_swapped_in_one_message() {
     let mut bench = Bench::new();
     bench.say("LS.TABLE CREATE a");
