@@ -70,12 +70,6 @@ impl Known {
         }
     }
 
-    /// A record that is here, and the places of what it names.
-    pub(crate) fn parts_of(&self, place: Place) -> Vec<Place> {
-        let Some(Ok(head)) = self.records.get(&place).map(|record| record::head(record)) else { return Vec::new() };
-        core::iter::once(place).chain(head.extents.iter().map(|extent| extent.place)).collect()
-    }
-
     /// Those of which all bytes are here.
     pub(crate) fn of_whole(&self) -> Self {
         let whole = |record: &Arc<[u8]>| record::head(record).is_ok_and(|head| head.record_bytes <= record.len());
@@ -362,6 +356,15 @@ impl Core {
             whole.extend_from_slice(found.own());
             found.whole = Some(whole);
         }))
+    }
+
+    /// The places of a record of a persistent table and of what it names, when memory has the record, whoever keeps it there.
+    pub(crate) fn parts_of(&self, loc: Loc, known: &Known) -> Vec<Place> {
+        let place = place_of(loc);
+        let bytes = known.records.get(&place).map(|record| Cow::Borrowed(&**record));
+        let Some(bytes) = bytes.or_else(|| self.records.bytes(TableHome::Persistent, loc)) else { return Vec::new() };
+        let Ok(head) = record::head(&bytes) else { return Vec::new() };
+        core::iter::once(place).chain(head.extents.iter().map(|extent| extent.place)).collect()
     }
 
     /// A table by id.

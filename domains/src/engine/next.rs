@@ -10,7 +10,6 @@
 use super::core::Core;
 use super::find::{Known, OTHER_KEY, Sight, Want, corrupt};
 use super::ops::{Need, READ_PAGES_AT_ONCE, Step};
-use super::records::place_of;
 use super::table::{Index, Table};
 use crate::error::Error;
 use crate::index::{Address, HashOrder, Loc};
@@ -233,7 +232,8 @@ impl Next {
                     Sight::Unread(places) => {
                         pages += places.iter().map(|place| place.pages()).sum::<u32>();
                         unread.extend(places);
-                        kept.extend(self.known.parts_of(place_of(loc)));
+                        // Also when the record itself is in the cache: what was read of its parts would be read again and again.
+                        kept.extend(core.parts_of(loc, &self.known));
                     }
                     Sight::Found(found) if !named.names(table, found.key()) => {
                         return Err(corrupt(self.table, loc, OTHER_KEY));

@@ -26,7 +26,7 @@ impl<D: Driven> Asking<'_, D> {
     pub(super) fn ask(&mut self, op: Op) -> Result<Result<Answer, Error>, Violation> {
         let id = OpId(QUESTIONS);
         let (mut answers, mut requests, mut done) = (Vec::new(), Vec::new(), Vec::new());
-        self.domain.submit(id, op, self.clock.now());
+        self.domain.submit(id, op.clone(), self.clock.now());
         for _ in 0..STEPS_STUCK {
             let wake = self.domain.turn(self.clock.now());
             self.domain.take_requests(&mut requests);
@@ -48,7 +48,7 @@ impl<D: Driven> Asking<'_, D> {
                 self.domain.complete(completion, self.clock.now());
             }
         }
-        violation("a question was never answered".to_owned())
+        violation(format!("a question was never answered: {op:?}"))
     }
 
     /// Everything there is: all tables, each listed to its end in batches of `batch` pairs.

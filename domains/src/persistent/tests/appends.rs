@@ -18,6 +18,26 @@ fn live_bytes(bench: &mut Bench, table: TableId) -> u64 {
     status.tables.iter().find(|status| status.info.id == table).unwrap().record_bytes
 }
 
+/// A listing keeps what it has read of a record until it has all of it, wherever the rest of it is meanwhile. It once forgot the parts of
+/// a record that was itself in the cache, and when each part that came drove another out it read them for ever.
+#[test]
+fn a_listing_ends_with_a_cache_of_any_size() {
+    for cache_bytes in (2_000..30_000).step_by(400) {
+        let mut bench = Bench::new(Config { cache_bytes, tail_pages: 1, ..tiny() });
+        let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+        for n in 0..24_u8 {
+            append(&mut bench, table, &[n % 4], &[n; 1_500]);
+            append(&mut bench, table, &[n % 4], &[n; 300]);
+            bench.force();
+        }
+        bench.call(Op::DropCache).unwrap();
+        for n in 0..12_u8 {
+            assert_eq!(bench.all(table, 2).len(), 4);
+            assert_eq!(bench.get(table, &[n % 4]).unwrap().value.len(), 6 * 1_800);
+        }
+    }
+}
+
 #[test]
 fn a_record_that_was_appended_to_is_all_that_was_appended() {
     for (kind, home, fingerprint_bits) in [
