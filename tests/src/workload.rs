@@ -287,7 +287,7 @@ impl Workload {
         let (key, stamp) = (0u64.to_le_bytes(), self.next_stamp());
         let mut set = CommitSet::new();
         let there = model.get(&(table, key.to_vec())).and_then(|known| known.version);
-        let known = there.filter(|_| self.rng.chance(1, 8)).unwrap_or_default();
+        let known = there.filter(|_| stamp % 8 == 0).unwrap_or_default();
         set.compare(table, &key, Expect::At(known)).expect("a small set takes it");
         set.upsert(table, &key, &stamp.to_le_bytes(), PutOptions::default()).expect("a small set takes it");
         set

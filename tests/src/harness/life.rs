@@ -85,7 +85,7 @@ pub(super) struct Life<'w, 'e, E: Engine> {
 impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
     pub(super) fn new(world: &'w mut World<'e, E>, domain: &'w mut E::Domain, device: &'w mut SimDevice) -> Self {
         let flying_max = *world.rng.pick(&[1, 2, 4, 8, 32]);
-        let askers = *world.rng.pick(&[1, 2, 5]);
+        let askers = [1, 2, 5][usize::try_from(world.stats.crashes % 3).expect("less than three")];
         let minimal_left = if world.options.minimal && world.rng.chance(1, 8) { 3 } else { 0 };
         let (flying, drafts) = (BTreeMap::new(), Drafts::default());
         let (asked_by, given) = (BTreeMap::new(), BTreeMap::new());
@@ -297,7 +297,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         let id = self.next_op;
         self.next_op += 1;
         self.flying.insert(id, flying);
-        let asker = self.world.rng.below(self.askers);
+        let asker = id % self.askers;
         self.asked_by.insert(id, asker);
         self.domain.submit_for(Asker::Connection(asker), OpId(id), op, self.world.clock.now());
     }

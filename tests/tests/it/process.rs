@@ -142,10 +142,9 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        if std::thread::panicking()
-            && let Some(ended) = self.ended()
-        {
-            println!("{ended}");
+        if std::thread::panicking() {
+            let ended = self.ended();
+            println!("{}", ended.unwrap_or_else(|| format!("the daemon {} goes on; {}", self.child.id(), self.said())));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
