@@ -105,6 +105,8 @@ pub struct Engine {
     reads_asked: u64,
     flushes: BTreeMap<u64, FlushTicket>,
     flushes_asked: u64,
+    /// Those that wait until a superblock is written: the device has one flush at a time.
+    flushes_held: Vec<FlushTicket>,
     answers: Vec<(OpId, Result<Answer, Error>)>,
     requests: Vec<(Tag, Request)>,
     log_requests: Vec<(u64, Request)>,
@@ -132,6 +134,7 @@ impl Engine {
             reads_asked: 0,
             flushes: BTreeMap::new(),
             flushes_asked: 0,
+            flushes_held: Vec::new(),
             answers: Vec::new(),
             requests: Vec::new(),
             log_requests: Vec::new(),
@@ -190,12 +193,19 @@ impl Engine {
                 let superblock = self.marking.take().expect("just seen").into_superblock();
                 self.core.in_use.marked(&superblock);
                 self.superblock = Some(Box::new(superblock));
+                for ticket in std::mem::take(&mut self.flushes_held) {
+                    self.flush(ticket);
+                }
             }
         }
     }
 
-    /// Asks for the next step of the superblock on its way.
+    /// Asks for the next step of the superblock on its way, when no flush of the log is under way. Of two at a time one may fail and take
+    /// the error with it, and the other succeed: then nothing says that what was written before both is lost.
     fn ask_of_marking(&mut self) {
+        if !self.flushes.is_empty() {
+            return;
+        }
         let requests = self.marking.as_mut().map(|marking| marking.next()).unwrap_or_default();
         for request in requests {
             self.marks_asked += 1;
@@ -344,18 +354,24 @@ impl Engine {
         for action in self.core.epoch_actions(now) {
             match action {
                 Action::Close { epoch, members } => self.core.close_epoch(epoch, members),
-                Action::Flush { ticket } => {
-                    self.flushes_asked += 1;
-                    self.flushes.insert(self.flushes_asked, ticket);
-                    self.core.counters.device_flushes += 1;
-                    self.requests.push((tag(TagClass::Flush, self.flushes_asked), Request::Flush));
-                    if planted(Mutant::AcknowledgesAtIssue) {
-                        self.core.flushed(ticket, Ok(()));
-                    }
+                Action::Flush { ticket } if self.marking.is_some() => {
+                    hit(Probe::FlushHeld);
+                    self.flushes_held.push(ticket);
                 }
+                Action::Flush { ticket } => self.flush(ticket),
                 // With one shard nobody else is to be woken.
                 Action::Wake { .. } => {}
             }
+        }
+    }
+
+    fn flush(&mut self, ticket: FlushTicket) {
+        self.flushes_asked += 1;
+        self.flushes.insert(self.flushes_asked, ticket);
+        self.core.counters.device_flushes += 1;
+        self.requests.push((tag(TagClass::Flush, self.flushes_asked), Request::Flush));
+        if planted(Mutant::AcknowledgesAtIssue) {
+            self.core.flushed(ticket, Ok(()));
         }
     }
 

@@ -59,6 +59,8 @@ pub enum Probe {
     EndFailed,
     /// A feature was marked in the superblock.
     FeatureMarked,
+    /// A flush of the log waited for a superblock's.
+    FlushHeld,
     /// A value was written out before its transaction committed.
     WrittenOut,
     /// A transaction had written values out and was never committed.
@@ -69,7 +71,7 @@ pub enum Probe {
 
 impl Probe {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::SummaryServes,
         Self::SummaryIsNotWhole,
         Self::LargeRecordIsCut,
@@ -96,6 +98,7 @@ impl Probe {
         Self::EndWritten,
         Self::EndFailed,
         Self::FeatureMarked,
+        Self::FlushHeld,
         Self::WrittenOut,
         Self::StageAbandoned,
         Self::StagedPassedOver,

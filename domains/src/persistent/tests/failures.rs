@@ -148,3 +148,55 @@ fn a_summary_that_cannot_be_read_is_not_missed() {
     }
     assert!(fell_back >= summaries && named > 10, "{fell_back} fell back, {named} named");
 }
+
+/// Two flushes at a time could share one error: one takes it, and the other succeeds for writes that are lost. So a superblock's flush and
+/// the log's never meet, however many epochs end and however long the device takes.
+#[test]
+fn the_device_has_one_flush_at_a_time() {
+    for delay in [1, 2, 5, 9] {
+        let mut bench = Bench::new(Config { epoch_interval_nanos: 100_000, ..Config::default() });
+        let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+        let key = vec![Field { name: "id".to_owned(), field_type: FieldType::Unsigned(64) }];
+        let spec = TableSpec { key, ..TableSpec::plain(TableKind::ClientHash, TableHome::Persistent) };
+        let create = Op::CreateTable {
+            name: "marks a feature".to_owned(),
+            spec: TableSpec { type_name: "T".to_owned(), ..spec },
+        };
+        let (mut create, mut with_device, mut answers) = (Some(create), Vec::new(), Vec::new());
+        let (mut flushes, mut most, mut number) = (0, 0, 1000);
+        for turn in 0..40 * delay {
+            number += 1;
+            let mut set = CommitSet::new();
+            set.upsert(table, &u64::to_le_bytes(number), b"v", PutOptions::default()).unwrap();
+            bench.engine.submit(OpId(number), Op::Commit { set, level: Level::Persistent }, bench.now);
+            if turn > 3 * delay
+                && let Some(op) = create.take()
+            {
+                bench.engine.submit(OpId(1), op, bench.now);
+            }
+            bench.now.nanos += 100_000;
+            bench.engine.turn(bench.now);
+            let mut requests = Vec::new();
+            bench.engine.take_requests(&mut requests);
+            for (tag, request) in requests {
+                flushes += usize::from(matches!(request, Request::Flush));
+                with_device.push((turn + delay, tag, request));
+            }
+            most = most.max(flushes);
+            let (due, later) = with_device.into_iter().partition::<Vec<_>, _>(|(at, ..)| *at <= turn);
+            with_device = later;
+            for (_, tag, request) in due {
+                flushes -= usize::from(matches!(request, Request::Flush));
+                bench.device.submit(tag, request);
+            }
+            let mut done = Vec::new();
+            bench.device.poll(&mut done);
+            done.into_iter().for_each(|completion| bench.engine.complete(completion, bench.now));
+            bench.engine.take_answers(&mut answers);
+        }
+        assert_eq!(most, 1, "with a device that takes {delay} turns");
+        assert!(answers.iter().any(|(id, answer)| *id == OpId(1) && answer.is_ok()), "the table was made meanwhile");
+        let persistent = answers.iter().filter(|(id, answer)| *id != OpId(1) && answer.is_ok()).count();
+        assert!(persistent > 20, "{persistent} commits became persistent around it");
+    }
+}
