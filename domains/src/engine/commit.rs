@@ -336,12 +336,15 @@ impl Commit {
         let mut need = self.need;
         for (part, old) in self.set.parts().zip(olds) {
             match (&old.grown, part.change) {
+                (
+                    None,
+                    Change::None | Change::Put { .. } | Change::Delete | Change::Revert { .. } | Change::Seal { .. },
+                ) => {}
                 _ if !is_persistent(core, part.table) => {}
                 (Some(grown), _) => grown.add_to(&mut need, part.key.len()),
                 (None, Change::Append { value, options }) => {
                     need.add_with(part.key.len(), value.len(), extras(options));
                 }
-                (None, _) => {}
             }
         }
         need

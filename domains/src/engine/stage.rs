@@ -25,7 +25,7 @@ use segments::limits::KEY_BYTES_MAX;
 use segments::log::room::RoomNeed;
 use segments::log::writer::Room;
 use segments::probes::{Probe, hit};
-use segments::record::{self, Extent, Extents, Record, RecordKind};
+use segments::record::{self, Extent, Record, RecordKind};
 use segments::{Place, TableId};
 use smallvec::SmallVec;
 use std::collections::BTreeMap;
@@ -169,8 +169,7 @@ impl Core {
     /// Whether all that a set names was written out for it, and for the keys that name it, each once.
     pub(crate) fn check_staged(&self, set: &CommitSet) -> Result<(), Error> {
         let mut numbers = Vec::new();
-        for part in set.parts() {
-            let Some(staged) = part.staged else { continue };
+        for (part, staged) in set.staged_parts() {
             self.staged(set.stage(), &part)?;
             numbers.push(staged.number);
         }
@@ -184,7 +183,7 @@ impl Core {
     /// A set was applied: what it names lives with its pairs, the rest of what its transaction wrote out is let go.
     pub(crate) fn take_stage(&mut self, set: &CommitSet) {
         let Some(mut open) = set.stage().and_then(|stage| self.stages.open.remove(&stage.number())) else { return };
-        for staged in set.parts().filter_map(|part| part.staged) {
+        for (_, staged) in set.staged_parts() {
             let value = open.values.remove(&staged.number).expect("checked in the same turn");
             self.stages.staged_bytes -= value.log_bytes();
         }
@@ -302,9 +301,7 @@ impl WriteOut {
         let (key, table) = (&self.what.key[..], self.what.table);
         let epoch = core.join(now);
         let version = core.next_version(epoch);
-        let (kind, extents) = (RecordKind::Extent, Extents::NONE);
-        let (expires_ms, compressed, compact, revertible) = (None, false, false, None);
-        let record = Record { kind, table, version, key, value, extents, expires_ms, compressed, compact, revertible };
+        let record = Record { kind: RecordKind::Extent, ..Record::pair(table, version, key, value) };
         let place = core.log_mut().append(epoch, &record, None);
         let bytes = u32::try_from(value.len()).expect("a value is at most 64 MiB");
         let extent = Extent { place, bytes, crc: segments::checksum::checksum(0, value) };

@@ -8,7 +8,7 @@
 //! Invariants: a number stands in one part at most; one that the set had and has no more is told
 //! ([`CommitSet::take_forgotten`]), so that the domain can let its bytes go.
 
-use super::{CommitSet, Entry, Expect, PutOptions, SetError, Slot, Span, push};
+use super::{CommitSet, Entry, Expect, Part, PutOptions, SetError, Slot, Span, push};
 use crate::limits::{FORGOTTEN_AT_ONCE_MAX, STAGED_VALUE_BYTES_MIN};
 use segments::TableId;
 use segments::limits::VALUE_BYTES_MAX;
@@ -170,6 +170,11 @@ impl CommitSet {
         }
         self.move_ranges(&old);
         self.looked_at = self.bytes.len() + self.memory_max.unwrap_or(0) / 4;
+    }
+
+    /// The parts whose values, or their beginnings, were written out, and what was.
+    pub fn staged_parts(&self) -> impl Iterator<Item = (Part<'_>, Staged)> {
+        self.entries.iter().filter_map(|entry| entry.staged.map(|staged| (self.part_of(entry), staged)))
     }
 
     /// Numbers that no part has any more, as many as are told at a time.
