@@ -13,7 +13,7 @@ use super::{Connection, parser::Args};
 use crate::acl::Right;
 use crate::budget::{Kind, reply_bytes};
 use crate::session::World;
-use domains::{Answer, Error, Tick};
+use domains::Tick;
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
@@ -154,16 +154,6 @@ impl Work for Monitor {
         context.connection.watches = Some(context.shared.feed.watch(id));
         reply.simple("OK");
         Ok(Step::Done)
-    }
-
-    fn answered(
-        &mut self,
-        _number: u32,
-        result: &Result<Answer, Error>,
-        _context: &mut Context<'_, '_>,
-        _reply: &mut Writer,
-    ) -> Stepped {
-        unreachable!("nothing was asked, and the answer is {result:?}");
     }
 }
 

@@ -118,16 +118,6 @@ impl Work for LastSave {
         reply.integer(i64::try_from(saved).unwrap_or(i64::MAX));
         Ok(Step::Done)
     }
-
-    fn answered(
-        &mut self,
-        _number: u32,
-        result: &Result<Answer, Error>,
-        _context: &mut Context<'_, '_>,
-        _reply: &mut Writer,
-    ) -> Stepped {
-        unreachable!("nothing was asked, and the answer is {result:?}")
-    }
 }
 
 pub(crate) fn lastsave(_connection: &mut Connection, _call: &Call<'_>) -> Result<Task, Fault> {

@@ -7,7 +7,7 @@ use super::fault::{Fault, quoted};
 use super::table::COMMANDS;
 use super::task::{Context, Step, Stepped, Task, Work};
 use super::writer::Writer;
-use super::{command, glob};
+use super::{command, glob, space};
 use domains::{Answer, Error, Op, Status};
 use std::fmt::Write as _;
 
@@ -186,11 +186,12 @@ fn document(spec: &Spec, out: &mut Writer) {
     }
 }
 
-/// `INFO` and `DBSIZE`: both are made of the domain's figures.
+/// `INFO`, `DBSIZE` and `LS.SPACE`: all are made of the domain's figures.
 #[derive(Debug)]
 enum Figures {
     Info { sections: Vec<String> },
     Size,
+    Space,
 }
 
 impl Work for Figures {
@@ -217,6 +218,7 @@ impl Work for Figures {
                 reply.integer(table.map_or(0, |table| i64::try_from(table.pairs).unwrap_or(i64::MAX)));
             }
             Self::Info { sections } => reply.verbatim(&info(sections, status, context)),
+            Self::Space => space::tell(status, reply),
         }
         Ok(Step::Done)
     }
@@ -230,6 +232,10 @@ pub(crate) fn info_task(_connection: &mut Connection, call: &Call<'_>) -> Result
 
 pub(crate) fn size_task(_connection: &mut Connection, _call: &Call<'_>) -> Result<Task, Fault> {
     Ok(Box::new(Figures::Size))
+}
+
+pub(crate) fn space_task(_connection: &mut Connection, _call: &Call<'_>) -> Result<Task, Fault> {
+    Ok(Box::new(Figures::Space))
 }
 
 fn info(wanted: &[String], status: &Status, context: &Context<'_, '_>) -> String {

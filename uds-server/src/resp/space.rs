@@ -1,46 +1,12 @@
 //! `LS.SPACE`: what takes how much, of the device and of memory.
 
-use super::Connection;
-use super::command::Call;
-use super::fault::Fault;
-use super::task::{Context, Step, Stepped, Task, Work};
 use super::writer::Writer;
 use domains::schema::TableHome;
-use domains::{Answer, Error, Op, Status, TableStatus};
+use domains::{Status, TableStatus};
 use segments::PAGE_BYTES;
 
-/// The question, under way.
-#[derive(Debug)]
-struct Space;
-
-impl Work for Space {
-    fn start(&mut self, context: &mut Context<'_, '_>, _reply: &mut Writer) -> Stepped {
-        context.ask(0, Op::Status);
-        Ok(Step::Wait)
-    }
-
-    fn answered(
-        &mut self,
-        _number: u32,
-        result: &Result<Answer, Error>,
-        _context: &mut Context<'_, '_>,
-        reply: &mut Writer,
-    ) -> Stepped {
-        match result {
-            Ok(Answer::Status(status)) => tell(status, reply),
-            Ok(other) => unreachable!("the domain was asked how it is, and the answer is {other:?}"),
-            Err(error) => return Err(error.clone().into()),
-        }
-        Ok(Step::Done)
-    }
-}
-
-/// `LS.SPACE`.
-pub(crate) fn space(_connection: &mut Connection, _call: &Call<'_>) -> Result<Task, Fault> {
-    Ok(Box::new(Space))
-}
-
-fn tell(status: &Status, reply: &mut Writer) {
+/// Writes the figures.
+pub(super) fn tell(status: &Status, reply: &mut Writer) {
     let page = PAGE_BYTES as u64;
     let of = |home: TableHome| status.tables.iter().filter(move |table| table.info.spec.home == home);
     let bytes = |home| of(home).map(|table| table.record_bytes).sum::<u64>();

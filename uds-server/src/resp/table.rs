@@ -3,7 +3,7 @@
 use super::command::Does::{Connection, Exec, Read, Say, Task, Write};
 use super::command::Group::{self, Generic, Server, Store, String, Transactions};
 use super::command::{Does, Fast, Keys, Spec};
-use super::{connect, expiry, feed, iterate, keys, part, persist, server, space, store, strings, tables, watch};
+use super::{connect, expiry, feed, iterate, keys, part, persist, server, store, strings, tables, watch};
 
 /// The longest name.
 pub(crate) const NAME_BYTES_MAX: usize = 16;
@@ -98,7 +98,13 @@ pub(crate) const COMMANDS: &[Spec] = &[
     ),
     spec("LS.NEXT", -3, Keys::None, (Store, Task(store::next)), "Reads records from a position on"),
     spec("LS.PUT", -4, Keys::None, (Store, Task(store::put)), "Puts a record, perhaps on a condition"),
-    spec("LS.SPACE", 1, Keys::None, (Store, Task(space::space)), "Tells what takes how much of device and memory"),
+    spec(
+        "LS.SPACE",
+        1,
+        Keys::None,
+        (Store, Task(server::space_task)),
+        "Tells what takes how much of device and memory",
+    ),
     spec("LS.TABLE", -2, Keys::None, (Store, Task(tables::table)), "Makes, lists, describes and drops tables"),
     spec("LS.USE", 2, Keys::None, (Store, Task(store::use_table)), "Chooses the table that plain commands are about"),
     spec("LS.VERIFY", 2, Keys::None, (Store, Task(store::verify)), "Reads a record and checks every byte of it"),

@@ -99,14 +99,16 @@ pub(crate) trait Work: Debug {
     /// Begins.
     fn start(&mut self, context: &mut Context<'_, '_>, reply: &mut Writer) -> Stepped;
 
-    /// Takes an answer.
+    /// Takes an answer. Who asks nothing hears none.
     fn answered(
         &mut self,
-        number: u32,
+        _number: u32,
         result: &Result<Answer, Error>,
-        context: &mut Context<'_, '_>,
-        reply: &mut Writer,
-    ) -> Stepped;
+        _context: &mut Context<'_, '_>,
+        _reply: &mut Writer,
+    ) -> Stepped {
+        unreachable!("nothing was asked, and the answer is {result:?}")
+    }
 
     /// Time has passed, or other connections have moved on.
     fn turn(&mut self, _context: &mut Context<'_, '_>, _reply: &mut Writer) -> Stepped {
