@@ -1,11 +1,12 @@
 //! Interactive transactions that live in the daemon: what they see, and that strict ones are serialisable.
 
+use crate::histories::{joined, strict_and_loose};
 use crate::process::Daemon;
 use crate::talk::Talk;
 use lostore::schema::{TableHome, TableKind};
 use lostore::{PutOptions, plain_spec};
 use std::collections::BTreeMap;
-use tests::history::{Committed, serialisable};
+use tests::history::Committed;
 use tests::rng::Rng;
 use wire::{
     Answer, Bytes, Change, CommitOptions, Cursor, Direction, Expect, Level, List, Op, Outcome, Part, Value, Version,
@@ -143,24 +144,13 @@ fn compete(strict: bool) -> (Vec<Committed>, u64) {
             .zip(talks)
             .map(|(number, talk)| scope.spawn(move || transactions(talk, table, strict, number)))
             .collect();
-        let ends = threads.into_iter().map(|thread| thread.join().unwrap());
-        ends.fold((Vec::new(), 0), |(mut all, failed), (of, more)| {
-            all.extend(of);
-            (all, failed + more)
-        })
+        joined(threads)
     })
 }
 
 #[test]
 fn strict_transactions_in_the_daemon_are_serialisable_and_others_are_not() {
-    let (strict, failed) = compete(true);
-    assert_eq!(serialisable(&strict), Ok(()));
-    println!("strict: {} committed, {failed} failed", strict.len());
-    assert!(failed > 0 && strict.len() > 100, "they met each other");
-    let (loose, failed) = compete(false);
-    assert_eq!(failed, 0, "nothing was compared");
-    let cycle = serialisable(&loose).unwrap_err();
-    println!("not strict: {} committed, {} in or behind a cycle", loose.len(), cycle.len());
+    strict_and_loose(compete);
 }
 
 /// Each thing that may be read, and each change by another that must fail the commit of a strict transaction and no other.
