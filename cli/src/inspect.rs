@@ -138,7 +138,7 @@ impl Look<'_> {
                     run = header.run;
                     let summary = summary::of(self, &superblock, &header, outer.previous)?;
                     vec![
-                        "log".into(),
+                        content::purpose(&header).into(),
                         header.incarnation.0.into(),
                         header.log.0.into(),
                         header.run.into(),

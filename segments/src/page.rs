@@ -80,6 +80,12 @@ pub enum PageKind {
     Summary,
     /// The last page of a sealed segment: where the summary is and how the log's chain goes on.
     SummaryFooter,
+    /// Whole records of one table, the page's owner, which reclaim copied here. The page has no epoch; its records keep theirs.
+    Table,
+    /// Items of a checkpoint.
+    Checkpoint,
+    /// The last page of a checkpoint: from where the log is replayed, and what had to be persistent for it to count.
+    CheckpointFooter,
 }
 
 /// All of a page's header but its checksum.
@@ -99,13 +105,13 @@ pub struct PageHeader {
     pub segment: SegmentId,
     /// Which page of the segment, or of the run, it is.
     pub index: u32,
-    /// Which page of its log it is, in this incarnation: rises by one.
+    /// Which page of its log, or of its checkpoint, it is in this incarnation: rises by one.
     pub seq: u64,
     /// The epoch of everything in the page; 0 if the page has none.
     pub epoch: EpochId,
     /// The last persistent epoch that the writer knew of: a damaged page before a page with a later horizon is damage, not a tear.
     pub horizon: EpochId,
-    /// The table whose records alone are here, or 0: the log's, with records of any table.
+    /// The table whose records, or items, alone are here, or 0: the log's, with records of any table.
     pub owner: TableId,
     /// The domain's [mark](domain_mark).
     pub domain: u64,
@@ -156,6 +162,9 @@ impl PageKind {
             Self::LargeBody => 4,
             Self::Summary => 5,
             Self::SummaryFooter => 6,
+            Self::Table => 7,
+            Self::Checkpoint => 8,
+            Self::CheckpointFooter => 9,
         }
     }
 
@@ -167,12 +176,30 @@ impl PageKind {
             4 => Self::LargeBody,
             5 => Self::Summary,
             6 => Self::SummaryFooter,
+            7 => Self::Table,
+            8 => Self::Checkpoint,
+            9 => Self::CheckpointFooter,
             _ => return None,
         })
     }
 }
 
 impl PageHeader {
+    /// Whether a page like this is part of a log's chain. Summaries, what reclaim copied and checkpoints lie in segments too and are
+    /// none; of a segment's header, what the segment is for decides besides.
+    #[must_use]
+    pub fn is_of_log(&self) -> bool {
+        match self.kind {
+            PageKind::SegmentHeader | PageKind::Log => true,
+            PageKind::LargeHead | PageKind::LargeBody => self.owner == TableId(0),
+            PageKind::Summary
+            | PageKind::SummaryFooter
+            | PageKind::Table
+            | PageKind::Checkpoint
+            | PageKind::CheckpointFooter => false,
+        }
+    }
+
     /// Whether the page says that it is page `index` of `segment` of the domain with this mark: one that was written to, or read
     /// from, another place says something else.
     #[must_use]

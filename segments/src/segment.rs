@@ -1,10 +1,10 @@
 //! Segments: the arithmetic that places them on the device, and the header page that says whose a segment is.
 //!
 //! Contract: the header is page 0 of a segment, or of a run of adjacent segments taken together for one large record; it is a
-//! page of its log like any other, with its own sequence number in the chain. [`SegmentHeader::parse`] checks that header and
+//! page of its log, or of its checkpoint, like any other, with its own sequence number in the chain. [`SegmentHeader::parse`] checks that header and
 //! page agree; whether the segment belongs to the chain that the reader follows, the reader compares.
-//! Invariant: index 0 is the header and, once the segment is sealed, the last index is the footer of its summary; in a run the
-//! index counts on over all its segments.
+//! Invariant: index 0 is the header and, once a segment of a log is sealed, the last index is the footer of its summary; in a run
+//! the index counts on over all its segments.
 //! It does not know which segments are free.
 
 use crate::field::{Field, is_zero, tiled};
@@ -26,11 +26,12 @@ const RUN: Field = Field::new(20, 4, "run");
 const SEGMENT_PAGES: Field = Field::new(24, 4, "segment_pages");
 const INCARNATION: Field = Field::new(28, 4, "incarnation");
 const LOG: Field = Field::new(32, 1, "log");
-const ZERO: Field = Field::new(33, 7, "zero");
+const PURPOSE: Field = Field::new(33, 1, "purpose");
+const ZERO: Field = Field::new(34, 6, "zero");
 const FIRST_SEQ: Field = Field::new(40, 8, "first_seq");
 const CUT_BEFORE: Field = Field::new(48, 8, "cut_before");
-pub(crate) const LAYOUT: [Field; 9] =
-    [DOMAIN, SEGMENT, RUN, SEGMENT_PAGES, INCARNATION, LOG, ZERO, FIRST_SEQ, CUT_BEFORE];
+pub(crate) const LAYOUT: [Field; 10] =
+    [DOMAIN, SEGMENT, RUN, SEGMENT_PAGES, INCARNATION, LOG, PURPOSE, ZERO, FIRST_SEQ, CUT_BEFORE];
 
 const _: () = assert!(tiled(&LAYOUT) == WITH_CUT_BYTES, "the fields are the header");
 const _: () = assert!(CUT_BEFORE.at == SEGMENT_HEADER_BYTES, "without a cut it ends before that field");
@@ -39,6 +40,17 @@ const _: () = assert!(CUT_BEFORE.at == SEGMENT_HEADER_BYTES, "without a cut it e
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Geometry {
     segment_pages: u32,
+}
+
+/// What a segment was taken for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Purpose {
+    /// It is part of a log.
+    Log,
+    /// Reclaim copied records of tables into it, which keep their versions. No chain of a log goes through it.
+    Table,
+    /// It is part of a checkpoint of a shard's indexes.
+    Checkpoint,
 }
 
 /// Whose a segment is, and where its log goes on.
@@ -54,8 +66,10 @@ pub struct SegmentHeader {
     pub segment_pages: u32,
     /// The incarnation that writes it.
     pub incarnation: Incarnation,
-    /// The log that it belongs to.
+    /// The log that it belongs to, or the shard that wrote it.
     pub log: ShardId,
+    /// What it was taken for. Who follows a log passes over all that are for something else.
+    pub purpose: Purpose,
     /// The sequence number of this header's page.
     pub first_seq: u64,
     /// The cut before this incarnation, if any earlier one left anything.
@@ -193,6 +207,7 @@ impl SegmentHeader {
         SEGMENT_PAGES.put(payload, self.segment_pages.to_le_bytes());
         INCARNATION.put(payload, self.incarnation.0.to_le_bytes());
         LOG.put(payload, [self.log.0]);
+        PURPOSE.put(payload, [self.purpose.to_byte()]);
         FIRST_SEQ.put(payload, self.first_seq.to_le_bytes());
         if let Some(cut) = self.cut_before {
             assert!(is_before(cut, self.incarnation), "a cut that is not before: {self:?}");
@@ -229,6 +244,7 @@ impl SegmentHeader {
             return Err(SegmentError::Field { field: "used" });
         }
         let names_cut = payload.len() == WITH_CUT_BYTES;
+        let purpose = Purpose::from_byte(PURPOSE.u8(payload)).ok_or(SegmentError::Field { field: PURPOSE.name })?;
         let header = Self {
             domain: DomainId(DOMAIN.u128(payload)),
             segment: SegmentId(SEGMENT.u32(payload)),
@@ -236,6 +252,7 @@ impl SegmentHeader {
             segment_pages: SEGMENT_PAGES.u32(payload),
             incarnation: Incarnation(INCARNATION.u32(payload)),
             log: ShardId(LOG.u8(payload)),
+            purpose,
             first_seq: FIRST_SEQ.u64(payload),
             cut_before: names_cut.then(|| EpochId(CUT_BEFORE.u64(payload))),
         };
@@ -254,6 +271,25 @@ impl SegmentHeader {
             Some((field, _)) => Err(SegmentError::Field { field: field.name }),
             None => Ok((header, outer)),
         }
+    }
+}
+
+impl Purpose {
+    fn to_byte(self) -> u8 {
+        match self {
+            Self::Log => 0,
+            Self::Table => 1,
+            Self::Checkpoint => 2,
+        }
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            0 => Self::Log,
+            1 => Self::Table,
+            2 => Self::Checkpoint,
+            _ => return None,
+        })
     }
 }
 

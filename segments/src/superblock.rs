@@ -58,9 +58,17 @@ impl Features {
     pub const COMPACT: u64 = 1 << 3;
     /// Incompatible: there are tables whose specs ask for compact slots. Who does not know could not read these specs.
     pub const COMPACT_SLOTS: u64 = 1 << 5;
+    /// Incompatible: there may be segments that belong to no log, and the log's beginning may be gone, since checkpoints stand for it.
+    /// Who does not know would take a log without its beginning for a damaged one.
+    pub const CHECKPOINTS: u64 = 1 << 6;
     /// The features that this version knows.
     pub const KNOWN: Self = Self {
-        incompatible: Self::CUTS_IN_HEADERS | Self::ENDS | Self::CLIENT_HASH | Self::COMPACT | Self::COMPACT_SLOTS,
+        incompatible: Self::CUTS_IN_HEADERS
+            | Self::ENDS
+            | Self::CLIENT_HASH
+            | Self::COMPACT
+            | Self::COMPACT_SLOTS
+            | Self::CHECKPOINTS,
         read_only_compatible: 0,
         compatible: 0,
     };

@@ -6,7 +6,7 @@ use crate::words;
 use domains::schema::TableSpec;
 use segments::page::{self, PAGE_HEADER_BYTES, PageError, PageHeader, PageKind, domain_mark, stored_checksum};
 use segments::record::{self, RecordHead, RecordKind};
-use segments::segment::{Geometry, SegmentHeader};
+use segments::segment::{Geometry, Purpose, SegmentHeader};
 use segments::superblock::{Choice, Superblock, SuperblockError};
 use segments::{PAGE_BYTES, PageNo, TableId, large};
 use serde_json::Value;
@@ -43,6 +43,14 @@ pub(super) fn superblock(superblock: &Superblock) -> Vec<(&'static str, Value)> 
     ]
 }
 
+pub(super) fn purpose(header: &SegmentHeader) -> &'static str {
+    match header.purpose {
+        Purpose::Log => "log",
+        Purpose::Table => "table",
+        Purpose::Checkpoint => "checkpoint",
+    }
+}
+
 pub(super) fn segment_header(header: &SegmentHeader) -> Vec<(&'static str, Value)> {
     vec![
         ("domain", header.domain.to_string().into()),
@@ -51,6 +59,7 @@ pub(super) fn segment_header(header: &SegmentHeader) -> Vec<(&'static str, Value
         ("segment_pages", header.segment_pages.into()),
         ("incarnation", header.incarnation.0.into()),
         ("log", header.log.0.into()),
+        ("purpose", purpose(header).into()),
         ("first_seq", header.first_seq.into()),
         ("cut_before", header.cut_before.map_or(Value::Null, |cut| cut.to_string().into())),
     ]
@@ -126,7 +135,7 @@ pub(super) fn page(look: &mut Look<'_>, superblock: &Superblock, at: PageNo) -> 
             }
             Ok(())
         }
-        PageKind::Log => {
+        PageKind::Log | PageKind::Table => {
             let rows = records(page, &header);
             look.show("records", RECORD_COLUMNS, rows);
             Ok(())
@@ -136,6 +145,8 @@ pub(super) fn page(look: &mut Look<'_>, superblock: &Superblock, at: PageNo) -> 
             look.fields("large record", vec![("part", "a further page of the record whose head lies before".into())]);
             Ok(())
         }
+        // The page's header says all that is shown of it.
+        PageKind::Checkpoint | PageKind::CheckpointFooter => Ok(()),
         PageKind::Summary | PageKind::SummaryFooter => {
             let first = look.read(geometry.first_page(header.segment), 1)?;
             if let Ok((segment, outer)) = SegmentHeader::parse(first.page(0), superblock.salt) {

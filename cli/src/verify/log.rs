@@ -17,7 +17,7 @@ use segments::page::{
     self, PAGE_HEADER_BYTES, PAGE_MAGIC, PageDamage, PageError, PageHeader, PageKind, domain_mark, stored_checksum,
 };
 use segments::record::{self, RecordHead, RecordKind};
-use segments::segment::{Geometry, SegmentHeader};
+use segments::segment::{Geometry, Purpose, SegmentHeader};
 use segments::superblock::Superblock;
 use segments::{EpochId, Frames, Incarnation, PAGE_BYTES, PageNo, Place, SegmentId, ShardId, TableId, large};
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +96,7 @@ impl<'r> Walk<'r> {
     /// Walks all logs and gives the pairs that they say there are. `cut` is that of the last incarnation, if it could be recovered.
     pub(super) fn run(mut self, device: &mut Blocking<'_>, cut: Option<EpochId>) -> Result<Pairs, Failure> {
         let mut logs: BTreeMap<Owner, Vec<Found>> = BTreeMap::new();
+        let mut named = BTreeSet::new();
         let mut segment = 0;
         let segments = self.geometry.segments_in(device.pages());
         while segment < segments {
@@ -108,9 +109,14 @@ impl<'r> Walk<'r> {
             };
             segment += found.run.segments;
             self.report.segments += found.run.segments;
+            named.extend(found.header.and_then(|header| Some((header.incarnation, header.cut_before?))));
+            // Only logs are walked.
+            if found.header.is_some_and(|header| header.purpose != Purpose::Log) {
+                continue;
+            }
             logs.entry(owner).or_default().push(found);
         }
-        self.cuts = self.known_cuts(&logs);
+        self.cuts = self.known_cuts(&named);
         self.pairs = Pairs::new(self.cuts.clone());
         let pages = logs.values().flatten().map(|found| found.run.pages()).sum();
         self.bar = progress::bar(pages, "pages");
@@ -129,10 +135,8 @@ impl<'r> Walk<'r> {
     }
 
     /// The cuts of earlier incarnations; those that the superblock records alone, when the segments' headers contradict them.
-    fn known_cuts(&mut self, logs: &BTreeMap<Owner, Vec<Found>>) -> Cuts {
-        let headers = logs.values().flatten().filter_map(|found| found.header);
-        let named = headers.filter_map(|header| Some((header.incarnation, header.cut_before?))).collect();
-        Cuts::of(&self.superblock, &named).unwrap_or_else(|error| {
+    fn known_cuts(&mut self, named: &BTreeSet<(Incarnation, EpochId)>) -> Cuts {
+        Cuts::of(&self.superblock, named).unwrap_or_else(|error| {
             let (segment, page, tables) = (None, None, Vec::new());
             self.report.find(Finding { kind: "cuts", segment, page, tables, what: error.to_string() });
             Cuts::of(&self.superblock, &BTreeSet::new()).expect("what one superblock records ascends")
@@ -161,7 +165,7 @@ impl<'r> Walk<'r> {
             let seq = header.seq.checked_sub(u64::from(index));
             if header.lies_at(self.mark, segment, index)
                 && let Some(first_seq) = seq
-                && !matches!(header.kind, PageKind::Summary | PageKind::SummaryFooter)
+                && header.is_of_log()
             {
                 let run = Run { segment, segments: 1, geometry, first_seq };
                 return Ok(Some(((header.incarnation, header.log), Found { run, header: None })));
@@ -317,6 +321,11 @@ impl<'r> Walk<'r> {
             PageKind::SegmentHeader | PageKind::LargeBody => Ok(()),
             PageKind::Summary | PageKind::SummaryFooter => {
                 self.find("page", at, Vec::new(), "a page of a summary lies among those of the log".to_owned());
+                Ok(())
+            }
+            PageKind::Table | PageKind::Checkpoint | PageKind::CheckpointFooter => {
+                let what = format!("a page of kind {:?} lies among those of the log", header.kind);
+                self.find("page", at, Vec::new(), what);
                 Ok(())
             }
             PageKind::LargeHead => self.large(device, found, header, at, page, records),

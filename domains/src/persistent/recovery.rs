@@ -27,7 +27,7 @@ use segments::log::writer::{LogConfig, LogWriter};
 use segments::mutants::{Mutant, planted};
 use segments::page::domain_mark;
 use segments::probes::{Probe, hit};
-use segments::segment::Geometry;
+use segments::segment::{Geometry, Purpose};
 use segments::superblock::{Choice, Features, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page};
 use segments::{Device, EpochId, Incarnation, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
@@ -287,7 +287,7 @@ impl Scan {
     ) -> Result<EpochId, Error> {
         self.headless = found.unreadable.first().copied();
         let mut logs: BTreeMap<(Incarnation, ShardId), Vec<FoundRun>> = BTreeMap::new();
-        for run in found.runs {
+        for run in found.runs.into_iter().filter(|run| run.header.purpose == Purpose::Log) {
             logs.entry((run.header.incarnation, run.header.log)).or_default().push(run);
         }
         for ((incarnation, _), mut runs) in logs {

@@ -20,7 +20,7 @@ use crate::page::{
 use crate::place::Place;
 use crate::probes::{Probe, hit};
 use crate::record::{self, RecordHead, RecordKind};
-use crate::segment::{Geometry, SegmentHeader};
+use crate::segment::{Geometry, Purpose, SegmentHeader};
 use crate::summary::{Footer, SummaryItem, SummaryReader};
 use thiserror::Error;
 
@@ -62,19 +62,20 @@ pub struct DeviceIdentity {
 pub struct FoundRun {
     /// The run.
     pub run: Run,
-    /// Its header: who wrote it, and which of that incarnation's logs it is.
+    /// Its header: who wrote it, what for, and which of that incarnation's logs it is.
     pub header: SegmentHeader,
     /// Last persistent epoch known when the header was sealed.
     pub horizon: EpochId,
-    /// The checksum that the header page names: of the log's last page in the run before.
+    /// The checksum that the header page names: of the last page in the run before, of the log or of the checkpoint.
     pub previous: u32,
 }
 
 impl FoundRun {
-    /// Whether a chain that stands like this goes on with this run.
+    /// Whether a log's chain that stands like this goes on with this run.
     #[must_use]
     pub fn continues(&self, chain: Chain) -> bool {
-        self.run.first_seq == chain.next_seq && self.previous == chain.previous
+        let is_log = self.header.purpose == Purpose::Log;
+        is_log && self.run.first_seq == chain.next_seq && self.previous == chain.previous
     }
 }
 
@@ -156,7 +157,7 @@ pub struct FoundRuns {
     pub unreadable: Vec<Failed>,
 }
 
-/// Finds every run on a device. One that reaches past the device's end is a run too: as far as it goes.
+/// Finds every run on a device, whatever its purpose. One that reaches past the device's end is a run too: as far as it goes.
 ///
 /// # Errors
 /// When the device fails as a whole.
@@ -196,6 +197,9 @@ fn found_run(page: &[u8; PAGE_BYTES], segment: SegmentId, identity: &DeviceIdent
 ///
 /// # Errors
 /// When the device fails as a whole, or a page of the chain holds what cannot be.
+///
+/// # Panics
+/// If the run is not a log's: whoever looks for logs passes over those of another purpose.
 pub fn follow(
     device: &mut Blocking<'_>,
     identity: &DeviceIdentity,
@@ -204,6 +208,7 @@ pub fn follow(
     summaries: bool,
     see: See<'_>,
 ) -> Result<RunEnd, ScanError> {
+    assert!(found.header.purpose == Purpose::Log, "no log goes through {found:?}");
     let begins_here = found.run.first_seq == chain.next_seq;
     let footer = if begins_here { footer_of(device, identity, found, chain)? } else { None };
     if let Some(footer) = footer {
@@ -421,6 +426,9 @@ impl Follow<'_> {
             PageKind::Summary | PageKind::SummaryFooter => {
                 Err(ScanError::Content { page: at.0, why: "a summary page in the chain".to_owned() })
             }
+            PageKind::Table | PageKind::Checkpoint | PageKind::CheckpointFooter => {
+                Err(ScanError::Content { page: at.0, why: format!("a page of kind {:?} in the chain", header.kind) })
+            }
         }
     }
 
@@ -514,3 +522,6 @@ fn check_epoch(head: &RecordHead<'_>, header: &PageHeader, at: PageNo) -> Result
 fn content(at: PageNo, why: &dyn core::fmt::Display) -> ScanError {
     ScanError::Content { page: at.0, why: why.to_string() }
 }
+
+#[cfg(test)]
+mod tests;

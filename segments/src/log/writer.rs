@@ -19,7 +19,7 @@ use crate::page::{self, PAGE_HEADER_BYTES, PAGE_PAYLOAD_BYTES, PageHeader, PageK
 use crate::place::Place;
 use crate::probes::{Probe, hit};
 use crate::record::{self, Record, RecordKind};
-use crate::segment::SegmentHeader;
+use crate::segment::{Purpose, SegmentHeader};
 use crate::summary::{ItemKind, Sealed, SummaryBuilder, SummaryItem, SummaryKey};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -475,6 +475,7 @@ impl LogWriter {
             segment_pages: self.config.segment_pages,
             incarnation: identity.incarnation,
             log: identity.log,
+            purpose: Purpose::Log,
             first_seq: run.first_seq,
             cut_before: identity.cut_before,
         }

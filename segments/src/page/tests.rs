@@ -21,6 +21,11 @@ fn header() -> PageHeader {
     }
 }
 
+/// A page that reclaim copied records of a table to.
+fn of_table(kind: PageKind) -> PageHeader {
+    PageHeader { kind, epoch: EpochId(0), ..header() }
+}
+
 fn page(header: &PageHeader, salt: u32) -> [u8; PAGE_BYTES] {
     let mut page = [0xee; PAGE_BYTES];
     payload_mut(&mut page)[..11].copy_from_slice(b"hello world");
@@ -31,9 +36,9 @@ fn page(header: &PageHeader, salt: u32) -> [u8; PAGE_BYTES] {
 fn any_header() -> impl Strategy<Value = PageHeader> {
     let place = (any::<u32>(), any::<u32>(), any::<u64>());
     let rest = (any::<u32>(), 0..=4016_u16, 0..24_u8, 0..=INCARNATION_MAX, any::<(u64, u64, u32, u64)>());
-    (1..=6_u8, place, rest).prop_map(|(kind, (segment, index, seq), (previous, used, log, incarnation, rest))| {
+    (1..=9_u8, place, rest).prop_map(|(kind, (segment, index, seq), (previous, used, log, incarnation, rest))| {
         PageHeader {
-            kind: PageKind::from_byte(kind).expect("one of the six kinds"),
+            kind: PageKind::from_byte(kind).expect("one of the nine kinds"),
             previous,
             used,
             log: ShardId(log),
@@ -52,6 +57,18 @@ fn any_header() -> impl Strategy<Value = PageHeader> {
 #[test]
 fn the_bytes_are_those_of_the_first_version() {
     golden::check("page", include_str!("../golden/page.hex"), &page(&header(), SALT));
+    golden::check("page_table", include_str!("../golden/page_table.hex"), &page(&of_table(PageKind::Table), SALT));
+}
+
+#[test]
+fn only_what_its_chain_goes_through_is_of_a_log() {
+    use PageKind::{
+        Checkpoint, CheckpointFooter, LargeBody, LargeHead, Log, SegmentHeader, Summary, SummaryFooter, Table,
+    };
+    let all = [SegmentHeader, Log, LargeHead, LargeBody, Summary, SummaryFooter, Table, Checkpoint, CheckpointFooter];
+    let of_log = |owner| all.map(|kind| PageHeader { owner: TableId(owner), ..of_table(kind) }.is_of_log());
+    assert_eq!(of_log(0), [true, true, true, true, false, false, false, false, false]);
+    assert_eq!(of_log(9), [true, true, false, false, false, false, false, false, false]);
 }
 
 #[test]
@@ -118,7 +135,7 @@ fn a_full_payload_fits_and_one_byte_more_does_not() {
 fn fields_that_this_version_does_not_write_are_refused_under_a_right_checksum() {
     let plant: [(usize, u8, &str); 8] = [
         (12, 0, "kind"),
-        (12, 7, "kind"),
+        (12, 10, "kind"),
         (13, 1, "flags"),
         (16, 24, "log"),
         (17, 1, "zero"),

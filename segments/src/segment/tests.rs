@@ -12,6 +12,7 @@ fn header() -> SegmentHeader {
         segment_pages: 16_384,
         incarnation: Incarnation(9),
         log: ShardId(3),
+        purpose: Purpose::Log,
         first_seq: 0x3132_3334_3536_3738,
         cut_before: None,
     }
@@ -19,6 +20,10 @@ fn header() -> SegmentHeader {
 
 fn header_with_cut() -> SegmentHeader {
     SegmentHeader { cut_before: Some(EpochId::new(Incarnation(8), 0x41_4243_4445)), ..header() }
+}
+
+fn header_of_table() -> SegmentHeader {
+    SegmentHeader { purpose: Purpose::Table, ..header() }
 }
 
 fn page(header: &SegmentHeader) -> [u8; PAGE_BYTES] {
@@ -31,6 +36,7 @@ fn page(header: &SegmentHeader) -> [u8; PAGE_BYTES] {
 fn the_bytes_are_those_of_the_first_version() {
     golden::check("segment", include_str!("../golden/segment.hex"), &page(&header()));
     golden::check("segment_cut", include_str!("../golden/segment_cut.hex"), &page(&header_with_cut()));
+    golden::check("segment_table", include_str!("../golden/segment_table.hex"), &page(&header_of_table()));
 }
 
 #[test]
@@ -38,10 +44,10 @@ fn header_and_page_agree() {
     let page = page(&header());
     let (read, outer) = SegmentHeader::parse(&page, SALT).expect("it was just sealed");
     assert_eq!(read, header());
-    assert_eq!(
-        SegmentHeader::parse(&self::page(&header_with_cut()), SALT).map(|(read, _)| read),
-        Ok(header_with_cut())
-    );
+    let checkpoint = SegmentHeader { purpose: Purpose::Checkpoint, ..header_with_cut() };
+    for header in [header_with_cut(), header_of_table(), checkpoint] {
+        assert_eq!(SegmentHeader::parse(&self::page(&header), SALT).map(|(read, _)| read), Ok(header));
+    }
     assert_eq!((outer.previous, outer.seq, outer.index, outer.epoch.0), (0x0a0b_0c0d, header().first_seq, 0, 0));
     assert!(outer.lies_at(page::domain_mark(header().domain), header().segment, 0));
 }
@@ -55,6 +61,8 @@ fn a_header_that_contradicts_its_page_is_refused() {
         ("segment_pages", 25),
         ("incarnation", 28),
         ("log", 32),
+        ("purpose", 33),
+        ("zero", 34),
         ("zero", 39),
     ];
     for (field, at) in plant.into_iter().chain([("first_seq", 40)]) {

@@ -3,6 +3,7 @@ use crate::golden;
 use crate::ids::{DomainId, Incarnation, Ordinal, SegmentId, ShardId, Version};
 use crate::place::Place;
 use crate::record::Revertible;
+use crate::segment::Purpose;
 use proptest::prelude::*;
 
 const SALT: u32 = 0x5a17_5a17;
@@ -16,6 +17,7 @@ fn segment() -> SegmentHeader {
         segment_pages: 64,
         incarnation: Incarnation(9),
         log: ShardId(3),
+        purpose: Purpose::Log,
         first_seq: 1000,
         cut_before: None,
     }

@@ -5,7 +5,7 @@ use domains::schema::{Field, FieldType, TableSpec, keys as codec};
 use segments::checksum::checksum;
 use segments::page::{self, PageDamage, PageError};
 use segments::record::{self, Record, RecordError};
-use segments::segment::SegmentHeader;
+use segments::segment::{Purpose, SegmentHeader};
 use segments::summary::{Footer, SummaryReader};
 use segments::superblock::Superblock;
 use segments::{DomainId, Frames, Incarnation, PAGE_BYTES, SegmentId, ShardId};
@@ -143,6 +143,7 @@ pub(super) fn segment() -> SegmentHeader {
         segment_pages: 64,
         run: 1,
         log: ShardId(0),
+        purpose: Purpose::Log,
         incarnation: Incarnation(9),
         first_seq: 77,
         cut_before: None,

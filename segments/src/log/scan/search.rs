@@ -9,9 +9,11 @@
 
 use super::{CHUNK_PAGES, DeviceIdentity};
 use crate::blocking::{Blocking, ExtentRead, Failed};
+use crate::frame::PAGE_BYTES;
 use crate::ids::{EpochId, Incarnation, PageNo};
-use crate::page::{self, PageKind, domain_mark};
+use crate::page::{self, domain_mark};
 use crate::probes::{Probe, hit};
+use crate::segment::{Purpose, SegmentHeader};
 use core::ops::{ControlFlow, Range};
 
 /// What was met outside every chain.
@@ -21,7 +23,7 @@ pub enum Stray {
     Page {
         /// The last persistent epoch that its writer knew.
         horizon: EpochId,
-        /// Whether it is of a log rather than of a summary.
+        /// Whether it is of a log rather than of a summary, a checkpoint or a table.
         of_log: bool,
     },
     /// A page that the medium did not give.
@@ -66,6 +68,11 @@ pub fn search(
 /// Reads in flight together: 8 MiB, about what a device needs to be busy.
 const EXTENTS_AT_ONCE: usize = 8;
 
+/// Whether a page is the header of a segment that is no log's.
+fn is_header_of_another(page: &[u8; PAGE_BYTES], identity: &DeviceIdentity) -> bool {
+    SegmentHeader::parse(page, identity.salt).is_ok_and(|(header, _)| header.purpose != Purpose::Log)
+}
+
 /// Shows what a extent of pages says.
 fn look_at(
     identity: &DeviceIdentity,
@@ -80,7 +87,7 @@ fn look_at(
                 Ok(header) if header.domain != domain_mark(identity.domain) => continue,
                 Ok(header) if header.incarnation != incarnation => continue,
                 Ok(header) => {
-                    let of_log = !matches!(header.kind, PageKind::Summary | PageKind::SummaryFooter);
+                    let of_log = header.is_of_log() && !is_header_of_another(frames.page(index), identity);
                     if of_log {
                         hit(Probe::PageBehindTheEnd);
                     }
