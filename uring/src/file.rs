@@ -11,13 +11,16 @@ use crate::error::Error;
 use crate::io::{Memory, Op};
 use crate::limits::ZERO_PIECE_BYTES;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Mode as Permissions, OFlags, SeekFrom, StatxFlags};
+use rustix::fs::{AtFlags, FallocateFlags, Mode as Permissions, OFlags, SeekFrom, StatxFlags};
 use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What every offset, length and address of a transfer is a multiple of: the most that any file system here asks for.
 const ALIGN: u32 = 4096;
+
+/// How room is given back: as a hole, and without a change of the file's length.
+pub(crate) const PUNCH: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
 
 /// Which file, whatever descriptor it is reached through.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -70,7 +73,7 @@ struct Opened {
 /// What a file holds from some byte on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Data {
-    /// The next byte that was ever written, or one before it.
+    /// The next byte that was written and not punched since, or one before it.
     At(u64),
     /// Nothing but zeros.
     NoMore,
@@ -157,7 +160,7 @@ impl File {
         rustix::fs::fsync(&self.inner.fd).map_err(|errno| Error::os("sync", &self.inner.path, errno))
     }
 
-    /// Where, from `byte` on, the file has bytes that were ever written; what lies before reads as zeros. `None` when the file system
+    /// Where, from `byte` on, the file has bytes that were written and not punched since; what lies before reads as zeros. `None` when the file system
     /// does not say.
     #[must_use]
     pub fn data_from(&self, byte: u64) -> Option<Data> {

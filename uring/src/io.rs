@@ -6,7 +6,7 @@
 //! * file transfers are whole: a short result is issued again from its start, a bounded number of times, then it is an error;
 //!   a socket's short count is its answer;
 //! * a completed write is not durable; it becomes so when a [`Op::Sync`] submitted after its completion was taken completes;
-//! * overlapping writes of one file are never in flight together: that is the caller's mistake and is asserted;
+//! * overlapping writes and punches of one file are never in flight together: that is the caller's mistake and is asserted;
 //! * `submit` never blocks; what finds no place in flight waits its turn inside.
 //!
 //! It does not order, link or batch operations on the caller's behalf.
@@ -56,6 +56,16 @@ pub enum Op<P> {
     Sync {
         /// The file.
         file: File,
+    },
+    /// Give the room of these bytes back to the file system: they read as zeros, the file stays as long as it is (fallocate). A
+    /// file system that cannot says EOPNOTSUPP, and has changed nothing.
+    Punch {
+        /// The file.
+        file: File,
+        /// The first byte.
+        offset: u64,
+        /// How many bytes.
+        bytes: u64,
     },
     /// Wait for bytes and put them at the start of `range` of the buffer; zero bytes means that the peer is done.
     Receive {
@@ -197,6 +207,11 @@ impl<P: Memory> Op<P> {
                 assert!(bytes > 0, "a transfer has at least one byte");
                 assert!(bytes <= TRANSFER_BYTES_MAX, "a transfer of {bytes} bytes is over the limit");
                 assert!(i64::try_from(*offset).is_ok(), "offset {offset} is past what a file can have");
+            }
+            Self::Punch { offset, bytes, .. } => {
+                assert!(*bytes > 0, "a punch has at least one byte");
+                let end = offset.checked_add(*bytes).and_then(|end| i64::try_from(end).ok());
+                assert!(end.is_some(), "{bytes} bytes from {offset} on reach past what a file can have");
             }
             Self::Receive { buffer, range, .. } | Self::Send { buffer, range, .. } => {
                 let bytes = buffer.as_bytes().len();

@@ -3,6 +3,7 @@
 //! Contract: every order pushed is answered by exactly one (tag, result), at any time after the next `enter`; answers are
 //! taken by `reap`. No order is linked to another. It does not know buffers, only addresses, and keeps none.
 
+use crate::file::PUNCH;
 use crate::limits::SUBMIT_MAX;
 use crate::loan::Target;
 use core::time::Duration;
@@ -17,6 +18,7 @@ pub(crate) enum Order {
     Read { fd: RawFd, target: Target, offset: u64 },
     Write { fd: RawFd, target: Target, offset: u64 },
     Sync { fd: RawFd },
+    Punch { fd: RawFd, offset: u64, bytes: u64 },
     Receive { fd: RawFd, target: Target },
     Send { fd: RawFd, target: Target },
     Accept { fd: RawFd },
@@ -100,10 +102,11 @@ impl Uring {
     }
 }
 
-const CODES: [(u8, &str); 8] = [
+const CODES: [(u8, &str); 9] = [
     (opcode::Read::CODE, "reads (Linux 5.6)"),
     (opcode::Write::CODE, "writes (Linux 5.6)"),
     (opcode::Fsync::CODE, "syncs (Linux 5.1)"),
+    (opcode::Fallocate::CODE, "room given back (Linux 5.6)"),
     (opcode::Recv::CODE, "receives (Linux 5.6)"),
     (opcode::Send::CODE, "sends (Linux 5.6)"),
     (opcode::Accept::CODE, "accepts (Linux 5.5)"),
@@ -125,6 +128,10 @@ fn submission(order: Order) -> squeue::Entry {
             opcode::Write::new(Fd(fd), target.first(), target.bytes()).offset(offset).build()
         }
         Order::Sync { fd } => opcode::Fsync::new(Fd(fd)).flags(FsyncFlags::DATASYNC).build(),
+        Order::Punch { fd, offset, bytes } => {
+            let mode = i32::try_from(PUNCH.bits()).expect("the kernel's own flags fit");
+            opcode::Fallocate::new(Fd(fd), bytes).offset(offset).mode(mode).build()
+        }
         Order::Receive { fd, target } => opcode::Recv::new(Fd(fd), target.first(), target.bytes()).build(),
         Order::Send { fd, target } => {
             opcode::Send::new(Fd(fd), target.first(), target.bytes()).flags(MSG_NOSIGNAL).build()

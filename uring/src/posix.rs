@@ -98,7 +98,7 @@ impl<P: Memory> Posix<P> {
     }
 
     fn finish(&mut self, task: Task<P>, result: Result<Outcome, IoError>) {
-        if let FileWork::Write { file, offset, .. } = &task.work {
+        if let FileWork::Write { file, offset, .. } | FileWork::Punch { file, offset, .. } = &task.work {
             self.spans.remove(file.id(), *offset);
         }
         self.settle(task.ticket, task.work.into_buffer(), result);
@@ -212,6 +212,10 @@ impl<P: Memory> Io<P> for Posix<P> {
             Op::Read { file, offset, buffer } => self.give(user, FileWork::Read { file, offset, buffer }),
             Op::Write { file, offset, buffer } => self.write(user, file, offset, buffer),
             Op::Sync { file } => self.give(user, FileWork::Sync { file }),
+            Op::Punch { file, offset, bytes } => {
+                self.spans.insert(file.id(), offset, bytes);
+                self.give(user, FileWork::Punch { file, offset, bytes })
+            }
             Op::Receive { socket, buffer, range } => self.wait_for(user, SocketWork::Receive { socket, buffer, range }),
             Op::Heed { socket } => self.wait_for(user, SocketWork::Heed { socket }),
             Op::Send { socket, buffer, range } => self.wait_for(user, SocketWork::Send { socket, buffer, range }),

@@ -31,6 +31,7 @@ enum Work<P> {
     Read { file: File, offset: u64, loan: Loan<P> },
     Write { file: File, offset: u64, loan: Loan<P> },
     Sync { file: File },
+    Punch { file: File, offset: u64, bytes: u64 },
     Receive { socket: Socket, loan: Loan<P>, range: Range<usize> },
     Heed { socket: Socket },
     Send { socket: Socket, loan: Loan<P>, range: Range<usize> },
@@ -279,7 +280,7 @@ impl<P: Memory, K: Kernel> Engine<P, K> {
             self.waiting -= usize::from(flight.work.may_wait());
             self.issued -= 1;
         }
-        if let Work::Write { file, offset, .. } = &flight.work {
+        if let Work::Write { file, offset, .. } | Work::Punch { file, offset, .. } = &flight.work {
             self.spans.remove(file.id(), *offset);
         }
         let buffer = flight.work.into_loan().map(|loan| {
@@ -327,9 +328,8 @@ impl<P: Memory, K: Kernel> Io<P> for Engine<P, K> {
     fn submit(&mut self, op: Op<P>, user: u64) -> OpId {
         op.check();
         let work = Work::from_op(op);
-        if let Work::Write { file, offset, loan } = &work {
-            let bytes = u64::try_from(loan.bytes()).expect("a length fits 64 bits");
-            self.spans.insert(file.id(), *offset, bytes);
+        if let Some((file, offset, bytes)) = work.span() {
+            self.spans.insert(file.id(), offset, bytes);
         }
         let cancels = if let Work::Cancel { target } = &work { Some(*target) } else { None };
         let await_ready = work.only_watches();
@@ -439,6 +439,7 @@ impl<P: Memory> Work<P> {
             Op::Read { file, offset, buffer } => Self::Read { file, offset, loan: Loan::new(buffer) },
             Op::Write { file, offset, buffer } => Self::Write { file, offset, loan: Loan::new(buffer) },
             Op::Sync { file } => Self::Sync { file },
+            Op::Punch { file, offset, bytes } => Self::Punch { file, offset, bytes },
             Op::Receive { socket, buffer, range } => Self::Receive { socket, loan: Loan::new(buffer), range },
             Op::Heed { socket } => Self::Heed { socket },
             Op::Send { socket, buffer, range } => Self::Send { socket, loan: Loan::new(buffer), range },
@@ -453,11 +454,31 @@ impl<P: Memory> Work<P> {
             Self::Read { .. } => Kind::Read,
             Self::Write { .. } => Kind::Write,
             Self::Sync { .. } => Kind::Sync,
+            Self::Punch { .. } => Kind::Punch,
             Self::Receive { .. } | Self::Heed { .. } => Kind::Receive,
             Self::Send { .. } => Kind::Send,
             Self::Accept { .. } => Kind::Accept,
             Self::Watch { .. } => Kind::Watch,
             Self::Cancel { .. } => Kind::Cancel,
+        }
+    }
+
+    /// The bytes of a file that it changes, and how many.
+    fn span(&self) -> Option<(&File, u64, u64)> {
+        match self {
+            Self::Write { file, offset, loan } => {
+                let bytes = u64::try_from(loan.bytes()).expect("a length fits 64 bits");
+                Some((file, *offset, bytes))
+            }
+            Self::Punch { file, offset, bytes } => Some((file, *offset, *bytes)),
+            Self::Read { .. }
+            | Self::Sync { .. }
+            | Self::Receive { .. }
+            | Self::Heed { .. }
+            | Self::Send { .. }
+            | Self::Accept { .. }
+            | Self::Watch { .. }
+            | Self::Cancel { .. } => None,
         }
     }
 
@@ -475,7 +496,12 @@ impl<P: Memory> Work<P> {
         match self {
             Self::Read { loan, .. } | Self::Write { loan, .. } => loan.bytes(),
             Self::Receive { range, .. } | Self::Send { range, .. } => range.len(),
-            Self::Sync { .. } | Self::Heed { .. } | Self::Accept { .. } | Self::Watch { .. } | Self::Cancel { .. } => 0,
+            Self::Sync { .. }
+            | Self::Punch { .. }
+            | Self::Heed { .. }
+            | Self::Accept { .. }
+            | Self::Watch { .. }
+            | Self::Cancel { .. } => 0,
         }
     }
 
@@ -491,6 +517,9 @@ impl<P: Memory> Work<P> {
                 Order::Write { fd: file.as_fd().as_raw_fd(), target, offset: *offset }
             }
             Self::Sync { file } => Order::Sync { fd: file.as_fd().as_raw_fd() },
+            Self::Punch { file, offset, bytes } => {
+                Order::Punch { fd: file.as_fd().as_raw_fd(), offset: *offset, bytes: *bytes }
+            }
             Self::Receive { socket, loan, range } => {
                 Order::Receive { fd: socket.as_fd().as_raw_fd(), target: loan.target(range.clone()) }
             }
@@ -512,7 +541,7 @@ impl<P: Memory> Work<P> {
             Self::Send { socket, .. } => Order::Ready { fd: socket.as_fd().as_raw_fd(), to_send: true },
             Self::Accept { listener } => Order::Ready { fd: listener.as_fd().as_raw_fd(), to_send: false },
             Self::Watch { doorbell } => Order::Ready { fd: doorbell.as_fd().as_raw_fd(), to_send: false },
-            Self::Read { .. } | Self::Write { .. } | Self::Sync { .. } | Self::Cancel { .. } => {
+            Self::Read { .. } | Self::Write { .. } | Self::Sync { .. } | Self::Punch { .. } | Self::Cancel { .. } => {
                 unreachable!("files and cancels are always ready")
             }
         }
@@ -521,7 +550,9 @@ impl<P: Memory> Work<P> {
     /// What the kernel's count means.
     fn outcome(&self, count: u32) -> Outcome {
         match self {
-            Self::Read { .. } | Self::Write { .. } | Self::Sync { .. } | Self::Cancel { .. } => Outcome::Done,
+            Self::Read { .. } | Self::Write { .. } | Self::Sync { .. } | Self::Punch { .. } | Self::Cancel { .. } => {
+                Outcome::Done
+            }
             Self::Receive { .. } | Self::Send { .. } => Outcome::Moved(count as usize),
             Self::Accept { .. } => {
                 let fd = i32::try_from(count).expect("it was an i32");
@@ -540,9 +571,12 @@ impl<P: Memory> Work<P> {
             | Self::Write { loan, .. }
             | Self::Receive { loan, .. }
             | Self::Send { loan, .. } => Some(loan),
-            Self::Sync { .. } | Self::Heed { .. } | Self::Accept { .. } | Self::Watch { .. } | Self::Cancel { .. } => {
-                None
-            }
+            Self::Sync { .. }
+            | Self::Punch { .. }
+            | Self::Heed { .. }
+            | Self::Accept { .. }
+            | Self::Watch { .. }
+            | Self::Cancel { .. } => None,
         }
     }
 }

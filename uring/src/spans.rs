@@ -1,4 +1,4 @@
-//! The byte ranges that are being written, so that no two writes in flight overlap.
+//! The byte ranges that are being written or punched, so that no two writes in flight overlap; a punch writes zeros.
 //!
 //! The kernel orders nothing between two requests on one file: of two overlapping writes in flight either may be the last.
 //! Pure: a set of disjoint intervals per file.

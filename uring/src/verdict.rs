@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Read,
     Write,
     Sync,
+    Punch,
     Receive,
     Send,
     Accept,
@@ -69,7 +70,7 @@ fn judge_count(kind: Kind, asked: usize, count: u32, tries: &mut Tries) -> Verdi
         }
         // The descriptor is ready, so the request itself goes out now.
         Kind::Ready => Verdict::Again,
-        Kind::Sync | Kind::Accept | Kind::Watch | Kind::Cancel => Verdict::Done(count),
+        Kind::Sync | Kind::Punch | Kind::Accept | Kind::Watch | Kind::Cancel => Verdict::Done(count),
     }
 }
 

@@ -167,13 +167,14 @@ impl Backwards {
                 Op::Read { buffer, .. } => (Some(buffer), Ok(Outcome::Done)),
                 Op::Write { buffer, .. } => (Some(buffer), if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
                 Op::Sync { .. } => (None, if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
-                Op::Receive { .. }
+                Op::Punch { .. }
+                | Op::Receive { .. }
                 | Op::Heed { .. }
                 | Op::Send { .. }
                 | Op::Accept { .. }
                 | Op::Watch { .. }
                 | Op::Cancel { .. } => {
-                    unreachable!("the device asks for nothing of sockets")
+                    unreachable!("the device asks for no punch, and for nothing of sockets")
                 }
             };
             let id = self.ids.expect("it was given at submit");

@@ -6,7 +6,7 @@
 
 use crate::doorbell::{Bell, Doorbell};
 use crate::error::Error;
-use crate::file::File;
+use crate::file::{File, PUNCH};
 use crate::io::Memory;
 use crate::limits::FILE_THREADS;
 use crate::slots::Ticket;
@@ -23,6 +23,7 @@ pub(super) enum FileWork<P> {
     Read { file: File, offset: u64, buffer: Box<[P]> },
     Write { file: File, offset: u64, buffer: Box<[P]> },
     Sync { file: File },
+    Punch { file: File, offset: u64, bytes: u64 },
 }
 
 /// An operation and the ticket it answers to.
@@ -136,20 +137,21 @@ impl<P: Memory> FileWork<P> {
             Self::Read { .. } => Kind::Read,
             Self::Write { .. } => Kind::Write,
             Self::Sync { .. } => Kind::Sync,
+            Self::Punch { .. } => Kind::Punch,
         }
     }
 
     pub(super) fn asked(&self) -> usize {
         match self {
             Self::Read { buffer, .. } | Self::Write { buffer, .. } => buffer.as_bytes().len(),
-            Self::Sync { .. } => 0,
+            Self::Sync { .. } | Self::Punch { .. } => 0,
         }
     }
 
     pub(super) fn into_buffer(self) -> Option<Box<[P]>> {
         match self {
             Self::Read { buffer, .. } | Self::Write { buffer, .. } => Some(buffer),
-            Self::Sync { .. } => None,
+            Self::Sync { .. } | Self::Punch { .. } => None,
         }
     }
 
@@ -159,6 +161,7 @@ impl<P: Memory> FileWork<P> {
             Self::Read { file, offset, buffer } => rustix::io::pread(file, buffer.as_mut_bytes(), *offset),
             Self::Write { file, offset, buffer } => rustix::io::pwrite(file, buffer.as_bytes(), *offset),
             Self::Sync { file } => rustix::fs::fdatasync(file).map(|()| 0),
+            Self::Punch { file, offset, bytes } => rustix::fs::fallocate(file, PUNCH, *offset, *bytes).map(|()| 0),
         };
         match result {
             Ok(count) => i32::try_from(count).expect("a transfer is below 1 GiB"),

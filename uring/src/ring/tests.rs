@@ -100,6 +100,10 @@ impl Fake {
                 self.syncs += 1;
                 0
             }
+            Order::Punch { bytes, .. } => {
+                assert_eq!(bytes, 4096, "it is asked as it was given");
+                0
+            }
             Order::Accept { .. } => {
                 let fd = rustix::event::eventfd(0, rustix::event::EventfdFlags::CLOEXEC).unwrap();
                 return fd.into_raw_fd();
@@ -211,6 +215,7 @@ fn operation(index: u64, kind: u64, file: &File, sockets: &(Socket, Socket), kno
     match kind {
         0 | 1 => (Op::Read { file: file.clone(), offset: index * 65_536, buffer }, count),
         2 | 3 => (Op::Write { file: file.clone(), offset: index * 65_536, buffer }, count),
+        4 if index.is_multiple_of(2) => (Op::Punch { file: file.clone(), offset: index * 65_536, bytes: 4096 }, 0),
         4 => (Op::Sync { file: file.clone() }, 0),
         5 => (Op::Receive { socket: sockets.0.clone(), buffer, range }, count),
         6 => (Op::Send { socket: sockets.1.clone(), buffer, range }, count),

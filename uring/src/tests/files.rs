@@ -1,8 +1,10 @@
 //! Files on both backends: whole transfers, ends of files, limits, and buffers that always come home.
 
-use super::{data_file, on_both, pages, run, run_well, take};
+use super::{TestPage, data_file, on_both, pages, run, run_well, take};
 use crate::{Access, Caching, Error, File, IoError, Mode, Op, Outcome, Zeroing};
 use rustix::io::Errno;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 #[test]
 fn what_was_written_is_read() {
@@ -61,30 +63,86 @@ fn a_failed_operation_brings_its_buffer_home() {
     on_both(|io, dir| {
         drop(data_file(dir));
         let file = File::open(&dir.join("data"), Access::Read, Caching::Buffered).unwrap();
-        let refused = run(io, Op::Write { file, offset: 0, buffer: pages(5, 2) });
+        let refused = run(io, Op::Write { file: file.clone(), offset: 0, buffer: pages(5, 2) });
         assert_eq!(refused.result.unwrap_err().errno(), Errno::BADF.raw_os_error());
         assert_eq!(refused.buffer.unwrap()[1].0[0], 5);
+        let refused = run(io, Op::Punch { file, offset: 0, bytes: 4096 });
+        assert_eq!(refused.result.unwrap_err().errno(), Errno::BADF.raw_os_error());
     });
 }
 
 #[test]
 #[should_panic(expected = "overlaps the write")]
 fn overlapping_writes_in_flight_are_our_mistake_on_the_ring() {
-    overlap(crate::IoKind::Auto);
+    overlap(crate::IoKind::Auto, |file| Op::Write { file, offset: 4096, buffer: pages(2, 1) });
 }
 
 #[test]
 #[should_panic(expected = "overlaps the write")]
 fn overlapping_writes_in_flight_are_our_mistake_on_posix() {
-    overlap(crate::IoKind::Posix);
+    overlap(crate::IoKind::Posix, |file| Op::Write { file, offset: 4096, buffer: pages(2, 1) });
 }
 
-fn overlap(kind: crate::IoKind) {
+#[test]
+#[should_panic(expected = "overlaps the write")]
+fn punching_what_is_being_written_is_our_mistake_on_the_ring() {
+    overlap(crate::IoKind::Auto, |file| Op::Punch { file, offset: 8191, bytes: 1 });
+}
+
+#[test]
+#[should_panic(expected = "overlaps the write")]
+fn punching_what_is_being_written_is_our_mistake_on_posix() {
+    overlap(crate::IoKind::Posix, |file| Op::Punch { file, offset: 8191, bytes: 1 });
+}
+
+/// Asks for something while the bytes 0 to 8191 are being written.
+fn overlap(kind: crate::IoKind, then: impl Fn(File) -> Op<TestPage>) {
     let dir = tempfile::tempdir().unwrap();
     let file = data_file(dir.path());
     let (mut io, _) = crate::open(kind, 8).unwrap();
     io.submit(Op::Write { file: file.clone(), offset: 0, buffer: pages(1, 2) }, 1);
-    io.submit(Op::Write { file, offset: 4096, buffer: pages(2, 1) }, 2);
+    io.submit(then(file), 2);
+}
+
+/// Blocks of 512 bytes that a file has on the medium, once nothing of it waits to be written.
+fn blocks(file: &File, path: &Path) -> u64 {
+    file.sync().unwrap();
+    std::fs::metadata(path).unwrap().blocks()
+}
+
+#[test]
+fn what_is_punched_reads_as_zeros_and_its_room_goes_back() {
+    on_both(|io, dir| {
+        let (file, path) = (data_file(dir), dir.join("data"));
+        run_well(io, Op::Write { file: file.clone(), offset: 0, buffer: pages(3, 600) });
+        let before = blocks(&file, &path);
+        let punched = run(io, Op::Punch { file: file.clone(), offset: 4096, bytes: 512 * 4096 });
+        assert!(punched.buffer.is_none());
+        let given_back = match punched.result {
+            Ok(outcome) => {
+                assert!(matches!(outcome, Outcome::Done));
+                true
+            }
+            // A file system without holes says so, and has changed nothing.
+            Err(error) => {
+                assert_eq!(error.errno(), Errno::OPNOTSUPP.raw_os_error());
+                false
+            }
+        };
+        let after = blocks(&file, &path);
+        // The file system's own records may have grown by a little: an eighth of the 4,096 blocks is left for them.
+        assert_eq!(after + 3_584 <= before, given_back, "{before} blocks before, {after} after");
+        assert_eq!(file.bytes().unwrap(), 600 * 4096, "the length is kept");
+        let (_, buffer) = run_well(io, Op::Read { file: file.clone(), offset: 0, buffer: pages(9, 600) });
+        let inside = if given_back { 0 } else { 3 };
+        for (index, page) in buffer.unwrap().iter().enumerate() {
+            let wanted = if (1..513).contains(&index) { inside } else { 3 };
+            assert!(page.0.iter().all(|byte| *byte == wanted), "page {index}");
+        }
+        // The range can be written again while nothing else of it is in flight, and punched once more.
+        run_well(io, Op::Write { file: file.clone(), offset: 4096, buffer: pages(5, 1) });
+        assert_eq!(run(io, Op::Punch { file, offset: 4096, bytes: 4096 }).result.is_ok(), given_back);
+    });
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn sockets_give_short_counts_as_they_are() {
 
 #[test]
 fn what_the_kernel_asks_to_repeat_is_repeated_with_a_bound() {
-    for kind in [Kind::Read, Kind::Write, Kind::Sync] {
+    for kind in [Kind::Read, Kind::Write, Kind::Sync, Kind::Punch] {
         assert_eq!(once(kind, 1, errno(Errno::AGAIN)), Verdict::Again);
         assert_eq!(once(kind, 1, errno(Errno::INTR)), Verdict::Again);
     }
@@ -77,6 +77,9 @@ fn errors_are_final() {
         assert_eq!(once(Kind::Write, 1, errno(error)), failed(error));
         assert_eq!(once(Kind::Sync, 0, errno(error)), failed(error), "a failed flush is never tried again");
     }
+    // Whether that is an error is for whoever asked to say.
+    assert_eq!(once(Kind::Punch, 0, errno(Errno::OPNOTSUPP)), failed(Errno::OPNOTSUPP));
+    assert_eq!(once(Kind::Punch, 0, 0), Verdict::Done(0));
     assert_eq!(once(Kind::Write, 1, errno(Errno::CANCELED)), Verdict::Failed(IoError::Cancelled));
     assert_eq!(once(Kind::Cancel, 0, errno(Errno::ALREADY)), failed(Errno::ALREADY));
     assert_eq!(once(Kind::Cancel, 0, errno(Errno::NOENT)), failed(Errno::NOENT));
