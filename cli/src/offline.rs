@@ -2,6 +2,7 @@
 //!
 //! Contract: the file is opened for reading only and shared-locked, so that nobody has the store open meanwhile. What is
 //! written to the device stays in memory and is read back from there: the engine can recover on it, and the file stays as it was.
+//! Room is not given back: a punch is refused, as a file system that is mounted for reading only would.
 
 use crate::failure::Failure;
 use lostore::OpenError;
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 use uring::{Access, Caching, Patience};
 
 const PAGE: u64 = PAGE_BYTES as u64;
+/// What a file system that is mounted for reading only says (EROFS).
+const READ_ONLY: i32 = 30;
 
 /// A device whose pages come from a file and whose writes go nowhere else than memory.
 pub(crate) struct Overlay {
@@ -98,6 +101,7 @@ impl Device for Overlay {
                 }
                 (None, result)
             }
+            Request::Punch { .. } => (None, Err(DeviceError::Io { errno: READ_ONLY })),
         };
         self.done.push_back(Completion { tag, frames, result });
     }

@@ -2,7 +2,8 @@
 //!
 //! Contract: [`Device`]'s. A transfer past the file's end is refused before the kernel sees it; growing is one call that
 //! changes the length and nothing else, so it is done at once; zeroing goes out in pieces of 1 MiB, one after another, from a
-//! buffer that is used again; `no room` of any kind is [`DeviceError::NoSpace`].
+//! buffer that is used again; a punch is one call, and a file system that says it cannot keeps the room and is not asked again;
+//! `no room` of any kind is [`DeviceError::NoSpace`].
 //!
 //! The ring has one completion queue for both: requests of the device carry the top bit in their number, operations of the
 //! owner must not, and each side is given its own. A completion that one side's call took for the other is kept for it.
@@ -30,6 +31,8 @@ enum Job {
     Whole,
     /// The rest of a zeroing.
     Zeroing(Zeroing),
+    /// A punch.
+    Punch,
 }
 
 /// A data file behind a ring.
@@ -42,6 +45,8 @@ pub struct RingDevice {
     next: u64,
     /// The zeros that came home last, to go out again.
     zeros: Option<Box<[Page]>>,
+    /// The file system has said that it gives no room back.
+    keeps_room: bool,
     /// Complete, and not yet given back.
     done: Vec<Completion>,
     own_done: Vec<OwnCompletion>,
@@ -63,6 +68,7 @@ impl RingDevice {
             jobs: BTreeMap::new(),
             next: 0,
             zeros: None,
+            keeps_room: false,
             done: Vec::new(),
             own_done: Vec::new(),
             fresh: Vec::new(),
@@ -141,6 +147,12 @@ impl RingDevice {
                     Ok(()) => self.zero_on(tag, zeroing),
                     Err(error) => self.answer(tag, None, Err(error)),
                 }
+            }
+            Job::Punch => {
+                // It will say the same of every other punch, and room that is kept does no harm.
+                let refused = result == Err(DeviceError::Io { errno: EOPNOTSUPP });
+                self.keeps_room |= refused;
+                self.answer(tag, None, if refused { Ok(()) } else { result });
             }
         }
     }
@@ -233,6 +245,13 @@ impl Device for RingDevice {
                 Ok(()) => self.zero_on(tag, Zeroing::new(self.file.clone(), at.0 * PAGE, pages * PAGE)),
                 refused => self.answer(tag, None, refused),
             },
+            Request::Punch { at, pages } => match self.check(at, pages) {
+                Ok(()) if pages > 0 && !self.keeps_room => {
+                    let (file, offset, bytes) = (self.file.clone(), at.0 * PAGE, pages * PAGE);
+                    self.start(tag, Job::Punch, Op::Punch { file, offset, bytes });
+                }
+                answered => self.answer(tag, None, answered),
+            },
         }
     }
 
@@ -265,6 +284,7 @@ impl core::fmt::Debug for RingDevice {
 // Linux's numbers, the same on every architecture it runs on here.
 const EFBIG: i32 = 27;
 const ENOSPC: i32 = 28;
+const EOPNOTSUPP: i32 = 95;
 const EDQUOT: i32 = 122;
 
 fn device_error(errno: i32) -> DeviceError {

@@ -243,7 +243,7 @@ impl Disk {
         let (tag, request) = self.queue.remove(0);
         let frames = match request {
             Request::Read { frames, .. } | Request::Write { frames, .. } => Some(frames),
-            Request::Flush | Request::Grow { .. } | Request::Zero { .. } => None,
+            Request::Flush | Request::Grow { .. } | Request::Zero { .. } | Request::Punch { .. } => None,
         };
         done.push(Completion { tag, frames, result: Ok(()) });
     }

@@ -31,6 +31,8 @@ pub enum Asked {
     Flush,
     /// To grow.
     Grow,
+    /// To give room back.
+    Punch,
 }
 
 impl Failed {
@@ -177,6 +179,14 @@ impl<'d> Blocking<'d> {
         self.one(Request::Grow { pages }).map(drop)
     }
 
+    /// Lets the room of `pages` pages from `at` on go back: their content is not needed any more.
+    ///
+    /// # Errors
+    /// The device's; then some of it may have gone back.
+    pub fn punch(&mut self, at: PageNo, pages: u64) -> Result<(), Failed> {
+        self.one(Request::Punch { at, pages }).map(drop)
+    }
+
     fn one(&mut self, request: Request) -> Result<Option<Frames>, Failed> {
         self.all(vec![request]).pop().expect("one request, one completion")
     }
@@ -211,6 +221,7 @@ fn asked(request: &Request) -> (Asked, PageNo) {
     match request {
         Request::Read { at, .. } => (Asked::Read, *at),
         Request::Write { at, .. } | Request::Zero { at, .. } => (Asked::Write, *at),
+        Request::Punch { at, .. } => (Asked::Punch, *at),
         Request::Flush => (Asked::Flush, PageNo(0)),
         Request::Grow { pages } => (Asked::Grow, PageNo(*pages)),
     }

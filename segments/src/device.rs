@@ -1,11 +1,14 @@
-//! The device seam: an array of pages that is read, written, grown and flushed by requests that own their frames.
+//! The device seam: an array of pages that is read, written, grown, punched and flushed by requests that own their frames.
 //!
 //! Contract of every device:
 //! * requests complete in any order; nothing may be concluded from the order of submission;
 //! * a completed write is *not* durable; it becomes so when a [`Request::Flush`] that was submitted **after the write's
 //!   completion was taken** completes without an error;
-//! * overlapping writes are never in flight together (the caller's duty, asserted by the devices);
+//! * overlapping writes are never in flight together, and a punch overlaps nothing in flight, not even a read (the caller's
+//!   duty, asserted by the devices; of reads by the simulated one alone);
 //! * what has never been written reads as zeros;
+//! * a sector of what was punched reads as zeros or as what was there, until it is written again. It may be the one now and the
+//!   other then until a flush has covered the punch, and a power failure before that leaves either; afterwards it stays what it is;
 //! * frames come home with the completion, also of a failed request;
 //! * transfers are whole: a device that moves fewer bytes than asked re-issues the whole request or reports an error.
 
@@ -43,6 +46,15 @@ pub enum Request {
     },
     /// Overwrite `pages` pages with zeros so that they own their room on the medium (not a hole, not an unwritten extent).
     Zero {
+        /// The first page.
+        at: PageNo,
+        /// How many.
+        pages: u64,
+    },
+    /// The content of `pages` pages is not needed any more: their room may go back to whoever has the medium. The device stays as
+    /// long as it is, and a write of such pages may find no room. A device that cannot give room back keeps it, which is no error;
+    /// a punch that fails has given back nothing or some of it. The pages must lie inside the device.
+    Punch {
         /// The first page.
         at: PageNo,
         /// How many.
@@ -95,7 +107,8 @@ pub trait Device {
     fn pages(&self) -> u64;
 
     /// The first page from `at` on that may hold anything but zeros; the device's length when there is none. Whoever only looks for
-    /// what is not zero need not read the pages before it. A device that does not know answers `at`.
+    /// what is not zero need not read the pages before it: none of them was ever written, or they were punched since. A device that
+    /// does not know answers `at`.
     fn next_data(&self, at: PageNo) -> PageNo {
         at
     }

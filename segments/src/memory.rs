@@ -2,8 +2,9 @@
 //!
 //! Contract: that of [`device`](crate::device); requests complete at the next poll, in the order in which they were taken, and
 //! nothing ever fails but for reasons of length.
-//! Invariants: pages that were never written take no memory (but what shares a chunk of 64 pages with one that was); writes
-//! in flight never overlap, which is asserted; what lies past `pages_max` is never there.
+//! Invariants: pages that were never written take no memory (but what shares a chunk of 64 pages with one that was), nor do
+//! those that were punched, once their chunk holds nothing but zeros; writes, zeroings and punches in flight never overlap, which
+//! is asserted; what lies past `pages_max` is never there.
 //! It loses nothing at a power failure that the process survives: whoever wants to see crashes uses a simulated device.
 
 use crate::device::{Completion, Device, DeviceError, Request, Tag};
@@ -96,6 +97,16 @@ impl MemoryDevice {
                 }
                 (None, result)
             }
+            Request::Punch { at, pages } => {
+                self.writes.remove(&at.0);
+                let result = self.inside(at, pages);
+                if result.is_ok() {
+                    self.zero(at, pages);
+                    self.give_back(at.0);
+                    self.give_back(at.0 + pages - 1);
+                }
+                (None, result)
+            }
         }
     }
 
@@ -143,6 +154,14 @@ impl MemoryDevice {
         }
     }
 
+    /// Lets a page's chunk go if it holds nothing but zeros: the ends of what is punched share theirs with others.
+    fn give_back(&mut self, page: u64) {
+        let (chunk, _) = place(page);
+        if let Some(held) = self.chunks.get_mut(chunk) {
+            held.take_if(|held| held.bytes().iter().all(|&byte| byte == 0));
+        }
+    }
+
     /// Notes a write that waits, and asserts that no other waits for the same page.
     fn reserve(&mut self, at: PageNo, pages: u64) {
         assert!(pages > 0, "a write of no pages at {at}");
@@ -168,7 +187,7 @@ impl Device for MemoryDevice {
     fn submit(&mut self, tag: Tag, request: Request) {
         match &request {
             Request::Write { at, frames } => self.reserve(*at, frames.pages() as u64),
-            Request::Zero { at, pages } => self.reserve(*at, *pages),
+            Request::Zero { at, pages } | Request::Punch { at, pages } => self.reserve(*at, *pages),
             Request::Read { .. } | Request::Flush | Request::Grow { .. } => {}
         }
         self.waiting.push_back((tag, request));

@@ -6,10 +6,15 @@
 //! [`SimDevice::minimal_image`] is the worst that a power failure could leave at this moment: what was promised and no more.
 //!
 //! Invariants: `durable` + `unflushed`, applied in order, = `view`; a flush makes durable what had completed when the flush was
-//! *submitted*; overlapping writes in flight are a mistake of the engine and end the run; once gone, always gone.
+//! *submitted*; overlapping writes in flight, and whatever overlaps a punch in flight, are a mistake of the engine and end the run;
+//! once gone, always gone.
+//!
+//! Each sector of a punched page is zeros or what was there: chosen by chance, anew at any read until a flush has covered the punch,
+//! and once more at a power failure before that.
 
 mod faults;
 mod mood;
+mod punched;
 mod states;
 #[cfg(test)]
 mod tests;
@@ -20,6 +25,7 @@ use crate::image::{Fate, Image, PageBytes, Slot};
 use crate::rng::Rng;
 use crate::trace::Trace;
 use mood::Mood;
+use punched::Zeroed;
 use segments::{Completion, Device, DeviceError, Frames, PAGE_BYTES, PageNo, Request, Tag};
 use std::sync::Arc;
 
@@ -32,6 +38,8 @@ pub struct Counts {
     pub pages_read: u64,
     /// Writes and zeroings.
     pub writes: u64,
+    /// Punches.
+    pub punches: u64,
     /// Flushes.
     pub flushes: u64,
     /// All of them, growths included.
@@ -52,6 +60,7 @@ struct Unflushed {
 enum Change {
     Pages { at: u64, slots: Vec<Slot> },
     Grow { pages: u64 },
+    Punch { at: u64, zeroed: Vec<Zeroed> },
 }
 
 #[derive(Debug)]
@@ -192,6 +201,12 @@ impl SimDevice {
                         image.put_by_fate(at + offset as u64, slot, fate, rng);
                     }
                 }
+                Change::Punch { at, zeroed } => {
+                    for (at, zeroed) in (*at..).zip(zeroed) {
+                        let fate = mood.fate(position, rng);
+                        zeroed.apply_by_fate(&mut image, at, fate, rng);
+                    }
+                }
             }
         }
         image
@@ -288,6 +303,10 @@ impl SimDevice {
                 }
                 (None, failure.map_or(Ok(()), Err))
             }
+            Request::Punch { at, pages } => {
+                self.counts.punches += 1;
+                (None, self.punch(at.0, pages, failure))
+            }
             Request::Flush => {
                 self.counts.flushes += 1;
                 (None, self.flush(covers, failure))
@@ -298,6 +317,7 @@ impl SimDevice {
     fn read(&mut self, at: u64, frames: &mut Frames) -> Result<(), DeviceError> {
         let pages = frames.pages();
         self.check_inside(at, pages as u64)?;
+        self.redraw_punched(at, at + pages as u64);
         for index in 0..pages {
             frames.page_mut(index).copy_from_slice(self.view.page(at + index as u64));
         }
@@ -322,11 +342,41 @@ impl SimDevice {
         Err(error)
     }
 
+    fn punch(&mut self, at: u64, pages: u64, failure: Option<DeviceError>) -> Result<(), DeviceError> {
+        self.check_inside(at, pages)?;
+        // A failed one has changed nothing, or some of it.
+        if failure.is_none() || self.rng.chance(1, 2) {
+            let zeroed = Zeroed::draw_each(pages, &mut self.rng);
+            self.land(Change::Punch { at, zeroed });
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Chooses anew what punches that no flush has covered have made of these pages: a read may see the one or the other.
+    fn redraw_punched(&mut self, at: u64, end: u64) {
+        let mut redrawn = Vec::new();
+        for unflushed in &mut self.unflushed {
+            let Change::Punch { at: first, zeroed } = &mut unflushed.change else { continue };
+            let pages = zeroed.len() as u64;
+            if *first < end && at < *first + pages && self.rng.chance(1, 2) {
+                *zeroed = Zeroed::draw_each(pages, &mut self.rng);
+                redrawn.push((*first, *first + pages));
+            }
+        }
+        for (first, end) in redrawn {
+            for page in first..end {
+                let durable = (page < self.durable.pages()).then(|| self.durable.slot(page).clone());
+                self.view.put(page, durable.flatten());
+                self.unflushed.iter().for_each(|unflushed| apply_to_page(&mut self.view, &unflushed.change, page));
+            }
+        }
+    }
+
     fn flush(&mut self, covers: u64, failure: Option<DeviceError>) -> Result<(), DeviceError> {
         if let Some(error) = failure {
             for unflushed in self.unflushed.iter_mut().filter(|unflushed| unflushed.number < covers) {
                 // A file's length is kept by the file system, not by the medium's cache: a failed flush does not shorten it.
-                unflushed.doubtful = matches!(unflushed.change, Change::Pages { .. });
+                unflushed.doubtful = matches!(unflushed.change, Change::Pages { .. } | Change::Punch { .. });
             }
             return Err(error);
         }
@@ -359,14 +409,15 @@ impl SimDevice {
         Ok(())
     }
 
-    /// Overlapping writes in flight have no defined outcome on any device.
+    /// Overlapping writes in flight have no defined outcome on any device, nor has a read of what is being punched.
     fn assert_alone(&self, request: &Request) {
-        let Some((at, pages)) = written(request) else { return };
+        let Some((touch, at, pages)) = touched(request) else { return };
         for flying in &self.flying {
-            if let Some((other, other_pages)) = written(&flying.request) {
+            if let Some((other_touch, other, other_pages)) = touched(&flying.request) {
+                let apart = at + pages <= other || other + other_pages <= at;
                 assert!(
-                    at + pages <= other || other + other_pages <= at,
-                    "write of pages {at}+{pages} while {other}+{other_pages} is in flight"
+                    apart || touch.may_overlap(other_touch),
+                    "{touch:?} of pages {at}+{pages} while {other_touch:?} of {other}+{other_pages} is in flight"
                 );
             }
         }
@@ -383,6 +434,10 @@ impl SimDevice {
             Request::Flush => self.trace.note(1),
             Request::Grow { pages } => self.trace.note(pages << 2 | 2),
             Request::Zero { at, pages } => self.trace.note(at.0 << 20 | pages << 2 | 3),
+            Request::Punch { at, pages } => {
+                self.trace.note(4);
+                self.trace.note(at.0 << 20 | pages);
+            }
         }
     }
 }
@@ -435,6 +490,25 @@ fn apply(image: &mut Image, change: &Change) {
                 image.put(at + offset as u64, slot.clone());
             }
         }
+        Change::Punch { at, zeroed } => (*at..).zip(zeroed).for_each(|(at, zeroed)| zeroed.apply(image, at)),
+    }
+}
+
+/// As [`apply`], to one page alone.
+fn apply_to_page(image: &mut Image, change: &Change, page: u64) {
+    let index_in = |at: u64| page.checked_sub(at).and_then(|index| usize::try_from(index).ok());
+    match change {
+        Change::Grow { .. } => {}
+        Change::Pages { at, slots } => {
+            if let Some(slot) = index_in(*at).and_then(|index| slots.get(index)) {
+                image.put(page, slot.clone());
+            }
+        }
+        Change::Punch { at, zeroed } => {
+            if let Some(zeroed) = index_in(*at).and_then(|index| zeroed.get(index)) {
+                zeroed.apply(image, page);
+            }
+        }
     }
 }
 
@@ -447,16 +521,37 @@ fn change_of(request: &Request) -> Option<Change> {
             Some(Change::Pages { at: at.0, slots: vec![None; pages] })
         }
         Request::Grow { pages } => Some(Change::Grow { pages: *pages }),
+        Request::Punch { at, pages } => Some(Change::Punch { at: at.0, zeroed: Zeroed::all(*pages) }),
         Request::Read { .. } | Request::Flush => None,
     }
 }
 
-/// The pages that a request writes.
-fn written(request: &Request) -> Option<(u64, u64)> {
+/// What a request does with its pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Touch {
+    Read,
+    Write,
+    Punch,
+}
+
+impl Touch {
+    /// Whether two requests for the same pages may be in flight together. A read beside a write is given some of both.
+    fn may_overlap(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Read, Self::Read | Self::Write) | (Self::Write, Self::Read) => true,
+            (Self::Write, Self::Write) | (Self::Punch, _) | (_, Self::Punch) => false,
+        }
+    }
+}
+
+/// The pages that a request is about, and what it does with them.
+fn touched(request: &Request) -> Option<(Touch, u64, u64)> {
     match request {
-        Request::Write { at, frames } => Some((at.0, frames.pages() as u64)),
-        Request::Zero { at, pages } => Some((at.0, *pages)),
-        Request::Read { .. } | Request::Flush | Request::Grow { .. } => None,
+        Request::Read { at, frames } => Some((Touch::Read, at.0, frames.pages() as u64)),
+        Request::Write { at, frames } => Some((Touch::Write, at.0, frames.pages() as u64)),
+        Request::Zero { at, pages } => Some((Touch::Write, at.0, *pages)),
+        Request::Punch { at, pages } => Some((Touch::Punch, at.0, *pages)),
+        Request::Flush | Request::Grow { .. } => None,
     }
 }
 
@@ -469,7 +564,7 @@ fn slots_of(frames: &Frames) -> Vec<Slot> {
 fn gone(flying: Flying) -> Completion {
     let frames = match flying.request {
         Request::Read { frames, .. } | Request::Write { frames, .. } => Some(frames),
-        Request::Flush | Request::Grow { .. } | Request::Zero { .. } => None,
+        Request::Flush | Request::Grow { .. } | Request::Zero { .. } | Request::Punch { .. } => None,
     };
     Completion { tag: flying.tag, frames, result: Err(DeviceError::Gone) }
 }

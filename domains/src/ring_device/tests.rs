@@ -1,6 +1,9 @@
 //! The device on both backends, in a real file.
 
 use super::*;
+use std::cell::Cell;
+use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
 use uring::{Caching, Doorbell, IoKind, Outcome, open};
 
 fn devices(test: impl Fn(RingDevice)) {
@@ -82,6 +85,59 @@ fn zeroed_room_is_written_room() {
     });
 }
 
+/// Whether the file system gives room back, asked past the device; page 0 is lost.
+fn gives_room_back(device: &mut RingDevice) -> bool {
+    device.submit_own(Op::Punch { file: device.file().clone(), offset: 0, bytes: PAGE }, 5);
+    let (mut disk, mut own) = (Vec::new(), Vec::new());
+    while own.is_empty() {
+        device.wait_all(None, &mut disk, &mut own);
+    }
+    own[0].result.is_ok()
+}
+
+/// Blocks of 512 bytes that the file has on the medium, once nothing of it waits to be written.
+fn blocks(device: &RingDevice) -> u64 {
+    device.file().sync().unwrap();
+    std::fs::metadata(device.file().path()).unwrap().blocks()
+}
+
+#[test]
+fn what_is_punched_gives_its_room_back_and_is_skipped() {
+    devices(|mut device| {
+        run(&mut device, Request::Grow { pages: 700 });
+        let tells_holes = device.next_data(PageNo(0)) != PageNo(0);
+        let gives_back = gives_room_back(&mut device);
+        run(&mut device, Request::Write { at: PageNo(0), frames: filled(700, 7) });
+        let before = blocks(&device);
+        for (at, pages) in [(1, 512), (600, 0), (690, 10)] {
+            let punched = run(&mut device, Request::Punch { at: PageNo(at), pages });
+            assert!(punched.frames.is_none());
+            assert_eq!(punched.result, Ok(()), "whether the file system can or not");
+        }
+        assert_eq!(run(&mut device, Request::Flush).result, Ok(()));
+        let after = blocks(&device);
+        // The file system's own records may have grown by a little: an eighth of the 4,176 blocks is left for them.
+        assert_eq!(after + 3_654 <= before, gives_back, "{before} blocks before, {after} after");
+        assert_eq!((device.pages(), device.file().bytes().unwrap()), (700, 700 * PAGE), "the length is kept");
+        let read = run(&mut device, Request::Read { at: PageNo(0), frames: Frames::zeroed(700) });
+        let frames = read.frames.unwrap();
+        for index in 0..700 {
+            let kept = !gives_back || !((1..513).contains(&index) || index >= 690);
+            assert!(frames.page(index).iter().all(|byte| *byte == if kept { 7 } else { 0 }), "page {index}");
+        }
+        // Whoever looks for what is not zero is led past the holes, and never past what is there.
+        for (from, skipped_to) in [(0, 0), (1, 513), (300, 513), (513, 513), (689, 689), (690, 700), (699, 700)] {
+            let wanted = if gives_back && tells_holes { skipped_to } else { from };
+            assert_eq!(device.next_data(PageNo(from)), PageNo(wanted), "from {from} on");
+        }
+        // What was punched is room like any other when it is written again.
+        run(&mut device, Request::Write { at: PageNo(300), frames: filled(1, 9) });
+        assert!(device.next_data(PageNo(299)) <= PageNo(300));
+        let read = run(&mut device, Request::Read { at: PageNo(300), frames: Frames::zeroed(1) });
+        assert_eq!(read.frames.unwrap().page(0)[4095], 9);
+    });
+}
+
 #[test]
 fn past_the_end_is_refused_with_frames_home() {
     devices(|mut device| {
@@ -96,6 +152,7 @@ fn past_the_end_is_refused_with_frames_home() {
             let write = run(&mut device, Request::Write { at: PageNo(at), frames: Frames::zeroed(frames) });
             assert_eq!((write.result, write.frames.unwrap().pages()), (wanted, frames));
             assert_eq!(run(&mut device, Request::Zero { at: PageNo(at), pages }).result, wanted);
+            assert_eq!(run(&mut device, Request::Punch { at: PageNo(at), pages }).result, wanted);
         }
         for pages in [u64::MAX, 1 << 52] {
             let grown = run(&mut device, Request::Grow { pages });
@@ -153,8 +210,10 @@ fn a_length_that_is_no_whole_page_is_rounded_down() {
 #[derive(Default)]
 struct Backwards {
     ops: Vec<(u64, Op<Page>)>,
-    /// The error number with which writes and flushes are answered; 0 for none.
+    /// The error number with which writes, punches and flushes are answered; 0 for none.
     errno: i32,
+    /// How many punches it was asked for.
+    punches: Rc<Cell<u64>>,
     ids: Option<OpId>,
 }
 
@@ -166,15 +225,14 @@ impl Backwards {
             let (buffer, result) = match op {
                 Op::Read { buffer, .. } => (Some(buffer), Ok(Outcome::Done)),
                 Op::Write { buffer, .. } => (Some(buffer), if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
-                Op::Sync { .. } => (None, if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
-                Op::Punch { .. }
-                | Op::Receive { .. }
+                Op::Sync { .. } | Op::Punch { .. } => (None, if self.errno == 0 { Ok(Outcome::Done) } else { failed }),
+                Op::Receive { .. }
                 | Op::Heed { .. }
                 | Op::Send { .. }
                 | Op::Accept { .. }
                 | Op::Watch { .. }
                 | Op::Cancel { .. } => {
-                    unreachable!("the device asks for no punch, and for nothing of sockets")
+                    unreachable!("the device asks for nothing of sockets")
                 }
             };
             let id = self.ids.expect("it was given at submit");
@@ -185,6 +243,7 @@ impl Backwards {
 
 impl Io<Page> for Backwards {
     fn submit(&mut self, op: Op<Page>, user: u64) -> OpId {
+        self.punches.set(self.punches.get() + u64::from(matches!(op, Op::Punch { .. })));
         self.ops.push((user, op));
         // Names of operations are a backend's own to make, so one is borrowed from a real backend, once.
         *self.ids.get_or_insert_with(|| {
@@ -209,10 +268,17 @@ impl Io<Page> for Backwards {
 }
 
 fn backwards(errno: i32) -> RingDevice {
+    counting(errno).0
+}
+
+/// As [`backwards`], and the count of the punches that it was asked for.
+fn counting(errno: i32) -> (RingDevice, Rc<Cell<u64>>) {
     let dir = tempfile::tempdir().unwrap();
     let file = File::create(&dir.path().join("data"), Caching::Buffered).unwrap();
     file.set_bytes(1_000 * PAGE).unwrap();
-    RingDevice::new(Box::new(Backwards { errno, ..Backwards::default() }), file).unwrap()
+    let backend = Backwards { errno, ..Backwards::default() };
+    let punches = Rc::clone(&backend.punches);
+    (RingDevice::new(Box::new(backend), file).unwrap(), punches)
 }
 
 #[test]
@@ -248,5 +314,39 @@ fn errors_keep_their_number_and_no_room_is_told_apart() {
         // The first of four pieces fails, and the others are not tried.
         assert_eq!(run(&mut device, Request::Zero { at: PageNo(0), pages: 1_000 }).result, Err(wanted));
         assert_eq!(device.io().in_flight(), 0);
+    }
+}
+
+#[test]
+fn a_file_system_that_gives_no_room_back_is_asked_once() {
+    let (mut device, punches) = counting(EOPNOTSUPP);
+    // Those that are in flight when the first is refused are refused as well.
+    device.submit(Tag(1), Request::Punch { at: PageNo(10), pages: 5 });
+    device.submit(Tag(2), Request::Punch { at: PageNo(20), pages: 5 });
+    let mut done = Vec::new();
+    while device.in_flight() > 0 {
+        device.wait(&mut done);
+    }
+    let answered: Vec<_> = done.iter().map(|completion| (completion.tag.0, completion.result)).collect();
+    assert_eq!((answered, punches.get()), (vec![(2, Ok(())), (1, Ok(()))], 2));
+    for _ in 0..3 {
+        assert_eq!(run(&mut device, Request::Punch { at: PageNo(0), pages: 1_000 }).result, Ok(()));
+    }
+    let past = run(&mut device, Request::Punch { at: PageNo(0), pages: 1_001 });
+    assert_eq!(past.result, Err(DeviceError::PastEnd { page: 1_000, end: 1_000 }), "our own mistakes are told still");
+    assert_eq!(punches.get(), 2, "the kernel was not asked again");
+    // Of writes the same number is an error like any other.
+    let written = run(&mut device, Request::Write { at: PageNo(1), frames: filled(1, 9) });
+    assert_eq!(written.result, Err(DeviceError::Io { errno: EOPNOTSUPP }));
+}
+
+#[test]
+fn a_punch_that_fails_is_an_error_and_the_next_is_tried() {
+    for (errno, wanted) in [(5, DeviceError::Io { errno: 5 }), (28, DeviceError::NoSpace { errno: 28 })] {
+        let (mut device, punches) = counting(errno);
+        for asked in 1..=3 {
+            assert_eq!(run(&mut device, Request::Punch { at: PageNo(7), pages: 3 }).result, Err(wanted));
+            assert_eq!(punches.get(), asked);
+        }
     }
 }

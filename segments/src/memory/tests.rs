@@ -83,6 +83,12 @@ fn writes_that_overlap_in_flight_are_our_mistake() {
             device.submit(Tag(2), Request::Zero { at: PageNo(at), pages });
         });
         assert!(overlap.is_err(), "{at} + {pages}");
+        let overlap = std::panic::catch_unwind(|| {
+            let mut device = MemoryDevice::new(40);
+            device.submit(Tag(1), Request::Punch { at: PageNo(4), pages: 3 });
+            device.submit(Tag(2), Request::Punch { at: PageNo(at), pages });
+        });
+        assert!(overlap.is_err(), "punched: {at} + {pages}");
     }
     let mut device = MemoryDevice::new(40);
     device.submit(Tag(1), Request::Write { at: PageNo(4), frames: filled(3, 1) });
@@ -90,22 +96,70 @@ fn writes_that_overlap_in_flight_are_our_mistake() {
     device.submit(Tag(3), Request::Zero { at: PageNo(3), pages: 1 });
 }
 
+#[test]
+fn what_is_punched_gives_its_memory_back() {
+    let mut device = MemoryDevice::new(1_000);
+    let chunk = CHUNK_PAGES as u64;
+    assert_eq!(call(&mut device, Request::Write { at: PageNo(0), frames: filled(4 * CHUNK_PAGES, 1) }).1, Ok(()));
+    // Half of two chunks and all of one between: the halves are still needed.
+    assert_eq!(call(&mut device, Request::Punch { at: PageNo(chunk / 2), pages: 2 * chunk }).1, Ok(()));
+    assert_eq!((device.pages_held(), device.pages()), (3 * CHUNK_PAGES, 1_000));
+    let bytes = read(&mut device, 0, 4 * CHUNK_PAGES);
+    for (page, bytes) in (0..).zip(bytes.chunks(PAGE_BYTES)) {
+        let kept = !(chunk / 2..chunk / 2 + 2 * chunk).contains(&page);
+        assert!(bytes.iter().all(|&byte| byte == u8::from(kept)), "page {page}");
+    }
+    // A chunk that is punched piece by piece goes back with its last piece.
+    assert_eq!(call(&mut device, Request::Punch { at: PageNo(0), pages: chunk / 2 }).1, Ok(()));
+    assert_eq!(device.pages_held(), 2 * CHUNK_PAGES);
+    let past = call(&mut device, Request::Punch { at: PageNo(999), pages: 2 }).1;
+    assert_eq!(past, Err(DeviceError::PastEnd { page: 1_000, end: 1_000 }));
+    // Nothing is held there, so there is nothing to give back.
+    assert_eq!(call(&mut device, Request::Punch { at: PageNo(900), pages: 100 }).1, Ok(()));
+    assert_eq!(device.next_data(PageNo(0)), PageNo(2 * chunk), "what was punched is skipped");
+}
+
+/// What the model test asks for.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Write,
+    Zero,
+    Punch,
+}
+
 proptest! {
-    /// Against an array of one byte a page.
+    /// Against an array of one byte a page, and a list of the chunks that have memory.
     #[test]
-    fn it_holds_what_an_array_holds(steps in proptest::collection::vec((any::<bool>(), 0..300_usize, 1..150_usize, any::<u8>()), 1..12)) {
+    fn it_holds_what_an_array_holds(
+        steps in proptest::collection::vec(
+            (prop_oneof![Just(Step::Write), Just(Step::Zero), Just(Step::Punch)], 0..300_usize, 1..150_usize, 0..4_u8),
+            1..12,
+        )
+    ) {
         let mut device = MemoryDevice::new(300);
-        let mut model = vec![0; 300];
-        for (zero, at, pages, byte) in steps {
+        let (mut model, mut held) = (vec![0; 300], vec![false; 300_usize.div_ceil(CHUNK_PAGES)]);
+        for (step, at, pages, byte) in steps {
             let pages = pages.min(300 - at);
-            let page = PageNo(at as u64);
-            if zero {
-                prop_assert_eq!(call(&mut device, Request::Zero { at: page, pages: pages as u64 }).1, Ok(()));
-                model[at..at + pages].fill(0);
-            } else {
-                prop_assert_eq!(call(&mut device, Request::Write { at: page, frames: filled(pages, byte) }).1, Ok(()));
-                model[at..at + pages].fill(byte);
+            let (page, count) = (PageNo(at as u64), pages as u64);
+            let (request, byte) = match step {
+                Step::Write => (Request::Write { at: page, frames: filled(pages, byte) }, byte),
+                Step::Zero => (Request::Zero { at: page, pages: count }, 0),
+                Step::Punch => (Request::Punch { at: page, pages: count }, 0),
+            };
+            prop_assert_eq!(call(&mut device, request).1, Ok(()));
+            model[at..at + pages].fill(byte);
+            for (chunk, held) in held.iter_mut().enumerate() {
+                let (first, end) = (chunk * CHUNK_PAGES, (chunk + 1) * CHUNK_PAGES);
+                let touched = at < end && first < at + pages;
+                let whole = at <= first && end <= at + pages;
+                let zeros = model[first..end.min(300)].iter().all(|&byte| byte == 0);
+                *held = match step {
+                    Step::Write => *held || touched,
+                    Step::Zero => *held && !whole,
+                    Step::Punch => *held && !(touched && zeros),
+                };
             }
+            prop_assert_eq!(device.pages_held(), held.iter().filter(|held| **held).count() * CHUNK_PAGES);
         }
         let bytes = read(&mut device, 0, 300);
         for (page, byte) in bytes.chunks(PAGE_BYTES).zip(model) {

@@ -15,11 +15,13 @@ pub enum FaultKind {
     Grow,
     /// Zeroings.
     Zero,
+    /// Punches.
+    Punch,
 }
 
 impl FaultKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Read, Self::Write, Self::Flush, Self::Grow, Self::Zero];
+    pub const ALL: [Self; 6] = [Self::Read, Self::Write, Self::Flush, Self::Grow, Self::Zero, Self::Punch];
 
     pub(super) fn of(request: &Request) -> Self {
         match request {
@@ -28,6 +30,7 @@ impl FaultKind {
             Request::Flush => Self::Flush,
             Request::Grow { .. } => Self::Grow,
             Request::Zero { .. } => Self::Zero,
+            Request::Punch { .. } => Self::Punch,
         }
     }
 }
@@ -63,7 +66,7 @@ impl Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     planned: Vec<Fault>,
-    seen: [u64; 5],
+    seen: [u64; FaultKind::ALL.len()],
     given: u64,
 }
 

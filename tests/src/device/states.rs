@@ -11,15 +11,15 @@ const UNITS_MAX: usize = 8;
 /// Sectors of a torn page whose subsets are all tried; of more, each one alone and all but each one.
 const SECTORS_MAX: usize = 3;
 
-/// One page of a change, or a growth, that may be there or not.
+/// One page of a change, or a growth, that may be there or not. A page of zeros that was punched is never torn into garbage.
 enum Unit {
-    Page { at: u64, slot: Slot },
+    Page { at: u64, slot: Slot, punched: bool },
     Grow { pages: u64 },
 }
 
 impl SimDevice {
     /// Shows every image that a power failure now could leave: each subset of what is not durable, and with the rest there each
-    /// pending page torn. `garbage` says whether a torn sector may also be neither old nor new.
+    /// pending page torn. `garbage` says whether a torn sector of a write may also be neither old nor new.
     ///
     /// # Errors
     /// The first of `see`.
@@ -41,11 +41,11 @@ impl SimDevice {
             }
         }
         for (number, unit) in units.iter().enumerate() {
-            let Unit::Page { at, slot } = unit else { continue };
+            let Unit::Page { at, slot, punched } = unit else { continue };
             let rest = self.image_of(&units, &|other| other != number);
             let alone = self.image_of(&units, &|other| matches!(units[other], Unit::Grow { .. }));
             for base in [rest, alone].into_iter().filter(|base| *at < base.pages()) {
-                for torn in tears(base.page(*at), slot, garbage) {
+                for torn in tears(base.page(*at), slot, garbage && !punched) {
                     let mut image = base.clone();
                     image.put(*at, Some(Arc::new(torn)));
                     show(image)?;
@@ -69,17 +69,26 @@ impl SimDevice {
                 Change::Grow { .. } => {}
                 Change::Pages { at, slots } => {
                     for (at, slot) in (at..).zip(slots) {
-                        let old = if at < self.durable.pages() { self.durable.slot(at).as_deref() } else { None };
-                        let pending =
-                            units.iter().any(|unit| matches!(unit, Unit::Page { at: other, .. } if *other == at));
-                        if pending || old != slot.as_deref() {
-                            units.push(Unit::Page { at, slot });
-                        }
+                        self.add_page(&mut units, at, slot, false);
+                    }
+                }
+                Change::Punch { at, zeroed } => {
+                    for at in at..at + zeroed.len() as u64 {
+                        self.add_page(&mut units, at, None, true);
                     }
                 }
             }
         }
         units
+    }
+
+    /// Adds a page of a change, if it makes a difference.
+    fn add_page(&self, units: &mut Vec<Unit>, at: u64, slot: Slot, punched: bool) {
+        let old = if at < self.durable.pages() { self.durable.slot(at).as_deref() } else { None };
+        let pending = units.iter().any(|unit| matches!(unit, Unit::Page { at: other, .. } if *other == at));
+        if pending || old != slot.as_deref() {
+            units.push(Unit::Page { at, slot, punched });
+        }
     }
 
     fn image_of(&self, units: &[Unit], keeps: &dyn Fn(usize) -> bool) -> Image {
@@ -88,7 +97,7 @@ impl SimDevice {
         for (_, unit) in units.iter().enumerate().filter(|(number, _)| keeps(*number)) {
             match unit {
                 Unit::Grow { pages } => image.grow(*pages),
-                Unit::Page { at, slot } => image.put_by_fate(*at, slot, Fate::Keep, &mut unused),
+                Unit::Page { at, slot, .. } => image.put_by_fate(*at, slot, Fate::Keep, &mut unused),
             }
         }
         image

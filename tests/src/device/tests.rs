@@ -1,6 +1,7 @@
 //! The device does what the seam promises and takes every liberty that it does not exclude.
 
 use super::*;
+use crate::image::SECTOR_BYTES;
 use segments::PageNo;
 use std::collections::BTreeSet;
 
@@ -184,4 +185,213 @@ fn the_same_seed_leaves_the_same_trace() {
     };
     assert_eq!(run(5), run(5));
     assert_ne!(run(5), run(6));
+}
+
+fn punch(device: &mut SimDevice, at: u64, pages: u64) -> Result<(), DeviceError> {
+    device.submit(Tag(997), Request::Punch { at: PageNo(at), pages });
+    drain(device).pop().expect("one request, one completion").result
+}
+
+/// A device of four pages that are all 7, durably, and of which the two in the middle were punched.
+fn punched(seed: u64) -> SimDevice {
+    let mut device = SimDevice::new(4, seed);
+    (0..4).for_each(|at| write(&mut device, at, at, 7));
+    drain(&mut device);
+    flush(&mut device);
+    assert_eq!(punch(&mut device, 1, 2), Ok(()));
+    device
+}
+
+/// What the sectors of both punched pages are; each is of one kind, and the pages around them are as they were.
+fn sectors(image: &Image) -> Vec<u8> {
+    assert_eq!((image.page(0), image.page(3)), (&[7; PAGE_BYTES], &[7; PAGE_BYTES]));
+    let both = [1, 2].map(|at| image.page(at).chunks(SECTOR_BYTES));
+    let kind = |sector: &[u8]| {
+        assert!(sector.iter().all(|byte| *byte == sector[0]), "a punch tears no sector");
+        sector[0]
+    };
+    both.into_iter().flatten().map(kind).collect()
+}
+
+/// Wholly zeros, wholly what was there, or some of both.
+fn manner(sectors: &[u8]) -> &'static str {
+    assert!(sectors.iter().all(|sector| [0, 7].contains(sector)), "{sectors:?}");
+    match (sectors.contains(&0), sectors.contains(&7)) {
+        (true, false) => "zeros",
+        (false, true) => "old",
+        _ => "both",
+    }
+}
+
+const MANNERS: [&str; 3] = ["both", "old", "zeros"];
+
+/// What reads see of both punched pages.
+fn read_sectors(device: &mut SimDevice) -> Vec<u8> {
+    device.submit(Tag(999), Request::Read { at: PageNo(1), frames: Frames::zeroed(2) });
+    let done = drain(device).pop().expect("one request, one completion");
+    let frames = done.frames.expect("frames come home");
+    assert_eq!(frames.bytes()[..PAGE_BYTES], device.view().page(1)[..], "the view is what reads see");
+    sectors(device.view())
+}
+
+#[test]
+fn punched_sectors_are_zeros_or_what_was_there() {
+    let (mut seen, mut settled, mut changed) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for seed in 0..200 {
+        let mut device = punched(seed);
+        assert_eq!(manner(&sectors(&device.minimal_image())), "old", "it is not durable");
+        let first = read_sectors(&mut device);
+        seen.insert(manner(&first));
+        changed += u64::from((0..8).any(|_| read_sectors(&mut device) != first));
+        flush(&mut device);
+        let stays = read_sectors(&mut device);
+        settled.insert(manner(&stays));
+        assert!((0..8).all(|_| read_sectors(&mut device) == stays), "after a flush it is the one or the other");
+        assert_eq!(sectors(&device.minimal_image()), stays);
+        assert_eq!(sectors(&device.crash(&mut Rng::new(seed))), stays);
+        assert_eq!((device.counts().punches, device.counts().writes), (1, 4));
+    }
+    assert_eq!((seen, settled), (BTreeSet::from(MANNERS), BTreeSet::from(MANNERS)));
+    assert!(changed > 100, "before the flush reads of {changed} of 200 devices differed");
+}
+
+#[test]
+fn until_a_flush_a_power_failure_may_bring_back_what_was_punched() {
+    let (mut left, mut unlike_reads) = (BTreeSet::new(), 0);
+    for seed in 0..300 {
+        let mut device = punched(seed);
+        let before = read_sectors(&mut device);
+        let after = sectors(&device.crash(&mut Rng::new(seed)));
+        left.insert(manner(&after));
+        unlike_reads += u64::from(manner(&before) == "zeros" && after.contains(&7));
+        // In flight it is the same: it has happened, or not, or in part.
+        let mut device = punched(seed);
+        flush(&mut device);
+        (1..3).for_each(|at| write(&mut device, at, at, 7));
+        drain(&mut device);
+        flush(&mut device);
+        device.submit(Tag(1), Request::Punch { at: PageNo(1), pages: 2 });
+        left.insert(manner(&sectors(&device.crash(&mut Rng::new(seed)))));
+    }
+    assert_eq!(left, BTreeSet::from(MANNERS));
+    assert!(unlike_reads > 10, "{unlike_reads} power failures brought back what reads had seen as zeros");
+}
+
+#[test]
+fn a_flush_in_flight_does_not_cover_a_punch() {
+    for seed in 0..100 {
+        let mut device = punched(seed);
+        flush(&mut device);
+        (1..3).for_each(|at| write(&mut device, at, at, 7));
+        drain(&mut device);
+        flush(&mut device);
+        device.submit(Tag(1), Request::Punch { at: PageNo(1), pages: 2 });
+        device.submit(Tag(2), Request::Flush);
+        drain(&mut device);
+        assert_eq!(manner(&sectors(&device.minimal_image())), "old");
+    }
+}
+
+#[test]
+fn what_is_written_to_punched_pages_is_read_and_kept() {
+    for seed in 0..100 {
+        let mut device = punched(seed);
+        write(&mut device, 1, 1, 9);
+        drain(&mut device);
+        for _ in 0..4 {
+            assert_eq!(read(&mut device, 1), 9, "whatever becomes of the page beside it");
+            read(&mut device, 2);
+        }
+        assert_eq!(device.view().page(1), &[9; PAGE_BYTES]);
+        flush(&mut device);
+        assert_eq!(device.crash(&mut Rng::new(seed)).page(1), &[9; PAGE_BYTES]);
+    }
+}
+
+#[test]
+fn a_failed_punch_changes_nothing_or_some_of_it() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..200 {
+        let mut device = SimDevice::new(4, seed);
+        (0..4).for_each(|at| write(&mut device, at, at, 7));
+        drain(&mut device);
+        flush(&mut device);
+        device.set_faults(Faults::plan(&[Fault::medium(FaultKind::Punch, 0, false)]));
+        assert_eq!(punch(&mut device, 1, 2), Err(DeviceError::Io { errno: 5 }));
+        assert_eq!(device.faults_given(), 1);
+        let found = read_sectors(&mut device);
+        seen.insert(manner(&found));
+        assert_eq!(punch(&mut device, 3, 2), Err(DeviceError::PastEnd { page: 4, end: 4 }));
+        assert_eq!(device.view().page(3), &[7; PAGE_BYTES], "what reaches past the end changes nothing");
+    }
+    assert_eq!(seen, BTreeSet::from(MANNERS));
+}
+
+#[test]
+fn a_killed_process_leaves_punched_pages_in_any_state() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..100 {
+        let mut device = punched(seed).kill(&mut Rng::new(seed));
+        assert_eq!(manner(&sectors(&device.minimal_image())), "old");
+        seen.insert(manner(&read_sectors(&mut device)));
+    }
+    assert_eq!(seen, BTreeSet::from(MANNERS));
+}
+
+#[test]
+fn nothing_overlaps_a_punch_in_flight() {
+    let read = || Request::Read { at: PageNo(2), frames: Frames::zeroed(1) };
+    let write = || Request::Write { at: PageNo(2), frames: Frames::zeroed(1) };
+    let zero = || Request::Zero { at: PageNo(0), pages: 3 };
+    let punch = || Request::Punch { at: PageNo(2), pages: 2 };
+    let makes: [&dyn Fn() -> Request; 4] = [&read, &write, &zero, &punch];
+    let submit = |requests: [Request; 2]| {
+        let mut device = SimDevice::new(8, 1);
+        for (tag, request) in (0..).zip(requests) {
+            device.submit(Tag(tag), request);
+        }
+    };
+    for other in makes {
+        for requests in [[other(), punch()], [punch(), other()]] {
+            let text = format!("{requests:?}");
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| submit(requests)));
+            assert!(ended.is_err(), "{text}");
+        }
+    }
+    // Side by side they may be in flight, and a read beside a write as ever.
+    let beside = || Request::Punch { at: PageNo(3), pages: 5 };
+    makes[..3].iter().for_each(|other| submit([other(), beside()]));
+    submit([read(), write()]);
+    submit([write(), read()]);
+}
+
+#[test]
+fn every_state_of_punched_pages_is_shown_and_no_other() {
+    let device = punched(1);
+    let (mut shown, mut seen) = (BTreeSet::new(), BTreeSet::new());
+    let mut see = |image: Image| {
+        let sectors = sectors(&image);
+        seen.insert(manner(&sectors));
+        shown.insert(sectors);
+        Ok::<(), ()>(())
+    };
+    device.power_failures(true, &mut see).expect("nothing is refused");
+    assert_eq!(seen, BTreeSet::from(MANNERS));
+    // Four subsets of two pages; with the other page there and missing, one sector of eight alone and all but one, of each page.
+    assert_eq!(shown.len(), 4 + 2 * 2 * 16);
+}
+
+#[test]
+fn the_trace_tells_punches_apart() {
+    let run = |at, pages| {
+        let mut device = SimDevice::new(8, 5);
+        assert_eq!(punch(&mut device, at, pages), Ok(()));
+        device.trace()
+    };
+    assert_eq!(run(1, 2), run(1, 2));
+    assert!(run(1, 2) != run(1, 3) && run(1, 2) != run(2, 2));
+    let mut zeroed = SimDevice::new(8, 5);
+    zeroed.submit(Tag(997), Request::Zero { at: PageNo(1), pages: 2 });
+    drain(&mut zeroed);
+    assert!(run(1, 2) != zeroed.trace());
 }

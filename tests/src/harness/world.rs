@@ -21,6 +21,10 @@ const NESTED_MAX: u64 = 3;
 
 /// About as many requests as a recovery makes after it has read: flushes, and writes of superblock copies.
 const RECORD_REQUESTS: u64 = 8;
+/// What a life's device may fail at. Punches are left out: no engine asks for any yet, and an error of theirs would only be a life
+/// without one.
+const FAULT_KINDS: [FaultKind; 5] =
+    [FaultKind::Read, FaultKind::Write, FaultKind::Flush, FaultKind::Grow, FaultKind::Zero];
 
 /// Everything of one seed.
 pub(super) struct World<'e, E: Engine> {
@@ -263,7 +267,7 @@ impl<'e, E: Engine> World<'e, E> {
         if !self.options.faults || !self.rng.chance(1, 8) {
             return;
         }
-        let kind = *self.rng.pick(&FaultKind::ALL);
+        let kind = *self.rng.pick(&FAULT_KINDS);
         let (nth, sticky) = (self.rng.below(8), self.rng.chance(1, 2));
         let grows = matches!(kind, FaultKind::Write | FaultKind::Grow | FaultKind::Zero);
         let full = grows && self.rng.chance(1, 2);

@@ -49,7 +49,8 @@ impl<'f> Failing<'f> {
             | Request::Write { .. }
             | Request::Flush
             | Request::Grow { .. }
-            | Request::Zero { .. } => None,
+            | Request::Zero { .. }
+            | Request::Punch { .. } => None,
         })
     }
 
@@ -72,7 +73,8 @@ impl<'f> Failing<'f> {
                 self.durable.submit(Tag(0), Request::Grow { pages: *pages });
                 self.durable.poll(&mut Vec::new());
             }
-            Request::Read { .. } | Request::Zero { .. } => {}
+            // A power failure may bring back what was punched, and this one always does.
+            Request::Read { .. } | Request::Zero { .. } | Request::Punch { .. } => {}
         }
     }
 
@@ -93,7 +95,7 @@ impl<'f> Failing<'f> {
         }
         let frames = match request {
             Request::Read { frames, .. } | Request::Write { frames, .. } => Some(frames),
-            Request::Flush | Request::Grow { .. } | Request::Zero { .. } => None,
+            Request::Flush | Request::Grow { .. } | Request::Zero { .. } | Request::Punch { .. } => None,
         };
         self.done.push(Completion { tag, frames, result: Err(error) });
     }
@@ -137,7 +139,7 @@ pub(super) enum Kind {
     Read,
     Write,
     Flush,
-    /// Growths and zeroings: how room is made.
+    /// Growths, zeroings and punches: how room is made and given back.
     Room,
 }
 
@@ -147,7 +149,7 @@ impl Kind {
             Request::Read { .. } => Self::Read,
             Request::Write { .. } => Self::Write,
             Request::Flush => Self::Flush,
-            Request::Grow { .. } | Request::Zero { .. } => Self::Room,
+            Request::Grow { .. } | Request::Zero { .. } | Request::Punch { .. } => Self::Room,
         }
     }
 }

@@ -41,7 +41,7 @@ impl Bench {
             let fits = match request {
                 Request::Grow { pages } => pages <= self.length,
                 Request::Zero { at, pages } => at.0 + pages <= self.room,
-                Request::Read { .. } | Request::Write { .. } | Request::Flush => {
+                Request::Read { .. } | Request::Write { .. } | Request::Flush | Request::Punch { .. } => {
                     unreachable!("space asks for room alone")
                 }
             };
