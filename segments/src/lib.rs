@@ -6,6 +6,7 @@
 //! It does not know transactions, tables' contents or indexes.
 
 pub mod blocking;
+pub mod checkpoint;
 pub mod checksum;
 pub mod cuts;
 pub mod device;

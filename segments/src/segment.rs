@@ -49,7 +49,7 @@ pub enum Purpose {
     Log,
     /// Reclaim copied records of tables into it, which keep their versions. No chain of a log goes through it.
     Table,
-    /// It is part of a checkpoint of a shard's indexes.
+    /// It is part of a [checkpoint](crate::checkpoint).
     Checkpoint,
 }
 

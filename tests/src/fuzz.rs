@@ -10,7 +10,7 @@
 mod seeds;
 mod stored;
 
-pub use stored::{copies, envelopes, keys, pages, records, specs, summaries};
+pub use stored::{checkpoints, copies, envelopes, keys, pages, records, specs, summaries};
 
 /// A place where bytes are taken for something.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     target("resp", uds_server::resp::fuzz::stream, seeds::resp, 160),
     target("http", uds_server::fuzz::http, seeds::http, 300),
     target("pattern", uds_server::fuzz::pattern, seeds::patterns, 60),
@@ -35,6 +35,7 @@ pub const TARGETS: [Target; 11] = [
     target("pages", pages, seeds::pages, 4096),
     target("copies", copies, seeds::copies, 400),
     target("summaries", summaries, seeds::summaries, 2 * 4096),
+    target("checkpoints", checkpoints, seeds::checkpoints, 500),
     target("keys", keys, seeds::keys, 120),
     target("envelopes", envelopes, seeds::envelopes, 200),
     target("specs", specs, seeds::specs, 300),

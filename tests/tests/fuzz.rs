@@ -128,7 +128,7 @@ macro_rules! each {
     };
 }
 
-each!(resp http pattern frames records pages copies summaries keys envelopes specs);
+each!(resp http pattern frames records pages copies summaries checkpoints keys envelopes specs);
 
 /// The programs for a coverage-guided fuzzer are not built with the others, so that they name the same targets is held here.
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{limits, page, place, record, segment, summary, superblock};
+use crate::{checkpoint, limits, page, place, record, segment, summary, superblock};
 
 const DOCUMENT: &str = include_str!("../../../design/data-format.md");
 
@@ -29,7 +29,8 @@ fn the_document_lists_the_fields_of_the_code() {
         ("Summary item", &summary::ITEM_LAYOUT),
         ("Summary footer", &summary::FOOTER_LAYOUT),
     ];
-    for (heading, layout) in structures {
+    let checkpoints = checkpoint::layouts().into_iter().chain([("Checkpoint footer", &checkpoint::FOOTER_LAYOUT[..])]);
+    for (heading, layout) in structures.into_iter().chain(checkpoints) {
         let code: Vec<_> = layout.iter().map(|field| (field.at, field.size, field.name)).collect();
         assert_eq!(documented(heading), code, "{heading}");
     }
@@ -51,6 +52,8 @@ fn the_document_states_the_numbers_of_the_code() {
         ("segment header", segment::SEGMENT_HEADER_BYTES),
         ("summary item header", summary::ITEM_HEADER_BYTES),
         ("summary footer", summary::FOOTER_BYTES),
+        ("checkpoint page header", checkpoint::ITEMS_HEADER_BYTES),
+        ("checkpoint footer", checkpoint::CHECKPOINT_FOOTER_BYTES),
         ("most shards", usize::from(limits::SHARDS_MAX)),
     ];
     for (name, number) in numbers {

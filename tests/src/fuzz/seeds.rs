@@ -1,10 +1,12 @@
 //! Valid inputs: what each target begins with. They are made here and kept in `tests/fuzz`, so that a change of a format shows.
 
-use super::stored::{PREVIOUS, SALT, segment};
+use super::stored::{PREVIOUS, SALT, checkpoint_writer, last_page, segment};
 use domains::schema::envelope::{EnvelopeWriter, Rest};
 use domains::schema::keys::KeyBuf;
 use domains::schema::{Field, FieldType, Rule, TableHome, TableKind, TableSpec};
-use segments::page::{self, PageHeader, PageKind};
+use segments::checkpoint::{IndexKind, Item, SegmentUse, Start};
+use segments::log::scan::Chain;
+use segments::page::{self, PAGE_HEADER_BYTES, PageHeader, PageKind};
 use segments::record::{self, Extent, Extents, Record, RecordKind, Revertible};
 use segments::segment::Geometry;
 use segments::summary::{ItemKind, Sealed, SummaryBuilder, SummaryItem, SummaryKey};
@@ -149,6 +151,42 @@ pub(super) fn summaries() -> Vec<Vec<u8>> {
         [summary.footer.bytes(), pages].concat()
     };
     vec![summary_of(0), summary_of(20), summary_of(60)]
+}
+
+/// A page of each sort of items, and a footer, each up to its last byte in use.
+pub(super) fn checkpoints() -> Vec<Vec<u8>> {
+    let place = |number| Place::new(segments::PageNo(1000 + number), 88, 1);
+    let hash = |number: u64| Item::Hash { high: number << 40, low: 0x155, place: place(number) };
+    let segment = |number, run, used| {
+        let segment = SegmentId(number);
+        Item::Segment { segment, run, used, named: run > 0, records: 77 * number, pages: 5 }
+    };
+    let table = |kind| Item::Table { kind, pairs: 3, record_bytes: 300, expires: true, named: false };
+    let kept = |previous| Item::Kept { table: TableId(9), place: place(1), previous, until_ms: 1 << 41, bytes: 5 };
+    let pages: [(u32, Vec<Item<'_>>); 7] = [
+        (9, (0..9).map(hash).collect()),
+        (9, vec![Item::Ordered { key: b"", place: place(1) }, Item::Ordered { key: b"a key of it", place: place(2) }]),
+        (9, (0..3).map(|number| Item::Sack { address: number, place: place(number) }).collect()),
+        (9, [IndexKind::HashWide, IndexKind::HashCompact { skip: 3 }, IndexKind::Ordered].map(table).into()),
+        (0, vec![segment(0, 2, SegmentUse::Log), segment(1, 0, SegmentUse::Body), segment(2, 0, SegmentUse::Free)]),
+        (0, (1..4).map(|number| Item::Cut { epoch: EpochId::new(Incarnation(2), number) }).collect()),
+        (0, vec![kept(0), kept(place(3).to_bits())]),
+    ];
+    let items = pages.iter().map(|(owner, items)| {
+        let mut writer = checkpoint_writer(Incarnation(3), 7);
+        items.iter().for_each(|item| writer.push(TableId(*owner), item, EpochId::new(Incarnation(3), 4)));
+        writer.end_items();
+        last_page(&mut writer)
+    });
+    let mut empty = checkpoint_writer(Incarnation(3), 7);
+    let start =
+        Start { incarnation: Incarnation(3), log: ShardId(0), chain: Chain { next_seq: 99, previous: PREVIOUS } };
+    empty.finish(start, EpochId::new(Incarnation(3), 4), EpochId::new(Incarnation(3), 5));
+    let in_use = |page: Box<[u8; PAGE_BYTES]>| {
+        let header = page::parse(&page, SALT).expect("it was sealed just now");
+        page[..PAGE_HEADER_BYTES + usize::from(header.used)].to_vec()
+    };
+    items.chain([last_page(&mut empty)]).map(in_use).collect()
 }
 
 pub(super) fn keys() -> Vec<Vec<u8>> {

@@ -1,14 +1,16 @@
-//! Targets of what a device gives back: records, pages, copies of the superblock, summaries, and what tables hold.
+//! Targets of what a device gives back: records, pages, copies of the superblock, summaries, pages of checkpoints, and what tables hold.
 
 use domains::schema::envelope::{EnvelopeReader, EnvelopeWriter, Rest, field, field_bytes, pointer_target};
 use domains::schema::{Field, FieldType, TableSpec, keys as codec};
+use segments::checkpoint::{self, CheckpointWriter, Content};
 use segments::checksum::checksum;
-use segments::page::{self, PageDamage, PageError};
+use segments::log::LogIdentity;
+use segments::page::{self, PageDamage, PageError, PageHeader};
 use segments::record::{self, Record, RecordError};
-use segments::segment::{Purpose, SegmentHeader};
+use segments::segment::{Geometry, Purpose, SegmentHeader};
 use segments::summary::{Footer, SummaryReader};
 use segments::superblock::Superblock;
-use segments::{DomainId, Frames, Incarnation, PAGE_BYTES, SegmentId, ShardId};
+use segments::{DomainId, EpochId, Frames, Incarnation, PAGE_BYTES, SegmentId, ShardId};
 
 /// The salt of the pages.
 pub(super) const SALT: u32 = 0x5a17_5a17;
@@ -176,6 +178,62 @@ fn one_summary(pages: &[Box<[u8; PAGE_BYTES]>]) -> usize {
     assert_eq!(u32::try_from(count), Ok(reader.footer().items));
     assert!(count <= items.len() * PAGE_BYTES / 32, "{count} items in {} pages", items.len());
     1 + count
+}
+
+/// A page of a checkpoint: items, or the footer.
+///
+/// # Panics
+/// When items or a footer are not written as they were read.
+pub fn checkpoints(input: &[u8]) -> usize {
+    let mut page = page_of(input);
+    let found = one_of_checkpoint(&page);
+    repair_page(&mut page);
+    found + one_of_checkpoint(&page)
+}
+
+/// A checkpoint's writer whose first page has a header like this one.
+pub(super) fn checkpoint_writer(incarnation: Incarnation, number: u32) -> CheckpointWriter {
+    let (domain, log) = (DomainId(0x1234), ShardId(0));
+    let identity = LogIdentity { domain, salt: SALT, incarnation, log, cut_before: None };
+    let mut writer = CheckpointWriter::new(identity, Geometry::new(8), number);
+    writer.add_segment(SegmentId(5));
+    writer
+}
+
+/// The last of the pages that a writer has sealed.
+pub(super) fn last_page(writer: &mut CheckpointWriter) -> Box<[u8; PAGE_BYTES]> {
+    let mut writes = Vec::new();
+    writer.take_writes(&mut writes);
+    let (_, frames) = writes.last().expect("something was sealed");
+    Box::new(*frames.page(frames.pages() - 1))
+}
+
+fn one_of_checkpoint(page: &[u8; PAGE_BYTES]) -> usize {
+    let Ok((header, content)) = checkpoint::content(page, SALT) else { return 0 };
+    let payload_of = |page: &[u8; PAGE_BYTES], header: &PageHeader| page::payload(page, header).to_vec();
+    let mut writer = checkpoint_writer(header.incarnation, (header.seq >> 32).try_into().expect("32 bits remain"));
+    let found = match content {
+        Content::Items(items) => {
+            let (owner, count) = (items.owner(), items.left());
+            let items: Result<Vec<_>, _> = items.collect();
+            let Ok(items) = items else { return 0 };
+            assert_eq!(u32::try_from(items.len()), Ok(count), "a page has the items that it counts");
+            items.iter().for_each(|item| writer.push(owner, item, EpochId(0)));
+            writer.end_items();
+            items.len()
+        }
+        // Another page cannot have come before the footer that is written here; all else is as it was.
+        Content::Footer(footer) if (footer.pages, footer.items) == (1, 0) => {
+            writer.finish(footer.start, footer.applied, footer.persistent);
+            1
+        }
+        Content::Footer(_) => return 1,
+    };
+    let again = last_page(&mut writer);
+    let by = page::parse(&again, SALT).expect("it was sealed just now");
+    assert_eq!((by.kind, by.owner), (header.kind, header.owner));
+    assert_eq!(payload_of(&again, &by), payload_of(page, &header), "a page is written as it was read: {header:?}");
+    found
 }
 
 /// Fields of a key, chosen by a byte: each two bits a type.
