@@ -15,11 +15,13 @@
 mod faults;
 mod mood;
 mod punched;
+mod sectors;
 mod states;
 #[cfg(test)]
 mod tests;
 
 pub use faults::{Fault, FaultKind, Faults};
+pub use sectors::{Bounds, Left};
 
 use crate::image::{Fate, Image, PageBytes, Slot};
 use crate::rng::Rng;
@@ -217,7 +219,17 @@ impl SimDevice {
     ///
     /// What a failed flush had left in doubt is decided now: reads of the next process see what the medium holds.
     #[must_use]
-    pub fn kill(mut self, rng: &mut Rng) -> Self {
+    pub fn kill(self, rng: &mut Rng) -> Self {
+        self.end_process(rng, &mut |rng| rng.chance(1, 2))
+    }
+
+    /// The same without chance: what was in flight has landed, or it is lost.
+    #[must_use]
+    pub fn kill_with(self, landed: bool) -> Self {
+        self.end_process(&mut Rng::new(0), &mut |_| landed)
+    }
+
+    fn end_process(mut self, rng: &mut Rng, lands: &mut dyn FnMut(&mut Rng) -> bool) -> Self {
         let unflushed = std::mem::take(&mut self.unflushed);
         self.view = self.durable.clone();
         for Unflushed { change, doubtful, .. } in unflushed {
@@ -230,7 +242,7 @@ impl SimDevice {
         }
         for flying in std::mem::take(&mut self.flying) {
             if let Some(change) = change_of(&flying.request)
-                && rng.chance(1, 2)
+                && lands(rng)
             {
                 self.land(change);
             }

@@ -9,9 +9,9 @@
 mod damage;
 mod draft;
 mod engine;
+pub mod exhaustive;
 mod gather;
 mod life;
-pub mod programs;
 mod world;
 
 pub use engine::{Engine, Opened, Persistent};

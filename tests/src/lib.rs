@@ -27,7 +27,7 @@ pub mod trace;
 pub mod workload;
 
 pub use clock::SimClock;
-pub use device::{Fault, FaultKind, Faults, SimDevice};
+pub use device::{Bounds, Fault, FaultKind, Faults, Left, SimDevice};
 pub use features::{Feature, Features};
 pub use harness::{Engine, Failure, Options, Stats};
 pub use image::Image;

@@ -55,15 +55,18 @@ impl SimDevice {
         Ok(shown)
     }
 
-    /// What is not durable and would make a difference, in the order in which it was asked for.
-    fn units(&self) -> Vec<Unit> {
+    /// Changes that are not durable, in the order in which they were asked for.
+    pub(super) fn pending(&self) -> Vec<Change> {
         let unflushed = self.unflushed.iter().map(|unflushed| unflushed.change.clone());
         let flying = self.flying.iter().filter_map(|flying| change_of(&flying.request));
         let interrupted = self.interrupted.iter().cloned();
-        let changes: Vec<Change> =
-            if self.gone { unflushed.chain(interrupted).collect() } else { unflushed.chain(flying).collect() };
+        if self.gone { unflushed.chain(interrupted).collect() } else { unflushed.chain(flying).collect() }
+    }
+
+    /// What is not durable and would make a difference, in the order in which it was asked for.
+    fn units(&self) -> Vec<Unit> {
         let mut units = Vec::new();
-        for change in changes {
+        for change in self.pending() {
             match change {
                 Change::Grow { pages } if pages > self.durable.pages() => units.push(Unit::Grow { pages }),
                 Change::Grow { .. } => {}

@@ -395,3 +395,64 @@ fn the_trace_tells_punches_apart() {
     drain(&mut zeroed);
     assert!(run(1, 2) != zeroed.trace());
 }
+
+/// The bytes of two pages, and the device's length, in each way of failing.
+fn left(device: &SimDevice, bounds: Bounds) -> (u64, BTreeSet<(u64, Vec<u8>)>) {
+    let mut seen = BTreeSet::new();
+    let see = &mut |left: &Left<'_>| {
+        let image = left.image();
+        let sectors = (0..image.pages()).flat_map(|at| image.page(at).chunks(512).map(|sector| sector[0]));
+        seen.insert((image.pages(), sectors.collect()));
+        Ok::<_, ()>(())
+    };
+    let shown = device.sectors_left(bounds, see).unwrap();
+    (shown, seen)
+}
+
+#[test]
+fn each_subset_of_few_sectors_is_left_and_no_other() {
+    let mut device = SimDevice::new(2, 1);
+    let mut torn = Frames::zeroed(1);
+    (torn.bytes_mut()[0], torn.bytes_mut()[700]) = (9, 9);
+    torn.bytes_mut()[512] = 9;
+    device.submit(Tag(1), Request::Write { at: PageNo(0), frames: torn });
+    let few = Bounds { sectors: 4, requests: 1 };
+    // Two sectors are new, the others are what they were.
+    assert_eq!((left(&device, few).0, left(&device, few).1.len()), (4, 4));
+    device.submit(Tag(2), Request::Grow { pages: 3 });
+    assert_eq!(left(&device, few).1.len(), 8, "with and without the growth");
+    drain(&mut device);
+    assert_eq!(left(&device, few).1.len(), 8, "what has completed is no more durable than what has not");
+    flush(&mut device);
+    assert_eq!(left(&device, few), (1, BTreeSet::from([(3, left(&device, few).1.first().unwrap().1.clone())])));
+}
+
+#[test]
+fn of_many_sectors_whole_requests_and_torn_ones_are_left() {
+    let mut device = SimDevice::new(2, 1);
+    write(&mut device, 1, 0, 1);
+    write(&mut device, 2, 1, 2);
+    let (shown, seen) = left(&device, Bounds { sectors: 8, requests: 8 });
+    let of = |first: [u8; 8], second: [u8; 8]| (2, [first, second].concat());
+    // Four subsets of the two; of each its halves and all but one of its eight sectors, with and without the other.
+    assert_eq!((shown, seen.len()), (4 + 2 * 10 * 2, 4 + 2 * 10 * 2));
+    for whole in [of([0; 8], [0; 8]), of([1; 8], [0; 8]), of([0; 8], [2; 8]), of([1; 8], [2; 8])] {
+        assert!(seen.contains(&whole), "{whole:?}");
+    }
+    assert!(
+        seen.contains(&of([1, 1, 1, 1, 0, 0, 0, 0], [2; 8])) && seen.contains(&of([0; 8], [0, 0, 0, 0, 2, 2, 2, 2]))
+    );
+    assert!(
+        seen.contains(&of([1, 0, 1, 1, 1, 1, 1, 1], [0; 8])) && !seen.contains(&of([1, 0, 0, 1, 1, 1, 1, 1], [0; 8]))
+    );
+    // A later write of the same sector goes over the earlier one, or is missing.
+    drain(&mut device);
+    write(&mut device, 3, 0, 3);
+    let (_, seen) = left(&device, Bounds { sectors: 8, requests: 8 });
+    assert!(
+        seen.contains(&of([3; 8], [0; 8])) && seen.contains(&of([1; 8], [0; 8])) && seen.contains(&of([0; 8], [2; 8]))
+    );
+    assert!(seen.contains(&of([1, 1, 1, 1, 3, 3, 3, 3], [2; 8])));
+    let (shown, _) = left(&device, Bounds { sectors: 8, requests: 2 });
+    assert_eq!(shown, 8 + 3 * 10 * 2, "of three requests the last two in each way, with and without the first");
+}
