@@ -84,6 +84,8 @@ pub struct SimDevice {
     interrupted: Vec<Change>,
     changes: u64,
     faults: Faults,
+    /// Requests that were given errors: what they were, and the first page of those that write.
+    struck: Vec<(FaultKind, Option<PageBytes>)>,
     rng: Rng,
     trace: Trace,
     counts: Counts,
@@ -113,6 +115,7 @@ impl SimDevice {
             interrupted: Vec::new(),
             changes: 0,
             faults: Faults::none(),
+            struck: Vec::new(),
             rng: Rng::new(seed),
             trace: Trace::new(),
             counts: Counts::default(),
@@ -174,6 +177,12 @@ impl SimDevice {
         self.faults.given()
     }
 
+    /// Each request that was given an error, and the first page of one that writes.
+    #[must_use]
+    pub fn struck(&self) -> &[(FaultKind, Option<PageBytes>)] {
+        &self.struck
+    }
+
     /// What reads see now, were they to complete at once.
     #[must_use]
     pub fn view(&self) -> &Image {
@@ -220,29 +229,23 @@ impl SimDevice {
     /// What a failed flush had left in doubt is decided now: reads of the next process see what the medium holds.
     #[must_use]
     pub fn kill(self, rng: &mut Rng) -> Self {
-        self.end_process(rng, &mut |rng| rng.chance(1, 2))
+        self.end_process(rng, &mut |rng, _| rng.chance(1, 2))
     }
 
-    /// The same without chance: what was in flight has landed, or it is lost.
-    #[must_use]
-    pub fn kill_with(self, landed: bool) -> Self {
-        self.end_process(&mut Rng::new(0), &mut |_| landed)
-    }
-
-    fn end_process(mut self, rng: &mut Rng, lands: &mut dyn FnMut(&mut Rng) -> bool) -> Self {
+    fn end_process(mut self, rng: &mut Rng, lands: &mut dyn FnMut(&mut Rng, bool) -> bool) -> Self {
         let unflushed = std::mem::take(&mut self.unflushed);
         self.view = self.durable.clone();
         for Unflushed { change, doubtful, .. } in unflushed {
             if self.buffered {
                 self.land(change);
                 self.unflushed.last_mut().expect("it has just landed").doubtful = doubtful;
-            } else if !doubtful || rng.chance(1, 2) {
+            } else if !doubtful || lands(rng, true) {
                 self.land(change);
             }
         }
         for flying in std::mem::take(&mut self.flying) {
             if let Some(change) = change_of(&flying.request)
-                && lands(rng)
+                && lands(rng, false)
             {
                 self.land(change);
             }
@@ -291,7 +294,12 @@ impl SimDevice {
 
     fn perform(&mut self, request: Request, covers: u64) -> (Option<Frames>, Result<(), DeviceError>) {
         self.counts.requests += 1;
-        let failure = self.faults.next(FaultKind::of(&request));
+        let kind = FaultKind::of(&request);
+        let failure = self.faults.next(kind);
+        if failure.is_some() {
+            let page = if let Request::Write { frames, .. } = &request { Some(*frames.page(0)) } else { None };
+            self.struck.push((kind, page));
+        }
         match request {
             Request::Read { at, mut frames } => {
                 self.counts.reads += 1;

@@ -12,6 +12,7 @@ mod engine;
 pub mod exhaustive;
 mod gather;
 mod life;
+pub mod script;
 mod world;
 
 pub use engine::{Engine, Opened, Persistent};

@@ -66,6 +66,8 @@ impl Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     planned: Vec<Fault>,
+    /// One that counts requests of all kinds, reads among them: which one, whether all later ones too, and the answer.
+    any: Option<(u64, bool, DeviceError)>,
     seen: [u64; FaultKind::ALL.len()],
     given: u64,
 }
@@ -83,6 +85,12 @@ impl Faults {
         Self { planned: planned.to_vec(), ..Self::default() }
     }
 
+    /// The `nth` request of all, counted from 0 and from now, and, if `sticky`, all later ones.
+    #[must_use]
+    pub fn of_any(nth: u64, sticky: bool, error: DeviceError) -> Self {
+        Self { any: Some((nth, sticky, error)), ..Self::default() }
+    }
+
     pub(super) fn given(&self) -> u64 {
         self.given
     }
@@ -90,11 +98,13 @@ impl Faults {
     /// Counts a request and answers the error planned for it.
     pub(super) fn next(&mut self, kind: FaultKind) -> Option<DeviceError> {
         let slot = FaultKind::ALL.iter().position(|of_all| *of_all == kind).expect("all kinds are in the list");
-        let number = self.seen[slot];
+        let (number, of_all) = (self.seen[slot], self.seen.iter().sum::<u64>());
         self.seen[slot] += 1;
         let strikes =
             |fault: &&Fault| fault.kind == kind && (fault.nth == number || fault.sticky && fault.nth < number);
-        let error = self.planned.iter().find(strikes).map(|fault| fault.error);
+        let planned = self.planned.iter().find(strikes).map(|fault| fault.error);
+        let any = self.any.filter(|(nth, sticky, _)| *nth == of_all || *sticky && *nth < of_all);
+        let error = planned.or(any.map(|(_, _, error)| error));
         self.given += u64::from(error.is_some());
         error
     }

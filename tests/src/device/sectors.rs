@@ -7,6 +7,7 @@
 
 use super::{Change, SimDevice};
 use crate::image::{Image, PageBytes, SECTOR_BYTES, Slot};
+use crate::rng::Rng;
 use segments::PAGE_BYTES;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -79,6 +80,15 @@ impl SimDevice {
         let all = self.pending().len();
         let grows = |unit: usize| matches!(units[unit].what, What::Grow { .. }) && keeps(all - 1, all);
         self.left_of(&units, &|unit| grows(unit) || keeps(units[unit].request, all)).image()
+    }
+
+    /// Ends the process that used the device, as [`SimDevice::kill`] does and without chance: what was in flight has landed, or it is
+    /// lost; what a failed flush had left in doubt is lost. What is planned for the device stays planned.
+    #[must_use]
+    pub fn kill_with(self, landed: bool) -> Self {
+        let (faults, fuse) = (self.faults.clone(), self.fuse);
+        let left = self.end_process(&mut Rng::new(0), &mut |_, doubtful| landed && !doubtful);
+        Self { faults, fuse, ..left }
     }
 
     /// Another device in the same state. Nothing may be in flight.

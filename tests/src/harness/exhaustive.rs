@@ -26,6 +26,7 @@ use crate::rng::Rng;
 use domains::schema::{TableHome, TableKind};
 use domains::{Answer, Error, Level, Op, TableSpec};
 use recoveries::Recoveries;
+pub(super) use run::value_of;
 use run::{Halt, Run};
 use txn::{CommitSet, PutOptions};
 
@@ -162,7 +163,7 @@ fn begin<E: Engine>(engine: &E, shape: &Shape) -> Result<Image, Violation> {
         return violation("a table was not created".to_owned());
     };
     for key in shape.start.keys() {
-        let (mut set, value) = (CommitSet::new(), run::value_of(u64::MAX - *key as u64, shape.value_bytes));
+        let (mut set, value) = (CommitSet::new(), value_of(u64::MAX - *key as u64, shape.value_bytes));
         set.insert(info.id, &run::key_of(*key), &value, PutOptions::default()).expect("a small set takes it");
         asking.ask(Op::Commit { set, level: Level::Persistent })?.map_err(refused)?;
     }

@@ -14,6 +14,7 @@ mod conformance;
 mod crash;
 mod daemon;
 mod evolution;
+mod failures;
 mod flipped;
 mod guests;
 mod histories;

@@ -92,7 +92,7 @@ pub(super) struct Run<'x, 'e, E: Engine> {
 }
 
 /// A value that nobody else writes.
-pub(super) fn value_of(stamp: u64, bytes: usize) -> Vec<u8> {
+pub(in super::super) fn value_of(stamp: u64, bytes: usize) -> Vec<u8> {
     let mut value = vec![7; bytes.max(8)];
     value[..8].copy_from_slice(&stamp.to_le_bytes());
     value
