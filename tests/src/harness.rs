@@ -13,6 +13,8 @@ pub mod exhaustive;
 mod gather;
 mod life;
 pub mod script;
+pub mod shrink;
+mod told;
 mod world;
 
 pub use engine::{Engine, Opened, Persistent};
@@ -21,6 +23,7 @@ use crate::device::Fault;
 use crate::model::Violation;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use told::Told;
 use world::World;
 
 /// What a run may do.
@@ -173,7 +176,11 @@ impl std::fmt::Display for Failure {
 /// # Errors
 /// The first violation, or the engine's panic.
 pub fn run<E: Engine>(engine: &E, seed: u64, options: Options) -> Result<Stats, Failure> {
-    let played = catch_unwind(AssertUnwindSafe(|| World::new(engine, seed, options).play()));
+    run_told(engine, seed, options, Told::default())
+}
+
+fn run_told<E: Engine>(engine: &E, seed: u64, options: Options, told: Told) -> Result<Stats, Failure> {
+    let played = catch_unwind(AssertUnwindSafe(|| World::new(engine, seed, options, told).play()));
     match played {
         Ok(Ok(stats)) => Ok(stats),
         Ok(Err(Violation(what))) => Err(Failure { seed, what }),

@@ -3,6 +3,7 @@
 use super::Engine;
 use super::draft::{Drafts, Step};
 use super::gather::{STEPS_STUCK, check_order, content_of};
+use super::told::describe;
 use super::world::World;
 use crate::device::{Faults, SimDevice};
 use crate::features::Feature;
@@ -172,6 +173,9 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
             return violation(format!("the horizon went back to {horizon}"));
         }
         let announced = horizon > self.world.model.last_noticed();
+        if announced {
+            self.world.told.say(|| format!("    persistent up to epoch {horizon}"));
+        }
         self.world.model.noticed(horizon);
         let mut answers = Vec::new();
         self.domain.take_answers(&mut answers);
@@ -234,6 +238,10 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
         let world = &mut *self.world;
         world.model.clock(world.clock.now().unix_ms);
         let action = world.workload.next(&world.model);
+        if !world.told.next_act() {
+            return Ok(());
+        }
+        world.told.say(|| format!("{}: {}", self.next_op, describe(&action)));
         match action {
             Action::Idle(nanos) => self.world.clock.advance(nanos),
             Action::Commit(set, level) => {
@@ -324,6 +332,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
             (Flying::Commit, Answer::Committed(committed)) => {
                 self.world.stats.commits += 1;
                 self.world.trace.note(committed.epoch.0);
+                self.world.told.say(|| format!("    {op} is committed in epoch {}", committed.epoch));
                 self.world.model.answered(op, &committed)?;
                 self.judge_order(op, committed.versions.as_slice())
             }
@@ -454,6 +463,7 @@ impl<'w, 'e, E: Engine> Life<'w, 'e, E> {
     }
 
     fn judge_error(&mut self, op: u64, flying: &Flying, error: Error) -> Result<(), Violation> {
+        self.world.told.say(|| format!("    {op} failed: {error}"));
         let faulty = self.faulted + self.device.faults_given() > 0 || self.device.is_gone();
         if let Error::CompareFailed { failures } = &error {
             let sent = self.world.model.refused(op);

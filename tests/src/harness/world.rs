@@ -2,6 +2,7 @@
 
 use super::gather::Asking;
 use super::life::{End, Life};
+use super::told::Told;
 use super::{Engine, Opened, Options, Stats};
 use crate::clock::SimClock;
 use crate::device::{Fault, FaultKind, Faults, SimDevice};
@@ -37,6 +38,7 @@ pub(super) struct World<'e, E: Engine> {
     pub(super) workload: Workload,
     pub(super) stats: Stats,
     pub(super) trace: Trace,
+    pub(super) told: Told,
     /// Requests that the last whole recovery took: where a crash inside the next one may strike.
     recovery_requests: u64,
     pub(super) incarnation: Incarnation,
@@ -45,7 +47,7 @@ pub(super) struct World<'e, E: Engine> {
 }
 
 impl<'e, E: Engine> World<'e, E> {
-    pub(super) fn new(engine: &'e E, seed: u64, options: Options) -> Self {
+    pub(super) fn new(engine: &'e E, seed: u64, options: Options, told: Told) -> Self {
         let mut rng = Rng::new(seed);
         let features = Features::of(E::FEATURES).draw(&mut rng);
         let workload = Workload::new(rng.fork(), features);
@@ -58,6 +60,7 @@ impl<'e, E: Engine> World<'e, E> {
             model: Model::new(),
             stats: Stats::default(),
             trace: Trace::new(),
+            told,
             recovery_requests: 8,
             incarnation: Incarnation::default(),
             ended: false,
@@ -74,6 +77,10 @@ impl<'e, E: Engine> World<'e, E> {
         }
         let lives = self.rng.between(self.options.lives_max / 2 + 1, self.options.lives_max);
         for number in 0..=lives {
+            if !self.told.begins(number) && number < lives {
+                continue;
+            }
+            self.told.say(|| format!("life {number} of {lives} begins"));
             let crash_at = self.options.crash_recovery_at.filter(|_| number == lives);
             let (mut domain, mut left) = self.recover(device, crash_at)?;
             if number == 0 {
@@ -99,6 +106,10 @@ impl<'e, E: Engine> World<'e, E> {
     /// What is left of a device when a life, or a recovery, has ended.
     fn end(&mut self, mut device: SimDevice, end: End) -> SimDevice {
         self.stats.crashes += 1;
+        self.told.say(|| match end {
+            End::Kill if !device.is_gone() => "the process is killed".to_owned(),
+            End::Kill | End::Power | End::InOrder => "the power fails".to_owned(),
+        });
         if end == End::Kill && !device.is_gone() {
             self.stats.kills += 1;
             if self.options.buffered {
@@ -113,6 +124,7 @@ impl<'e, E: Engine> World<'e, E> {
 
     /// What is left when a life has ended in order: everything, which is tried with damage first.
     fn end_in_order(&mut self, device: SimDevice) -> Result<SimDevice, Violation> {
+        self.told.say(|| "the store ends in order".to_owned());
         let announced = self.model.last_noticed() > EpochId::base(self.incarnation);
         self.stats.ends += u64::from(announced);
         self.ended = announced;
@@ -148,6 +160,7 @@ impl<'e, E: Engine> World<'e, E> {
             let before = device.counts().requests;
             let opened = self.engine.open(&mut device, self.clock.now());
             if device.is_gone() {
+                self.told.say(|| "the recovery is cut short".to_owned());
                 interrupted += 1;
                 self.stats.in_recovery += 1;
                 device = self.end(device, End::Power);
@@ -156,6 +169,7 @@ impl<'e, E: Engine> World<'e, E> {
             device.crash_never();
             self.stats.faults += device.faults_given();
             if device.faults_given() > 0 && opened.is_err() {
+                self.told.say(|| "a recovery was refused, since the device failed".to_owned());
                 // It is done again on a sound device. One that says it could do without what failed must serve like any other.
                 interrupted += 1;
                 self.stats.in_recovery += 1;
@@ -206,6 +220,7 @@ impl<'e, E: Engine> World<'e, E> {
         self.stats.compared += 1;
         self.stats.reads += looked_up;
         self.stats.commits_lost += commits - survived;
+        self.told.say(|| format!("recovered {} pairs, up to epoch {cut}", recovered.pairs.len()));
         self.trace.note(cut.0);
         self.trace.note(recovered.pairs.len() as u64);
         self.incarnation = opened.incarnation;
@@ -272,6 +287,7 @@ impl<'e, E: Engine> World<'e, E> {
         let grows = matches!(kind, FaultKind::Write | FaultKind::Grow | FaultKind::Zero);
         let full = grows && self.rng.chance(1, 2);
         let fault = if full { Fault::no_space(kind, nth, sticky) } else { Fault::medium(kind, nth, sticky) };
+        self.told.say(|| format!("the device is to fail: {fault:?}"));
         device.set_faults(Faults::plan(&[fault]));
     }
 }

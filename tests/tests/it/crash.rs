@@ -1,16 +1,20 @@
 //! The shipped engine under the simulator: crashed anywhere, recovered, and compared with the oracle.
 //!
-//! A failing seed is played again, alone, with `LOSTORE_SIM_SEED=n cargo test -p tests crash`. `LOSTORE_SIM_CRASHES=n` asks for more
-//! crashes than the default.
+//! A failing seed is made short before it is told. It is played again, alone, with `cargo sim n`, or with `LOSTORE_SIM_SEED=n
+//! cargo test -p tests crash`. `LOSTORE_SIM_CRASHES=n` asks for more crashes than the default, `LOSTORE_LONG=h` for so many hours
+//! of them.
 
 mod format;
 mod mutants;
 mod programs;
+mod shrunk;
 
 use segments::probes::{self, Probe};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
+use tests::harness::shrink::{RUNS_MAX, shrink};
 use tests::harness::{self, Persistent};
 use tests::{Failure, Fault, FaultKind, Options, Stats};
 
@@ -28,10 +32,26 @@ fn number_from(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not '{text}'")))
 }
 
+/// How long the simulator is to go on at least, when that is said.
+fn long() -> Duration {
+    let hours = std::env::var("LOSTORE_LONG").map_or(0.0, |text| {
+        text.parse::<f64>().unwrap_or_else(|_| panic!("LOSTORE_LONG is a number of hours, not '{text}'"))
+    });
+    Duration::try_from_secs_f64(hours * 3_600.0).unwrap_or_else(|error| panic!("LOSTORE_LONG: {error}"))
+}
+
+/// A failure, made short, and how to see it again.
+fn tell_short(failure: &Failure) -> String {
+    let seed = failure.seed;
+    let shrunk = shrink(&Persistent::of_seed(seed), seed, Options::default(), RUNS_MAX);
+    let told = shrunk.map_or_else(|| format!("{failure}; played again it does not fail"), |shrunk| shrunk.to_string());
+    format!("{told}\nagain: cargo sim {seed}")
+}
+
 #[test]
 fn what_was_announced_survives_any_crash() {
     if let Some(seed) = number_from("LOSTORE_SIM_SEED") {
-        let stats = play(seed).unwrap_or_else(|failure| panic!("{failure}"));
+        let stats = play(seed).unwrap_or_else(|failure| panic!("{}", tell_short(&failure)));
         println!("seed {seed}: {stats:?}");
         return;
     }
@@ -39,9 +59,11 @@ fn what_was_announced_survives_any_crash() {
     let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
     let (total, failures) = (Mutex::new(Stats::default()), Mutex::new(Vec::new()));
     let hits = Mutex::new([0; Probe::ALL.len()]);
+    let (began, long) = (Instant::now(), long());
+    let goes_on = || total.lock().expect("nobody panics with it").crashes < wanted || began.elapsed() < long;
     let worker = || {
         let _ = probes::take();
-        while !failed.load(Ordering::Relaxed) && total.lock().expect("nobody panics with it").crashes < wanted {
+        while !failed.load(Ordering::Relaxed) && goes_on() {
             match play(next.fetch_add(1, Ordering::Relaxed)) {
                 Ok(stats) => total.lock().expect("nobody panics with it").add(&stats),
                 Err(failure) => {
@@ -61,7 +83,7 @@ fn what_was_announced_survives_any_crash() {
     let stats = total.into_inner().expect("nobody panicked with it");
     println!("simulated {} seeds: {stats:?}", next.into_inner());
     let failures = failures.into_inner().expect("nobody panicked with it");
-    assert!(failures.is_empty(), "replay with LOSTORE_SIM_SEED: {}", failures[0]);
+    assert!(failures.is_empty(), "{}", tell_short(&failures[0]));
     assert!(stats.crashes >= wanted, "{stats:?}");
     assert!(stats.in_recovery * 10 > stats.crashes && stats.kills * 20 > stats.crashes, "{stats:?}");
     assert!(stats.minimal_checks * 30 > stats.crashes && stats.commits_lost * 10 > stats.crashes, "{stats:?}");

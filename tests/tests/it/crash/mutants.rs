@@ -10,10 +10,10 @@ use tests::harness::{self, Persistent};
 use tests::{Failure, Options};
 
 /// Crashes within which each must be found; those of the default run are sixteen times as many.
-const BUDGET: u64 = 4_000;
+pub(super) const BUDGET: u64 = 4_000;
 
 /// Plays the seeds of the default run until one fails; answers how many crashes that took.
-fn hunt(mutant: Option<Mutant>, options: Options, crashes_max: u64) -> Result<(u64, Failure), u64> {
+pub(super) fn hunt(mutant: Option<Mutant>, options: Options, crashes_max: u64) -> Result<(u64, Failure), u64> {
     plant(mutant);
     let (mut crashes, mut found) = (0, None);
     for seed in 0.. {
