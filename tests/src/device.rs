@@ -282,6 +282,10 @@ impl SimDevice {
         }
         let chosen = self.rng.index(self.flying.len());
         let flying = self.flying.swap_remove(chosen);
+        self.complete(flying)
+    }
+
+    fn complete(&mut self, flying: Flying) -> Completion {
         if self.gone {
             return gone(flying);
         }

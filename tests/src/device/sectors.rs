@@ -8,7 +8,7 @@
 use super::{Change, SimDevice};
 use crate::image::{Image, PageBytes, SECTOR_BYTES, Slot};
 use crate::rng::Rng;
-use segments::PAGE_BYTES;
+use segments::{Completion, PAGE_BYTES};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -80,6 +80,15 @@ impl SimDevice {
         let all = self.pending().len();
         let grows = |unit: usize| matches!(units[unit].what, What::Grow { .. }) && keeps(all - 1, all);
         self.left_of(&units, &|unit| grows(unit) || keeps(units[unit].request, all)).image()
+    }
+
+    /// Completes the request in flight that was asked first, or last, if there is any.
+    pub fn complete_in_order(&mut self, newest: bool, done: &mut Vec<Completion>) {
+        let of_all = if newest { self.flying.len().checked_sub(1) } else { Some(0) };
+        if let Some(chosen) = of_all.filter(|chosen| *chosen < self.flying.len()) {
+            let flying = self.flying.remove(chosen);
+            done.push(self.complete(flying));
+        }
     }
 
     /// Ends the process that used the device, as [`SimDevice::kill`] does and without chance: what was in flight has landed, or it is

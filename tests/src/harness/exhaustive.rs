@@ -6,8 +6,8 @@
 //! such moment in each of the ways of [`Ending`], crashes the recovery that follows at each of its requests, and has a second
 //! program run through the life after it, again with the power off at every moment.
 //!
-//! The device completes one request at a time, in one order; which of the requests in flight a power failure takes is gone
-//! through all the same.
+//! The device completes one request at a time, the oldest or the newest first; which of the requests in flight a power failure
+//! takes is gone through all the same.
 
 mod program;
 mod recoveries;
@@ -42,6 +42,8 @@ pub struct Shape {
     /// Requests that the device completes after each operation, at most: none, so that all of them meet, or so many that
     /// everything comes to rest between them.
     pub steps_between: u32,
+    /// Whether of several requests in flight the one that was asked last is done first; else it is the one that was asked first.
+    pub newest_first: bool,
     /// How finely power failures are gone through.
     pub bounds: Bounds,
 }

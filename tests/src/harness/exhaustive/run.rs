@@ -192,7 +192,7 @@ impl<'x, 'e, E: Engine> Run<'x, 'e, E> {
     /// The device does one thing, and the domain hears of it a moment later.
     fn step(&mut self) -> Result<(), Halt> {
         let mut done = Vec::new();
-        self.device.complete_next(&mut done);
+        self.device.complete_in_order(self.shape.newest_first, &mut done);
         if done.is_empty() {
             self.clock.advance(PAUSE_NANOS);
         }

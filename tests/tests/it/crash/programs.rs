@@ -2,10 +2,11 @@
 //!
 //! The default run has every program of three operations on a store that has one of the two keys: of small values, of values of two
 //! pages, and of values that are written out before their commit. With small values it has the other beginnings too, and that
-//! everything comes to rest between operations; with the others, every program of two operations with every beginning. After each
-//! program of one comes a crash in each of five ways, at each moment, a recovery that is crashed as well, and another life. That
-//! is what 25 s on one core allow (it takes 17 s). `LOSTORE_SIM_OPS=3` adds every beginning and pace to all of it, and second lives
-//! after two operations: some minutes. `LOSTORE_SIM_OPS=4` is for a night.
+//! everything comes to rest between operations; with the others, every program of two operations with every beginning. Programs
+//! of two have their requests done in either order. After each program of one comes a crash in each of five ways, at each moment,
+//! a recovery that is crashed as well, and another life. That is what 25 s on one core allow (it takes 17 s).
+//! `LOSTORE_SIM_OPS=3` adds every beginning, pace and order to all of it, and second lives after two operations: a quarter of an
+//! hour. `LOSTORE_SIM_OPS=4` is for days.
 
 use super::number_from;
 use segments::mutants::{Mutant, plant};
@@ -22,9 +23,9 @@ const BOUNDS: Bounds = Bounds { sectors: 8, requests: 8 };
 /// Small values, values of two pages, and values that are written out before they commit.
 const VALUES: [(usize, bool); 3] = [(8, false), (6_000, false), (3_000, true)];
 /// Programs of the default run: their rules alone say which there are.
-const PROGRAMS: u64 = 12_496;
+const PROGRAMS: u64 = 12_936;
 /// Second lives, images judged and images recovered: how many there are the engine's requests say as well.
-const LIVES_MIN: u64 = 500;
+const LIVES_MIN: u64 = 1_000;
 const JUDGED_MIN: u64 = 400_000;
 const RECOVERED_MIN: u64 = 15_000;
 /// What a second life does.
@@ -46,8 +47,15 @@ struct Plan {
     longest_lives: usize,
 }
 
+impl Plan {
+    /// The same on a device that does the newest request first.
+    fn newest_first(self) -> Self {
+        Self { shape: Shape { newest_first: true, ..self.shape }, ..self }
+    }
+}
+
 fn plan((value_bytes, writes_out): (usize, bool), start: Start, steps_between: u32, longest: usize) -> Plan {
-    let shape = Shape { start, value_bytes, writes_out, steps_between, bounds: BOUNDS };
+    let shape = Shape { start, value_bytes, writes_out, steps_between, newest_first: false, bounds: BOUNDS };
     Plan { shape, longest, longest_lives: 0 }
 }
 
@@ -57,7 +65,9 @@ fn default_plans() -> Vec<Plan> {
     let begins = |(value, longest)| [Start::Both, Start::Neither].map(|start| plan(value, start, 0, longest));
     let mut plans: Vec<Plan> = [(small, 3), (large, 2), (out, 2)].into_iter().flat_map(begins).collect();
     plans.push(plan(small, Start::First, TO_REST, 3));
-    plans.extend(VALUES.map(|value| Plan { longest_lives: 1, ..plan(value, Start::First, 0, 3) }));
+    let with_lives = VALUES.map(|value| Plan { longest_lives: 1, ..plan(value, Start::First, 0, 3) });
+    plans.extend(with_lives.map(|plan| Plan { longest: 2, ..plan.newest_first() }));
+    plans.extend(with_lives);
     plans
 }
 
@@ -66,7 +76,8 @@ fn all_plans(longest: usize) -> Vec<Plan> {
     let paces = [0, 1, TO_REST];
     let of = |value| Start::ALL.into_iter().flat_map(move |start| paces.map(|pace| plan(value, start, pace, longest)));
     let with_lives = |plan| Plan { longest_lives: longest - 1, ..plan };
-    VALUES.into_iter().flat_map(of).map(with_lives).collect()
+    let plans = VALUES.into_iter().flat_map(of).map(with_lives);
+    plans.flat_map(|plan| [plan, plan.newest_first()]).collect()
 }
 
 /// Explores what is planned, with a rule of commit or recovery broken once the store to begin with is there.
