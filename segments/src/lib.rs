@@ -18,6 +18,7 @@ pub mod ids;
 pub mod large;
 pub mod limits;
 pub mod log;
+pub mod map;
 pub mod memory;
 pub mod mutants;
 pub mod page;

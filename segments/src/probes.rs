@@ -67,11 +67,13 @@ pub enum Probe {
     StageAbandoned,
     /// Recovery passed over a value that was written out.
     StagedPassedOver,
+    /// The log went on in a segment that had been given back.
+    SegmentUsedAgain,
 }
 
 impl Probe {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::SummaryServes,
         Self::SummaryIsNotWhole,
         Self::LargeRecordIsCut,
@@ -102,6 +104,7 @@ impl Probe {
         Self::WrittenOut,
         Self::StageAbandoned,
         Self::StagedPassedOver,
+        Self::SegmentUsedAgain,
     ];
 }
 

@@ -13,7 +13,7 @@ use super::run::Run;
 use super::tail::Tail;
 use crate::device::{DeviceError, Request};
 use crate::frame::{Frames, PAGE_BYTES};
-use crate::ids::{EpochId, Ordinal, PageNo, TableId, Version};
+use crate::ids::{EpochId, Ordinal, PageNo, SegmentId, TableId, Version};
 use crate::large;
 use crate::page::{self, PAGE_HEADER_BYTES, PAGE_PAYLOAD_BYTES, PageHeader, PageKind};
 use crate::place::Place;
@@ -24,8 +24,10 @@ use crate::summary::{ItemKind, Sealed, SummaryBuilder, SummaryItem, SummaryKey};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
+mod runs;
 mod space;
 use space::Space;
+pub use runs::RunEvent;
 pub use space::SpaceStatus;
 
 /// What a writer is told at its start.
@@ -39,7 +41,7 @@ pub struct LogConfig {
     pub tail_pages: usize,
     /// Pages zero-filled at a time.
     pub zero_pages: u32,
-    /// Segments the device has; the log takes none of them, only new ones behind.
+    /// Segments the device has; the log takes none of them, only new ones behind and those that are [given](LogWriter::give).
     pub segments: u32,
     /// The most pages the device may have.
     pub pages_max: Option<u64>,
@@ -92,7 +94,7 @@ struct Finished {
 enum Asked {
     Pages { first: u64 },
     Space,
-    Summary,
+    Summary { segment: SegmentId },
 }
 
 #[derive(Debug)]
@@ -116,6 +118,9 @@ pub struct LogWriter {
     /// Runs that pages of the tail may lie in, newest last.
     runs: VecDeque<Run>,
     finished: VecDeque<Finished>,
+    /// Of runs whose summary is on its way: its writes that have not come back, and the run's log pages.
+    summaries: BTreeMap<SegmentId, (u32, u32)>,
+    events: VecDeque<RunEvent>,
     open: VecDeque<OpenPage>,
     next_seq: u64,
     previous: u32,
@@ -154,6 +159,8 @@ impl LogWriter {
             current: None,
             runs: VecDeque::new(),
             finished: VecDeque::new(),
+            summaries: BTreeMap::new(),
+            events: VecDeque::new(),
             open: VecDeque::new(),
             next_seq: SEQ_BEFORE + 1,
             previous: 0,
@@ -301,10 +308,12 @@ impl LogWriter {
             let finished = self.finished.pop_front().expect("just seen");
             let sealed = Sealed { persistent: horizon, ..finished.sealed };
             let summary = finished.summary.finish(&sealed, self.config.identity.salt);
+            let segment = sealed.segment.segment;
+            self.summaries.insert(segment, (1 + u32::from(summary.pages.is_some()), sealed.log_pages));
             if let Some(frames) = summary.pages {
-                self.ask(Asked::Summary, Request::Write { at: summary.at, frames });
+                self.ask(Asked::Summary { segment }, Request::Write { at: summary.at, frames });
             }
-            self.ask(Asked::Summary, Request::Write { at: summary.footer_at, frames: summary.footer });
+            self.ask(Asked::Summary { segment }, Request::Write { at: summary.footer_at, frames: summary.footer });
         }
     }
 
@@ -349,7 +358,7 @@ impl LogWriter {
         match self.asked.remove(&tag).expect("a completion belongs to a request") {
             Asked::Space => self.space.completed(result),
             // A summary is a hint: recovery reads the data when it is missing.
-            Asked::Summary => {}
+            Asked::Summary { segment } => self.summary_came(segment),
             Asked::Pages { first } => {
                 result?;
                 let flight = self.flights.iter_mut().find(|flight| flight.first == first);
@@ -429,6 +438,7 @@ impl LogWriter {
         self.seal_full();
         self.finish_current();
         run.first_seq = self.next_seq;
+        self.events.push_back(RunEvent::Begun(run));
         self.runs.push_back(run);
         self.current = Some(Current {
             run,
