@@ -29,6 +29,18 @@ pub struct Config {
     pub staged_bytes_max: u64,
     /// Pages zero-filled ahead of the log at a time.
     pub zero_pages: u32,
+    /// Whether space is won back by itself: checkpoints are written, and live records leave segments that are mostly dead.
+    pub reclaims: bool,
+    /// A segment of whose records so many of a hundred are dead is reclaimed; where space is short also one of which less is dead.
+    pub reclaim_dead_percent: u8,
+    /// Pages of live records that are moved together, about: so much is held in memory, and put in order.
+    pub reclaim_batch_pages: u32,
+    /// Free segments that are kept as they are, to be used again without delay; the room of more goes back to the device.
+    pub spare_segments: u32,
+    /// How often it is looked, while commits go on, whether there is space to be won.
+    pub reclaim_interval_nanos: u64,
+    /// Pages of log after which a checkpoint is written, at least: the log that an open goes through.
+    pub checkpoint_pages: u64,
     /// Whether commits on a key on which many fail have their turns. Off for measurements.
     pub takes_turns: bool,
     /// Clients whose requests are remembered so that they are applied once. Each takes up to 12 KiB of memory and as many bytes on
@@ -51,6 +63,12 @@ impl Default for Config {
             kept_bytes_max: 256 << 20,
             staged_bytes_max: 4 << 30,
             zero_pages: 1_024,
+            reclaims: true,
+            reclaim_dead_percent: 50,
+            reclaim_batch_pages: 4_096,
+            spare_segments: 8,
+            reclaim_interval_nanos: 1_000_000,
+            checkpoint_pages: 65_536,
             takes_turns: true,
             clients_max: 1_024,
             client_idle_ms: 24 * 60 * 60 * 1_000,

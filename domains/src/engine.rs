@@ -9,11 +9,14 @@
 //!
 //! Files: `core` is what all operations share, `ops` are the operations, `records` is where bytes are, `extend` is how records grow,
 //! `catalog` and `table` are what there is, `clients` are those whose requests are applied once, `stage` is what transactions write
-//! before they commit, `contention` and `lines` say who waits for whom.
+//! before they commit, `contention` and `lines` say who waits for whom. `background` drives what is done beside the operations: `checkpoint`
+//! writes the indexes down, `reclaim` wins space back.
 
+pub(crate) mod background;
 pub(crate) mod cache;
 pub(crate) mod catalog;
 pub(crate) mod chain;
+pub(crate) mod checkpoint;
 pub(crate) mod clients;
 pub(crate) mod commit;
 pub(crate) mod contention;
@@ -28,6 +31,7 @@ pub(crate) mod marking;
 pub(crate) mod next;
 pub(crate) mod ops;
 pub(crate) mod read_ranges;
+pub(crate) mod reclaim;
 pub(crate) mod records;
 pub(crate) mod rewrite;
 pub(crate) mod stage;
@@ -37,6 +41,7 @@ pub(crate) mod verify;
 
 use crate::error::Error;
 use crate::seam::{Answer, Asker, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
+use background::{Background, Readers};
 use contention::Verdict;
 use find::{Known, Located, Want};
 use lines::Lines;
@@ -45,7 +50,7 @@ use ops::{Machine, Need, Running, Step};
 use segments::mutants::{Mutant, planted};
 use segments::probes::{Probe, hit};
 use segments::superblock::Superblock;
-use segments::{Completion, EpochId, PageNo, Place, Request, TableId, Tag};
+use segments::{Completion, DeviceError, EpochId, PageNo, Place, Request, TableId, Tag};
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Poll;
 use txn::epoch::{Action, FlushTicket};
@@ -75,6 +80,10 @@ enum TagClass {
     Flush = 3,
     /// Of a superblock; the rest of the tag counts them.
     Superblock = 4,
+    /// Of what is done beside the operations.
+    Background = 5,
+    /// A flush for that.
+    Sync = 6,
 }
 
 const TAG_CLASS_SHIFT: u32 = 56;
@@ -115,10 +124,16 @@ pub struct Engine {
     /// The next one, on its way to the device. Once the core is closed it is that of the end.
     marking: Option<Box<Marking>>,
     marks_asked: u64,
+    /// What is done beside the operations; nothing where no space is to be won.
+    background: Option<Box<Background>>,
+    /// A flush for that is with the device.
+    syncing: bool,
+    /// Operations that have begun.
+    born: u64,
 }
 
 impl Engine {
-    pub(crate) fn new(mut core: Core, superblock: Option<Superblock>) -> Self {
+    pub(crate) fn new(mut core: Core, superblock: Option<Superblock>, background: Option<Background>) -> Self {
         core.in_use = superblock.as_ref().map_or(InUse::NO_SUPERBLOCK, InUse::of);
         let told = core.horizon().persistent;
         Self {
@@ -141,6 +156,9 @@ impl Engine {
             superblock: superblock.map(Box::new),
             marking: None,
             marks_asked: 0,
+            background: background.map(Box::new),
+            syncing: false,
+            born: 0,
         }
     }
 
@@ -148,6 +166,12 @@ impl Engine {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.core.is_settled() && self.core.leaving.is_empty() && self.free.len() == self.running.len()
+    }
+
+    /// What reclaim has done.
+    #[cfg(test)]
+    pub(crate) fn reclaimed(&self) -> reclaim::Figures {
+        self.background.as_ref().map(|background| background.reclaim.figures).unwrap_or_default()
     }
 
     /// Memory of the records that commits hold.
@@ -193,9 +217,7 @@ impl Engine {
                 let superblock = self.marking.take().expect("just seen").into_superblock();
                 self.core.in_use.marked(&superblock);
                 self.superblock = Some(Box::new(superblock));
-                for ticket in std::mem::take(&mut self.flushes_held) {
-                    self.flush(ticket);
-                }
+                self.flush_held();
             }
         }
     }
@@ -203,7 +225,7 @@ impl Engine {
     /// Asks for the next step of the superblock on its way, when no flush of the log is under way. Of two at a time one may fail and take
     /// the error with it, and the other succeed: then nothing says that what was written before both is lost.
     fn ask_of_marking(&mut self) {
-        if !self.flushes.is_empty() {
+        if !self.flushes.is_empty() || self.syncing {
             return;
         }
         let requests = self.marking.as_mut().map(|marking| marking.next()).unwrap_or_default();
@@ -232,7 +254,8 @@ impl Engine {
         if let Machine::Commit(commit) = &mut machine {
             commit.set_asker(asker);
         }
-        let running = Running { id, asker, machine, reads: 0, queued: false, unseen: false };
+        self.born += 1;
+        let running = Running { id, asker, born: self.born, machine, reads: 0, queued: false, unseen: false };
         let slot = if let Some(slot) = self.free.pop() {
             self.running[slot as usize] = Some(running);
             slot
@@ -354,7 +377,7 @@ impl Engine {
         for action in self.core.epoch_actions(now) {
             match action {
                 Action::Close { epoch, members } => self.core.close_epoch(epoch, members),
-                Action::Flush { ticket } if self.marking.is_some() => {
+                Action::Flush { ticket } if self.holds_flushes() => {
                     hit(Probe::FlushHeld);
                     self.flushes_held.push(ticket);
                 }
@@ -362,6 +385,62 @@ impl Engine {
                 // With one shard nobody else is to be woken.
                 Action::Wake { .. } => {}
             }
+        }
+    }
+
+    /// Whether a flush of the log is to wait: a superblock or a checkpoint has its own.
+    fn holds_flushes(&self) -> bool {
+        self.marking.is_some()
+            || self.syncing
+            || self.background.as_ref().is_some_and(|background| background.wants_flush())
+    }
+
+    fn flush_held(&mut self) {
+        for ticket in std::mem::take(&mut self.flushes_held) {
+            self.flush(ticket);
+        }
+    }
+
+    /// Lets checkpoints and reclaim go on; when they are to be asked again.
+    fn step_background(&mut self, now: Tick) -> Option<u64> {
+        let Some(background) = &mut self.background else { return None };
+        let next = self.born + 1;
+        // Who reads is of interest only where something is about to be given back.
+        let holds = |running: &&Running| running.machine.holds_places();
+        let reading = self.running.iter().flatten().filter(holds).map(|running| running.born);
+        let oldest = if background.reclaim.waiting() > 0 { reading.min().unwrap_or(next) } else { next };
+        let readers = Readers { oldest, next };
+        let again = background.turn(&mut self.core, now, readers);
+        for pages in std::mem::take(&mut self.core.forgotten) {
+            self.running.iter_mut().flatten().for_each(|running| running.machine.forget(&pages));
+        }
+        if background.wants_flush() && self.flushes.is_empty() && self.marking.is_none() && !self.syncing {
+            self.syncing = true;
+            background.sync();
+            self.core.counters.device_flushes += 1;
+            self.requests.push((tag(TagClass::Sync, 0), Request::Flush));
+        }
+        if !self.holds_flushes() {
+            self.flush_held();
+        }
+        again
+    }
+
+    fn synced(&mut self, result: Result<(), DeviceError>) {
+        self.syncing = false;
+        match result {
+            Err(error) => {
+                hit(Probe::PoisonedByFlush);
+                self.core.poison(format!("a flush failed: {error}"));
+            }
+            Ok(()) => {
+                if let Some(background) = &mut self.background {
+                    background.synced();
+                }
+            }
+        }
+        if self.marking.is_none() {
+            self.flush_held();
         }
     }
 
@@ -489,6 +568,7 @@ impl Domain for Engine {
         self.run_actions(now);
         self.mark();
         self.step_ready(now);
+        let background = self.step_background(now);
         self.step_commits(now);
         self.mark();
         self.core.stages.sweep();
@@ -497,8 +577,8 @@ impl Domain for Engine {
         if leaving || leases || !self.ready.is_empty() {
             return Some(now);
         }
-        let wake = [self.core.next_wake(), self.core.contention.next_wake()].into_iter().flatten().min()?;
-        Some(Tick { nanos: wake, unix_ms: now.unix_ms })
+        let wakes = [self.core.next_wake(), self.core.contention.next_wake(), background];
+        Some(Tick { nanos: wakes.into_iter().flatten().min()?, unix_ms: now.unix_ms })
     }
 
     fn take_answers(&mut self, answers: &mut Vec<(OpId, Result<Answer, Error>)>) {
@@ -511,6 +591,10 @@ impl Driven for Engine {
         self.core.take_log_requests(&mut self.log_requests);
         requests.append(&mut self.requests);
         requests.extend(self.log_requests.drain(..).map(|(rest, request)| (tag(TagClass::Log, rest), request)));
+        if let Some(background) = &mut self.background {
+            requests
+                .extend(background.take_requests().map(|(rest, request)| (tag(TagClass::Background, rest), request)));
+        }
     }
 
     fn complete(&mut self, completion: Completion, now: Tick) {
@@ -524,12 +608,23 @@ impl Driven for Engine {
                     self.core.flushed(ticket, completion.result);
                 }
             }
+            5 => {
+                let background = self.background.as_mut().expect("a completion belongs to a request");
+                background.completed(&mut self.core, rest, completion);
+            }
+            6 => self.synced(completion.result),
             4 => self.marking.as_mut().expect("a completion belongs to a superblock").completed(completion.result),
             other => unreachable!("no request has a tag of class {other}"),
         }
     }
 
     fn close(&mut self) -> Poll<Result<(), Error>> {
+        if let Some(background) = &mut self.background {
+            background.end();
+            if background.in_flight() > 0 || self.syncing {
+                return Poll::Pending;
+            }
+        }
         if self.superblock.is_some() && self.core.poisoned.is_none() && self.core.log().in_flight() > 0 {
             return Poll::Pending;
         }

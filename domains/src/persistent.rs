@@ -14,6 +14,7 @@ use segments::superblock::{
 };
 use segments::{Device, DeviceError, DomainId, EpochId, Frames, Incarnation, PAGE_BYTES, PageNo};
 
+mod load;
 mod recovery;
 mod replay;
 
@@ -46,6 +47,10 @@ pub struct Report {
     pub pages_searched: u64,
     /// Runs of segments looked at.
     pub segments: u32,
+    /// Up to where the index checkpoint reaches that it began with, if there was one.
+    pub checkpoint: Option<EpochId>,
+    /// Why checkpoints that were found did not serve.
+    pub checkpoints_passed_over: Vec<String>,
     /// Runs whose summary served instead of their data.
     pub summaries_used: u32,
     /// Live pairs found, all tables together.

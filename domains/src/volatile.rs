@@ -20,5 +20,5 @@ pub fn open(config: &Config, hash_key: [u8; 16]) -> Result<Engine, Error> {
     let mut catalog = Catalog::new(TableHome::Volatile, hash);
     catalog.narrow();
     let identity = PageIdentity { domain_mark: 0, salt: 0, geometry: Geometry::new(config.segment_pages) };
-    Ok(Engine::new(Core::new(config.clone(), hash, catalog, identity, VOLATILE_INCARNATION), None))
+    Ok(Engine::new(Core::new(config.clone(), hash, catalog, identity, VOLATILE_INCARNATION), None, None))
 }

@@ -34,8 +34,10 @@ pub struct Start {
     pub incarnation: Incarnation,
     /// Which of its logs.
     pub log: ShardId,
-    /// Replay begins with the run whose header page continues this chain.
+    /// Replay begins with the page that continues this chain, be it a run's first or one in its midst.
     pub chain: Chain,
+    /// The last epoch whose close record lies before that: what is whole without the pages from there on.
+    pub closed: EpochId,
 }
 
 /// A checkpoint whose segments were found; nothing is known yet of what is in them.

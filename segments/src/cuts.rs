@@ -65,7 +65,8 @@ impl Cuts {
         Self { present, past: Vec::new() }
     }
 
-    /// The cuts that the superblock records, and those that segments name: each with the incarnation that wrote the segment.
+    /// The cuts that the superblock records, those that segments name, each with the incarnation that wrote the segment, and those that
+    /// a checkpoint says.
     ///
     /// ```
     /// use segments::cuts::{Cuts, Fate};
@@ -74,7 +75,7 @@ impl Cuts {
     /// let e = |incarnation, counter| EpochId::new(Incarnation(incarnation), counter);
     /// let mut superblock = Superblock::formatted(DomainId(1), 2, [3; 16], 64, 1);
     /// (superblock.incarnation, superblock.cuts) = (Incarnation(9), vec![(Incarnation(7), e(7, 5))]);
-    /// let cuts = Cuts::of(&superblock, &[(Incarnation(7), e(4, 3))].into())?;
+    /// let cuts = Cuts::of(&superblock, &[(Incarnation(7), e(4, 3))].into(), &[])?;
     /// assert_eq!(cuts.iter().collect::<Vec<_>>(), [e(4, 3), e(7, 5)]);
     /// assert_eq!([e(4, 3), e(4, 4), e(5, 1), e(9, 1)].map(|epoch| cuts.fate(epoch)), [
     ///     Fate::Survived,
@@ -87,10 +88,14 @@ impl Cuts {
     ///
     /// # Errors
     /// When they contradict each other.
-    pub fn of(superblock: &Superblock, named: &BTreeSet<(Incarnation, EpochId)>) -> Result<Self, CutsError> {
+    pub fn of(
+        superblock: &Superblock,
+        named: &BTreeSet<(Incarnation, EpochId)>,
+        said: &[EpochId],
+    ) -> Result<Self, CutsError> {
         let recorded = superblock.cuts.iter().filter(|(_, cut)| cut.counter() > 0);
         let mut past: BTreeMap<Incarnation, EpochId> = recorded.copied().collect();
-        for &(_, cut) in named {
+        for &cut in named.iter().map(|(_, cut)| cut).chain(said) {
             let known = *past.entry(cut.incarnation()).or_insert(cut);
             if known != cut {
                 return Err(CutsError::Contradiction { one: known, other: cut });

@@ -163,9 +163,27 @@ impl SegmentMap {
             self.segments.push(SegmentState { first, ..SegmentState::FREE });
         }
         for at in segment.0 as usize..end {
+            self.detach(at);
+        }
+        for at in segment.0 as usize..end {
             let lives = self.segments[at].lives.wrapping_add(1);
             let run = if at == segment.0 as usize { run } else { 0 };
             self.segments[at] = SegmentState { used, run, first: segment, life, lives, ..SegmentState::FREE };
+        }
+    }
+
+    /// Takes a segment out of its run, which is shorter then: the rest of it is nobody's.
+    fn detach(&mut self, at: usize) {
+        let first = self.segments[at].first.0 as usize;
+        let run = self.segments[first].run;
+        if run <= 1 {
+            return;
+        }
+        self.segments[first].run = u32::try_from(at - first).expect("a part of a run").max(1);
+        for rest in at.max(first + 1)..first + run as usize {
+            let lives = self.segments[rest].lives.wrapping_add(1);
+            let first = id_of(rest);
+            self.segments[rest] = SegmentState { used: Use::Table, first, lives, sealed: true, ..SegmentState::FREE };
         }
     }
 

@@ -45,11 +45,21 @@ pub enum Mutant {
     IgnoresTheEnd,
     /// Replay takes a value that was written out before its commit for a pair of its own.
     StagedLives,
+    /// 27: a checkpoint's footer is written before all that its slices know is persistent.
+    FootsBeforePersistent,
+    /// 28: an index names records that were moved, and so a checkpoint or the log does, before they are durable.
+    PointsBeforeDurable,
+    /// 29: a segment is freed when the newest checkpoint was begun after it was found empty.
+    FreesUnderNewest,
+    /// 31, 32: a segment is freed when it holds nothing, whatever checkpoints say.
+    FreesAtOnce,
+    /// 34: replay begins where the log is when the last slice has been taken.
+    BeginsAtTheEnd,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 23] = [
         Self::AcknowledgesAtIssue,
         Self::KeepsIncarnation,
         Self::RecordsNoCut,
@@ -68,6 +78,11 @@ impl Mutant {
         Self::ShowsWhatIsOver,
         Self::IgnoresTheEnd,
         Self::StagedLives,
+        Self::FootsBeforePersistent,
+        Self::PointsBeforeDurable,
+        Self::FreesUnderNewest,
+        Self::FreesAtOnce,
+        Self::BeginsAtTheEnd,
     ];
 }
 

@@ -69,11 +69,39 @@ pub enum Probe {
     StagedPassedOver,
     /// The log went on in a segment that had been given back.
     SegmentUsedAgain,
+    /// A checkpoint counts: its footer is durable.
+    CheckpointCounts,
+    /// A checkpoint could not be written.
+    CheckpointFailed,
+    /// Reclaim begins with some segments.
+    ReclaimBegins,
+    /// A segment that was gone through still holds something.
+    VictimStays,
+    /// A page of a segment that reclaim goes through is not what was written.
+    VictimDamaged,
+    /// What lives could not be written elsewhere.
+    BatchFailed,
+    /// A record was changed while it was moved.
+    MovedInVain,
+    /// Reclaim dropped a pair whose time was over.
+    ExpiredDropped,
+    /// A segment was given back.
+    SegmentFreed,
+    /// A commit waits for space that is being won back.
+    WaitsForSpace,
+    /// Recovery began with a checkpoint.
+    CheckpointServes,
+    /// A checkpoint was not whole.
+    CheckpointPassedOver,
+    /// What a record names had to be read, in replay.
+    NamesReadInReplay,
+    /// The room of a free segment went back to the device.
+    RoomGivenBack,
 }
 
 impl Probe {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 45] = [
         Self::SummaryServes,
         Self::SummaryIsNotWhole,
         Self::LargeRecordIsCut,
@@ -105,6 +133,20 @@ impl Probe {
         Self::StageAbandoned,
         Self::StagedPassedOver,
         Self::SegmentUsedAgain,
+        Self::CheckpointCounts,
+        Self::CheckpointFailed,
+        Self::ReclaimBegins,
+        Self::VictimStays,
+        Self::VictimDamaged,
+        Self::BatchFailed,
+        Self::MovedInVain,
+        Self::ExpiredDropped,
+        Self::SegmentFreed,
+        Self::WaitsForSpace,
+        Self::CheckpointServes,
+        Self::CheckpointPassedOver,
+        Self::NamesReadInReplay,
+        Self::RoomGivenBack,
     ];
 }
 

@@ -107,6 +107,8 @@ pub struct Stats {
     pub damage_named: u64,
     /// Damage after an orderly end that took nothing away.
     pub damage_harmless: u64,
+    /// Damage to the last checkpoint that took nothing away.
+    pub older_served: u64,
     /// Pairs whose time came and that were then looked for and not found.
     pub expired: u64,
     /// Pointers followed to a pair.
@@ -145,6 +147,7 @@ impl Stats {
         self.ends_cut_short += other.ends_cut_short;
         self.damage_named += other.damage_named;
         self.damage_harmless += other.damage_harmless;
+        self.older_served += other.older_served;
         self.expired += other.expired;
         self.followed += other.followed;
         self.followed_nowhere += other.followed_nowhere;

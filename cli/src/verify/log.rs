@@ -136,10 +136,10 @@ impl<'r> Walk<'r> {
 
     /// The cuts of earlier incarnations; those that the superblock records alone, when the segments' headers contradict them.
     fn known_cuts(&mut self, named: &BTreeSet<(Incarnation, EpochId)>) -> Cuts {
-        Cuts::of(&self.superblock, named).unwrap_or_else(|error| {
+        Cuts::of(&self.superblock, named, &[]).unwrap_or_else(|error| {
             let (segment, page, tables) = (None, None, Vec::new());
             self.report.find(Finding { kind: "cuts", segment, page, tables, what: error.to_string() });
-            Cuts::of(&self.superblock, &BTreeSet::new()).expect("what one superblock records ascends")
+            Cuts::of(&self.superblock, &BTreeSet::new(), &[]).expect("what one superblock records ascends")
         })
     }
 

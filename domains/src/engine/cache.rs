@@ -14,6 +14,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 struct Held {
     place: Place,
+    /// Which life of its segment it was read in.
+    life: u32,
     record: Arc<[u8]>,
     used: Cell<bool>,
 }
@@ -38,18 +40,26 @@ impl Cache {
         Self { by_place: HashMap::with_hasher(hasher), held: Vec::new(), hand: 0, bytes: 0, bytes_max }
     }
 
-    /// The record of a place, marked as used.
-    pub(crate) fn get(&self, place: Place) -> Option<&Arc<[u8]>> {
+    /// The record of a place in this life of its segment, marked as used. One of an earlier life is nobody's any more.
+    pub(crate) fn get(&self, place: Place, life: u32) -> Option<&Arc<[u8]>> {
         let &index = self.by_place.get(&place)?;
         let held = &self.held[index as usize];
+        if held.life != life {
+            return None;
+        }
         held.used.set(true);
         Some(&held.record)
     }
 
     /// Keeps a record; others go for it.
-    pub(crate) fn put(&mut self, place: Place, record: Arc<[u8]>) {
+    pub(crate) fn put(&mut self, place: Place, life: u32, record: Arc<[u8]>) {
         let cost = record.len() + OVERHEAD_BYTES;
-        if cost > self.bytes_max || self.by_place.contains_key(&place) {
+        match self.by_place.get(&place) {
+            Some(&index) if self.held[index as usize].life == life => return,
+            Some(&index) => self.drop_at(index as usize),
+            None => {}
+        }
+        if cost > self.bytes_max {
             return;
         }
         while self.bytes + cost > self.bytes_max {
@@ -57,7 +67,7 @@ impl Cache {
         }
         self.bytes += cost;
         let index = u32::try_from(self.held.len()).expect("a cache holds at most 2^32 records");
-        self.held.push(Held { place, record, used: Cell::new(false) });
+        self.held.push(Held { place, life, record, used: Cell::new(false) });
         self.by_place.insert(place, index);
     }
 
@@ -85,11 +95,15 @@ impl Cache {
             }
             self.hand += 1;
         }
-        let gone = self.held.swap_remove(self.hand);
+        self.drop_at(self.hand);
+    }
+
+    fn drop_at(&mut self, at: usize) {
+        let gone = self.held.swap_remove(at);
         self.by_place.remove(&gone.place);
         self.bytes -= gone.record.len() + OVERHEAD_BYTES;
-        if let Some(moved) = self.held.get(self.hand) {
-            let index = u32::try_from(self.hand).expect("a cache holds at most 2^32 records");
+        if let Some(moved) = self.held.get(at) {
+            let index = u32::try_from(at).expect("a cache holds at most 2^32 records");
             self.by_place.insert(moved.place, index);
         }
     }

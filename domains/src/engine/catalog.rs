@@ -11,6 +11,7 @@ use super::clients::REQUESTS;
 use super::commit::{After, Commit};
 use super::core::Core;
 use super::ops::{Machine, ready};
+use super::records::place_of;
 use super::table::{Index, Table, Width};
 use crate::error::Error;
 use crate::index::HashConfig;
@@ -86,6 +87,11 @@ impl Catalog {
     /// Every table of the user's, by name.
     fn named(&self) -> impl Iterator<Item = &Table> {
         self.names.values().map(|id| &self.tables[id])
+    }
+
+    /// The first persistent table from this id on.
+    pub(crate) fn next_persistent(&self, from: TableId) -> Option<&Table> {
+        self.tables.range(from..).map(|(_, table)| table).find(|table| table.home() == TableHome::Persistent)
     }
 
     /// Every table, the catalog first and that of requests last.
@@ -171,8 +177,9 @@ impl Core {
             let home = table.home();
             for loc in locs.drain(..) {
                 self.release(home, loc);
-                if home == TableHome::Volatile {
-                    self.records.heap.take(loc);
+                match home {
+                    TableHome::Volatile => self.records.heap.take(loc),
+                    TableHome::Persistent => self.records.map.unpoint(place_of(loc)),
                 }
             }
         }

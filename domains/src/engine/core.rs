@@ -3,6 +3,7 @@
 //! Contract: nothing here waits. An operation asks, and takes "not in memory", "no room yet" or "not persistent yet" for an
 //! answer that it hands on as its need.
 
+use super::background::Hope;
 use super::cache::Cache;
 use super::catalog::Catalog;
 use super::clients::Clients;
@@ -22,11 +23,13 @@ use crate::schema::TableHome;
 use crate::seam::{Capabilities, Horizon, Tick};
 use segments::cuts::Cuts;
 use segments::log::room::RoomNeed;
-use segments::log::writer::{LogWriter, Room};
+use segments::log::writer::{LogWriter, Room, RunEvent};
+use segments::map::{Life, SegmentMap, Use};
 use segments::mutants::{Mutant, planted};
 use segments::probes::{Probe, hit};
 use segments::record::{self, Record, RecordKind};
-use segments::{DeviceError, EpochId, Frames, Incarnation, Ordinal, Place, Request, TableId, Version};
+use segments::{DeviceError, EpochId, Frames, Incarnation, Ordinal, PageNo, Place, Request, TableId, Version};
+use std::ops::Range;
 use std::sync::Arc;
 use txn::PutOptions;
 use txn::epoch::{Actions, FlushTicket, ShardEpochs, Shared};
@@ -41,6 +44,10 @@ pub(crate) struct Counters {
     pub(crate) lookups_device: u64,
     pub(crate) commits: u64,
     pub(crate) compare_failures: u64,
+    /// Bytes of records and pages that reclaim wrote elsewhere.
+    pub(crate) moved_bytes: u64,
+    /// Bytes of checkpoints.
+    pub(crate) checkpoint_bytes: u64,
 }
 
 /// The shared part of an engine.
@@ -72,6 +79,12 @@ pub(crate) struct Core {
     pub(crate) joined: EpochId,
     /// What has become of the incarnations before.
     pub(crate) cuts: Cuts,
+    /// A commit waits for space that the device does not give.
+    pub(crate) short_of_space: bool,
+    /// Whether that is of any use.
+    pub(crate) hope: Hope,
+    /// Pages that hold nothing any more, of which operations under way are to be told.
+    pub(crate) forgotten: Vec<Range<PageNo>>,
 }
 
 /// Epochs as a domain has them: the protocol, or, where nothing is ever persistent, one epoch for good.
@@ -98,11 +111,12 @@ impl Core {
     ) -> Self {
         let seed = u64::from_le_bytes(hash.key[..8].try_into().expect("eight of sixteen bytes"));
         let cache = Cache::new(config.cache_bytes, seed);
+        let map = SegmentMap::new(identity.geometry);
         Self {
             hash,
             catalog,
             leaving: Vec::new(),
-            records: Records { log: None, heap: Heap::default(), cache, identity },
+            records: Records { log: None, heap: Heap::default(), cache, identity, map },
             kept: Kept::default(),
             epochs: Epochs::Volatile,
             counters: Counters::default(),
@@ -115,6 +129,9 @@ impl Core {
             next_ordinal: 1,
             joined: EpochId::base(incarnation),
             cuts: Cuts::none(incarnation),
+            short_of_space: false,
+            hope: Hope::Unknown,
+            forgotten: Vec::new(),
             config,
         }
     }
@@ -238,6 +255,7 @@ impl Core {
             hit(Probe::PoisonedByWrite);
             self.poison(format!("a log write failed: {error}"));
         }
+        self.note_runs();
         while let Some(epoch) = self.log_mut().take_written() {
             self.with_epochs(|epochs| epochs.written(epoch));
         }
@@ -273,7 +291,35 @@ impl Core {
     }
 
     pub(crate) fn room(&mut self, need: &RoomNeed, waited: bool) -> Room {
-        self.log_mut().room(need, waited)
+        let room = self.log_mut().room(need, waited);
+        self.note_runs();
+        match room {
+            Room::Refused(DeviceError::NoSpace { .. }) if self.config.reclaims && self.hope != Hope::No => {
+                hit(Probe::WaitsForSpace);
+                self.short_of_space = true;
+                Room::Wait
+            }
+            Room::Refused(error) => {
+                self.hope = Hope::Unknown;
+                Room::Refused(error)
+            }
+            Room::Ready | Room::Wait => room,
+        }
+    }
+
+    /// Takes over what the log says of its runs.
+    fn note_runs(&mut self) {
+        let Records { log: Some(log), map, .. } = &mut self.records else { return };
+        while let Some(event) = log.take_event() {
+            match event {
+                RunEvent::Begun(run) => {
+                    let life = Life { incarnation: self.cuts.present(), first_seq: run.first_seq };
+                    map.begin(run.segment, run.segments, Use::Log, Some(life));
+                }
+                RunEvent::Ended { segment, pages } => map.get_mut(segment).pages = pages,
+                RunEvent::Sealed { segment } => map.get_mut(segment).sealed = true,
+            }
+        }
     }
 
     pub(crate) fn log(&self) -> &LogWriter {
@@ -321,6 +367,7 @@ impl Core {
             TableHome::Persistent => {
                 let log = self.records.log.as_mut().expect("a persistent domain has a log");
                 let place = log.append(record.version.epoch, record, old.hash.filter(|_| stands).map(|hash| hash.0));
+                self.records.counts_put(place, record, old.loc);
                 is_pair.then(|| place.into())
             }
             TableHome::Volatile => {
@@ -339,6 +386,7 @@ impl Core {
         }
         let entry = self.catalog.table_mut(record.table).expect("the table was checked in the same turn");
         entry.expires |= record.expires_ms.is_some();
+        entry.named |= !record.extents.is_empty() || keeps;
         let came = if is_pair { record.live_bytes() } else { 0 };
         entry.record_bytes = (entry.record_bytes + came).saturating_sub(old.bytes);
         entry.point(Sought { key: record.key, hash: old.hash }, old.loc, new);

@@ -17,9 +17,10 @@ use segments::checksum;
 use segments::mutants::{Mutant, planted};
 use segments::probes::{Probe, hit};
 use segments::record::{self, Extents, RecordKind, Revertible};
-use segments::{Place, TableId, Version};
+use segments::{PageNo, Place, TableId, Version};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use txn::PutOptions;
 
@@ -81,6 +82,13 @@ impl Known {
     /// Forgets all but these.
     pub(crate) fn keep_only(&mut self, places: &BTreeSet<Place>) {
         self.records.retain(|place, _| places.contains(place));
+    }
+
+    /// Forgets what lies in these pages: other records will.
+    pub(crate) fn forget(&mut self, pages: &Range<PageNo>) {
+        let stays = |place: &Place| !pages.contains(&place.page());
+        self.records.retain(|place, _| stays(place));
+        self.whole.retain(stays);
     }
 
     pub(crate) fn add(&mut self, place: Place, record: Arc<[u8]>) {

@@ -7,15 +7,17 @@
 //! Invariants: a write is listed while its record is the pair's and its lease has not been seen to end; the earlier record of a
 //! volatile table lies in the heap as long as its write is listed, and not longer; `bytes` is the sum over the list.
 
+use super::checkpoint::KeptItem;
 use super::core::Core;
 use super::records::place_of;
 use crate::error::Error;
 use crate::index::Loc;
 use crate::schema::TableHome;
 use crate::seam::Tick;
-use segments::TableId;
 use segments::record::Revertible;
+use segments::{Place, TableId};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Revertible writes at a time: what is known of each takes about 150 bytes of memory, so this is 10 MiB.
 const WRITES_MAX: usize = 65_536;
@@ -25,7 +27,7 @@ const ENDED_AT_ONCE: usize = 256;
 
 /// A revertible write, by where its record lies.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct WriteId {
+pub(crate) struct WriteId {
     volatile: bool,
     loc: u64,
 }
@@ -43,12 +45,19 @@ pub(crate) struct Kept {
     writes: BTreeMap<WriteId, Write>,
     by_end: BTreeSet<(u64, WriteId)>,
     bytes: u64,
+    /// How many there ever were.
+    made: u64,
 }
 
 impl Kept {
     /// How many there are.
     pub(crate) fn writes(&self) -> u64 {
         self.writes.len() as u64
+    }
+
+    /// How many there ever were.
+    pub(crate) fn made(&self) -> u64 {
+        self.made
     }
 
     /// Bytes of the records that they keep.
@@ -62,6 +71,28 @@ impl Kept {
             return Err(Error::KeptFull { writes: self.writes(), bytes: self.bytes });
         }
         Ok(())
+    }
+
+    /// Those of persistent tables behind this one, so many at most, and the last of them.
+    pub(crate) fn persistent_after(&self, past: Option<WriteId>, max: usize) -> (Vec<KeptItem>, Option<WriteId>) {
+        let from = past.map_or(Bound::Unbounded, Bound::Excluded);
+        let writes = self.writes.range((from, Bound::Unbounded)).take_while(|(id, _)| !id.volatile).take(max);
+        let mut last = None;
+        let items = writes.map(|(id, write)| {
+            last = Some(*id);
+            let Write { table, revertible: Revertible { previous, until_ms }, bytes } = *write;
+            KeptItem { table, place: Place::from_bits(id.loc), previous, until_ms, bytes }
+        });
+        (items.collect(), last)
+    }
+
+    /// The places in the log of the records that revertible writes keep, and of those writes themselves.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        let persistent = self.writes.iter().take_while(|(id, _)| !id.volatile);
+        persistent.flat_map(|(id, write)| {
+            let previous = write.revertible.previous;
+            [Some(id.loc), (previous != 0).then_some(previous)].into_iter().flatten().map(Place::from_bits)
+        })
     }
 
     fn take(&mut self, id: WriteId) -> Option<Write> {
@@ -88,6 +119,7 @@ impl Core {
         entry.kept_bytes += bytes;
         let id = id_of(entry.home(), loc);
         self.kept.bytes += bytes;
+        self.kept.made += 1;
         let before = self.kept.writes.insert(id, Write { table, revertible, bytes });
         assert!(before.is_none(), "{id:?} is listed twice");
         self.kept.by_end.insert((revertible.until_ms, id));

@@ -23,6 +23,7 @@ use crate::schema::envelope;
 use crate::seam::{Answer, Asker, Committed, Followed, Op, OpId, TableInfo, Tick};
 use segments::cuts::Fate;
 use segments::{EpochId, PageNo, Place, TableId, Version};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Pages that one operation reads at a time, give or take a record: 16 MiB. What is read waits in memory for the rest of it.
@@ -58,6 +59,8 @@ pub(crate) enum Step {
 pub(crate) struct Running {
     pub(crate) id: OpId,
     pub(crate) asker: Asker,
+    /// Which of all operations it is, as they began.
+    pub(crate) born: u64,
     pub(crate) machine: Machine,
     /// Reads that are with the device.
     pub(crate) reads: u32,
@@ -259,6 +262,31 @@ impl Machine {
         match admitted {
             Ok(record) => known.add(place, record),
             Err(error) => *failed = Some(error),
+        }
+    }
+
+    /// What commits and others that wait long have read in these pages they do not keep: other records will lie there. Those that only
+    /// read hold places too, and are waited for ([`Self::holds_places`]).
+    pub(crate) fn forget(&mut self, pages: &Range<PageNo>) {
+        let known = match self {
+            Self::Commit(commit) => &mut commit.known,
+            Self::Identify(identify) => &mut identify.known,
+            Self::WriteOut(write) => &mut write.known,
+            Self::ReadStaged(read) => &mut read.known,
+            Self::Lookup(_) | Self::Follow(_) | Self::Verify(_) | Self::Chain(_) | Self::Many(_) => return,
+            Self::Ranges(_) | Self::Next(_) => return,
+            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Ready(_) => return,
+        };
+        known.forget(pages);
+    }
+
+    /// Whether it may go on with places that it found before it waited. It only reads, so it does not wait for long.
+    pub(crate) fn holds_places(&self) -> bool {
+        match self {
+            Self::Lookup(_) | Self::Follow(_) | Self::Verify(_) | Self::Chain(_) | Self::Many(_) => true,
+            Self::Ranges(_) | Self::Next(_) => true,
+            Self::Commit(_) | Self::Identify(_) | Self::WriteOut(_) | Self::ReadStaged(_) => false,
+            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Ready(_) => false,
         }
     }
 

@@ -9,8 +9,9 @@ use crate::error::Error;
 use crate::index::Loc;
 use crate::schema::TableHome;
 use segments::log::writer::LogWriter;
+use segments::map::SegmentMap;
 use segments::page::{self, PAGE_HEADER_BYTES, PageHeader};
-use segments::record;
+use segments::record::{self, Extents, Record, RecordKind, Revertible};
 use segments::segment::Geometry;
 use segments::{DeviceError, Frames, PageNo, Place, Request, TableId};
 use std::borrow::Cow;
@@ -43,6 +44,8 @@ pub(crate) struct Records {
     pub(crate) heap: Heap,
     pub(crate) cache: Cache,
     pub(crate) identity: PageIdentity,
+    /// What the device's segments are used for.
+    pub(crate) map: SegmentMap,
 }
 
 impl Records {
@@ -53,8 +56,36 @@ impl Records {
             TableHome::Persistent => {
                 let place = place_of(loc);
                 let tail = self.log.as_ref().and_then(|log| log.read(place));
-                tail.or_else(|| self.cache.get(place).map(|record| Cow::Borrowed(&**record)))
+                tail.or_else(|| self.cached(place).map(Cow::Borrowed))
             }
+        }
+    }
+
+    fn cached(&self, place: Place) -> Option<&[u8]> {
+        // Of a place that has been used anew since, the cache may still have the record from before.
+        self.cache.get(place, self.map.lives(place.page())).map(|record| &**record)
+    }
+
+    /// Counts a record that was put into the log: a pair is named by its index from now on, what was `before` is not, and what the
+    /// record names lives with it.
+    pub(crate) fn counts_put(&mut self, place: Place, record: &Record<'_>, before: Option<Loc>) {
+        self.map.put(place);
+        if record.kind == RecordKind::Pair {
+            self.map.point(place);
+        }
+        if let Some(before) = before {
+            self.map.unpoint(place_of(before));
+        }
+        self.counts_named(record.extents, record.revertible);
+    }
+
+    /// Counts what a live record names.
+    pub(crate) fn counts_named(&mut self, extents: Extents<'_>, revertible: Option<Revertible>) {
+        for extent in extents.iter() {
+            self.map.name(extent.place);
+        }
+        if let Some(revertible) = revertible.filter(|revertible| revertible.previous != 0) {
+            self.map.name(Place::from_bits(revertible.previous));
         }
     }
 
@@ -85,7 +116,7 @@ impl Records {
             let (page, bytes) = (at.plus(index as u64), frames.page(index));
             result.map_err(|error| Error::ReadFailed { page: page.0, error })?;
             let damaged = |why| Error::CorruptRecord { table: TableId(0), page: page.0, why };
-            let header = check_page(&self.identity, bytes, page).map_err(damaged)?;
+            let header = check_page(&self.identity, &self.map, bytes, page).map_err(damaged)?;
             Ok(PagePart { header, payload: page::payload(bytes, &header).to_vec() })
         };
         (0..frames.pages()).map(|index| (at.plus(index as u64), part(index))).collect()
@@ -101,8 +132,8 @@ impl Records {
         let page = place.page().0;
         result.map_err(|error| Error::ReadFailed { page, error })?;
         let frames = frames.expect("a read brings its frames home");
-        let record = extract(&self.identity, place, frames)?;
-        self.cache.put(place, Arc::clone(&record));
+        let record = extract(&self.identity, &self.map, place, frames)?;
+        self.cache.put(place, self.map.lives(place.page()), Arc::clone(&record));
         Ok(record)
     }
 }
@@ -113,9 +144,14 @@ pub(crate) fn place_of(loc: Loc) -> Place {
 }
 
 /// The record at a place, out of the pages read for it, checked.
-pub(crate) fn extract(identity: &PageIdentity, place: Place, frames: &Frames) -> Result<Arc<[u8]>, Error> {
+pub(crate) fn extract(
+    identity: &PageIdentity,
+    map: &SegmentMap,
+    place: Place,
+    frames: &Frames,
+) -> Result<Arc<[u8]>, Error> {
     let damaged = |why| Error::CorruptRecord { table: TableId(0), page: place.page().0, why };
-    check_page(identity, frames.page(0), place.page()).map_err(damaged)?;
+    check_page(identity, map, frames.page(0), place.page()).map_err(damaged)?;
     let from = usize::from(place.offset());
     let head = record::head(&frames.page(0)[from..]).map_err(|_| damaged("its header is not what was written"))?;
     let bytes = head.record_bytes;
@@ -123,29 +159,36 @@ pub(crate) fn extract(identity: &PageIdentity, place: Place, frames: &Frames) ->
         let whole = frames.page(0).get(from..from + bytes);
         whole.ok_or_else(|| damaged("it is longer than its page"))?.to_vec()
     } else {
-        gather(identity, place, frames, bytes).map_err(damaged)?
+        gather(identity, map, place, frames, bytes).map_err(damaged)?
     };
     record::decode(&gathered).map_err(|_| damaged("its value is not what was written"))?;
     Ok(gathered.into())
 }
 
-fn gather(identity: &PageIdentity, place: Place, frames: &Frames, bytes: usize) -> Result<Vec<u8>, &'static str> {
+fn gather(
+    identity: &PageIdentity,
+    map: &SegmentMap,
+    place: Place,
+    frames: &Frames,
+    bytes: usize,
+) -> Result<Vec<u8>, &'static str> {
     let mut gathered = Vec::with_capacity(bytes);
     for index in 0..frames.pages() {
         let left = bytes - gathered.len();
         if left == 0 {
             break;
         }
-        check_page(identity, frames.page(index), place.page().plus(index as u64))?;
+        check_page(identity, map, frames.page(index), place.page().plus(index as u64))?;
         let part = &frames.page(index)[PAGE_HEADER_BYTES..];
         gathered.extend_from_slice(&part[..left.min(part.len())]);
     }
     if gathered.len() == bytes { Ok(gathered) } else { Err("it is longer than its pages") }
 }
 
-/// Whether a page is one of this domain and lies where it says.
-fn check_page(
+/// Whether a page is one of this domain, lies where it says, and is of the present life of its segment.
+pub(crate) fn check_page(
     identity: &PageIdentity,
+    map: &SegmentMap,
     page: &[u8; segments::PAGE_BYTES],
     at: PageNo,
 ) -> Result<PageHeader, &'static str> {
@@ -156,6 +199,9 @@ fn check_page(
     }
     if lies != at {
         return Err("its page was written for another place");
+    }
+    if !map.is_of_this_life(at, &header) {
+        return Err("its page was written when its segment held something else");
     }
     Ok(header)
 }

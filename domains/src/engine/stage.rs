@@ -93,6 +93,12 @@ impl Stages {
         self.unstaged_bytes
     }
 
+    /// Where the records of all values lie.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> {
+        let values = self.open.values().flat_map(|open| open.values.values());
+        values.flat_map(|value| value.extents.iter().map(|extent| extent.place))
+    }
+
     /// Lets go of what nobody can commit any more.
     pub(crate) fn sweep(&mut self) {
         let gone: SmallVec<[u64; 4]> =
@@ -303,6 +309,7 @@ impl WriteOut {
         let version = core.next_version(epoch);
         let record = Record { kind: RecordKind::Extent, ..Record::pair(table, version, key, value) };
         let place = core.log_mut().append(epoch, &record, None);
+        core.records.map.put(place);
         let bytes = u32::try_from(value.len()).expect("a value is at most 64 MiB");
         let extent = Extent { place, bytes, crc: segments::checksum::checksum(0, value) };
         let (whose, more) = (core.contended(table, key), log_bytes(key.len(), &extent));

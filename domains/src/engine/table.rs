@@ -41,6 +41,8 @@ pub(crate) struct Table {
     pub(crate) kept_bytes: u64,
     /// Whether any record was ever put with an expiry: then presence is known only from the record itself.
     pub(crate) expires: bool,
+    /// Whether any record was ever put that names another: then a record that no index names may still be wanted.
+    pub(crate) named: bool,
     /// The epoch of the commit that made it. Its id is told when that is persistent: lost in a crash, it is given again.
     pub(crate) created: EpochId,
 }
@@ -59,7 +61,7 @@ impl Table {
             TableKind::Sack => Index::Sack(SackIndex::new()),
         };
         let hasher = KeyHasher::of(hash, &info.spec);
-        Self { info, index, hasher, record_bytes: 0, kept_bytes: 0, expires: false, created }
+        Self { info, index, hasher, record_bytes: 0, kept_bytes: 0, expires: false, named: false, created }
     }
 
     pub(crate) fn home(&self) -> TableHome {

@@ -117,6 +117,18 @@ impl HashOrder {
         Some(Self { high: self.high.checked_add(1)?, low: 0 })
     }
 
+    /// Its first 64 bits, and the 9 behind them.
+    #[must_use]
+    pub fn to_parts(self) -> (u64, u16) {
+        (self.high, self.low)
+    }
+
+    /// The order of these bits; of the second number 9 count.
+    #[must_use]
+    pub fn from_parts(high: u64, low: u16) -> Self {
+        Self { high, low: low & Self::LAST.low }
+    }
+
     /// Its first `bits` bits.
     fn prefix(self, bits: u32) -> u64 {
         debug_assert!(bits < 64, "a directory of 2^64 pages has no room");

@@ -319,6 +319,13 @@ impl SackIndex {
         Some(loc)
     }
 
+    /// Whether the slot of an address is known to have been given out again after it.
+    #[must_use]
+    pub fn is_outdated(&self, address: Address) -> bool {
+        let number = address.slot() as usize;
+        number < self.slots.len() && self.slots.get(number).tag > address.tag()
+    }
+
     /// Brings back a pair that recovery found, whose address an incarnation before this gave out. Of two addresses of one
     /// slot the younger stays: the older must have been removed before it was given. Returns the location that the same
     /// address had.

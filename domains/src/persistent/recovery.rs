@@ -9,27 +9,32 @@
 //!
 //! The pages behind the cut are not erased: the cut hides them for good, and the new incarnation writes new segments only.
 
+use super::load::{self, Loaded};
 use super::replay::Replay;
 use super::{Report, failed, read_copies, write_superblock};
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::engine::background::Background;
 use crate::engine::catalog::Catalog;
+use crate::engine::checkpoint::Kept;
 use crate::engine::core::{Core, ONLY_SHARD};
 use crate::engine::records::PageIdentity;
 use crate::error::Error;
 use crate::index::HashConfig;
 use crate::schema::TableHome;
 use segments::blocking::{Blocking, Failed};
+use segments::checkpoint::Footer;
 use segments::cuts::Cuts;
 use segments::log::LogIdentity;
 use segments::log::scan::{self, Chain, DeviceIdentity, FoundRun, FoundRuns, RunEnd, ScanError, Seen, Stray};
 use segments::log::writer::{LogConfig, LogWriter};
+use segments::map::Use;
 use segments::mutants::{Mutant, planted};
 use segments::page::domain_mark;
 use segments::probes::{Probe, hit};
 use segments::segment::{Geometry, Purpose};
 use segments::superblock::{Choice, Features, SUPERBLOCK_PAGES, Superblock, SuperblockError, copy_page};
-use segments::{Device, EpochId, Incarnation, ShardId};
+use segments::{Device, EpochId, Incarnation, SegmentId, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use txn::cut::{Close, cut};
@@ -43,9 +48,12 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
         return Err(Error::Truncated { pages: device.pages(), had: old.pages });
     }
     let found = find_runs(&mut device, &old)?;
+    let loaded = load::newest(&mut device, &identity_of(&old), &found.runs, config, &old)?;
+    let Loaded { core, footer, kept, cuts: said, free, passed_over } = loaded;
     let named = cuts_named(&found);
-    let cuts = Cuts::of(&old, &named).map_err(|error| missing(found.unreadable.first().copied(), error.to_string()))?;
-    let mut scan = Scan::new(&old, Replay::new(core_for(config, &old), cuts.clone()));
+    let cuts =
+        Cuts::of(&old, &named, &said).map_err(|error| missing(found.unreadable.first().copied(), error.to_string()))?;
+    let mut scan = Scan::new(&old, Replay::new(core, cuts.clone(), footer.is_some()), footer);
     let cut = scan.run(&mut device, &old, found, &cuts)?;
 
     if !planted(Mutant::RecoversWithoutFlush) {
@@ -53,6 +61,7 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
     }
     repair_copies(&mut device, &choice).map_err(|error| failed("repairing the superblock's copies", error))?;
     // The flush above has made the length durable too.
+    let named = named.into_iter().map(|(_, cut)| cut).chain(said).collect();
     let mut new = next_life(&old, cut, device.pages(), &named)?;
     let mut cuts_now = cuts.clone().ended(cut);
     if planted(Mutant::RecordsNoCut) {
@@ -65,8 +74,10 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
     }
     write_superblock(&mut device, &new).map_err(|error| failed("writing the recovery record", error))?;
 
-    let (core, records_dropped) = scan.replay.finish();
-    let engine = begin(core, config, &new, device.pages(), cuts_now.clone());
+    let Scan { replay, ends, runs, summaries_used, pages_after, pages_searched, in_chain, .. } = scan;
+    let (core, records_dropped) = replay.finish();
+    let free = free_now(&core, free, &kept, &in_chain, old.incarnation);
+    let engine = begin(core, config, &new, device.pages(), cuts_now.clone(), (kept, free));
     let tables = engine.core.catalog.tables().filter(|table| table.info.id.0 != 0);
     let report = Report {
         domain: new.domain,
@@ -74,13 +85,15 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
         cut,
         cuts: cuts_now,
         pages_read: device.pages_read(),
-        pages_searched: scan.pages_searched,
-        segments: scan.runs,
-        summaries_used: scan.summaries_used,
+        pages_searched,
+        segments: runs,
+        checkpoint: footer.map(|footer| footer.persistent),
+        checkpoints_passed_over: passed_over,
+        summaries_used,
         pairs: tables.map(|table| table.pairs()).sum(),
         records_dropped,
-        pages_dropped: scan.pages_after,
-        end: if scan.ends.is_empty() { "it wrote nothing".to_owned() } else { scan.ends.join("; ") },
+        pages_dropped: pages_after,
+        end: if ends.is_empty() { "it wrote nothing".to_owned() } else { ends.join("; ") },
     };
     Ok((engine, report))
 }
@@ -90,9 +103,9 @@ pub(super) fn next_life(
     old: &Superblock,
     cut: EpochId,
     pages: u64,
-    named: &BTreeSet<(Incarnation, EpochId)>,
+    named: &BTreeSet<EpochId>,
 ) -> Result<Superblock, Error> {
-    let is_named = |oldest| named.iter().any(|(_, cut)| *cut == oldest);
+    let is_named = |oldest| named.contains(&oldest);
     old.with_recovery(cut, 1, pages, is_named).map_err(|error| match error {
         SuperblockError::CutsFull { max } => Error::OpensSpent { limit: max as u64 },
         SuperblockError::IncarnationsSpent { max } => Error::OpensSpent { limit: u64::from(max) },
@@ -193,7 +206,14 @@ pub(super) fn core_for(config: &Config, superblock: &Superblock) -> Core {
 }
 
 /// Gives the replayed core its log and its epochs.
-pub(super) fn begin(mut core: Core, config: &Config, new: &Superblock, device_pages: u64, cuts: Cuts) -> Engine {
+pub(super) fn begin(
+    mut core: Core,
+    config: &Config,
+    new: &Superblock,
+    device_pages: u64,
+    cuts: Cuts,
+    (kept, free): (Vec<Kept>, BTreeSet<SegmentId>),
+) -> Engine {
     let identity = LogIdentity {
         domain: new.domain,
         salt: new.salt,
@@ -211,11 +231,53 @@ pub(super) fn begin(mut core: Core, config: &Config, new: &Superblock, device_pa
         horizon: EpochId::base(new.incarnation),
     });
     core.begin(cuts, log);
+    for segment in free {
+        core.records.map.begin(segment, 1, Use::Free, None);
+        core.log_mut().give(segment, 0);
+    }
+    disown(&mut core, &kept);
     // Replay finds by hashes what summaries name by them, which only wide slots allow without a read each.
     if device_pages <= config.compact_pages_max {
         core.catalog.narrow();
     }
-    Engine::new(core, Some(new.clone()))
+    let background = config.reclaims.then(|| Background::new(identity, kept));
+    Engine::new(core, Some(new.clone()), background)
+}
+
+/// Which of the segments that were free when the checkpoint was written are free now: none that replay went through since, and none
+/// that the last incarnation may have been writing to.
+fn free_now(
+    core: &Core,
+    free: BTreeSet<SegmentId>,
+    kept: &[Kept],
+    in_chain: &BTreeSet<SegmentId>,
+    last: Incarnation,
+) -> BTreeSet<SegmentId> {
+    let map = &core.records.map;
+    let is_free = |segment: &SegmentId| {
+        let state = map.get(*segment);
+        let first = if state.run > 0 { *segment } else { state.first };
+        let of_kept = kept.iter().any(|kept| kept.segments.contains(segment));
+        // A segment that was taken since may hold what a record of the log names.
+        let holds = state.live > 0 || state.named > 0;
+        !of_kept
+            && !holds
+            && !in_chain.contains(&first)
+            && map.get(first).life.is_none_or(|life| life.incarnation < last)
+    };
+    free.into_iter().filter(is_free).collect()
+}
+
+/// Pages of checkpoints that do not count hold nothing that anybody needs.
+fn disown(core: &mut Core, kept: &[Kept]) {
+    let owned: BTreeSet<SegmentId> = kept.iter().flat_map(|kept| kept.segments.iter().copied()).collect();
+    let map = &mut core.records.map;
+    let all: Vec<SegmentId> = map.iter().map(|(segment, _)| segment).collect();
+    for segment in all {
+        if map.get(segment).used == Use::Checkpoint && !owned.contains(&segment) {
+            map.get_mut(segment).used = Use::Table;
+        }
+    }
 }
 
 /// Behind all that the device has, where no earlier incarnation wrote or still writes.
@@ -245,6 +307,12 @@ struct Scan {
     pages_after: u64,
     pages_searched: u64,
     ends: Vec<String>,
+    /// The checkpoint that was loaded: logs before it are not followed.
+    footer: Option<Footer>,
+    /// First segments of the runs that a chain went through.
+    in_chain: BTreeSet<SegmentId>,
+    /// What no chain reaches of runs that lie before the device's end of when the last incarnation began.
+    reused: Vec<Range<u64>>,
 }
 
 /// How far an incarnation's logs could be followed, and why no further.
@@ -257,7 +325,7 @@ struct Reached {
 }
 
 impl Scan {
-    fn new(superblock: &Superblock, replay: Replay) -> Self {
+    fn new(superblock: &Superblock, replay: Replay, footer: Option<Footer>) -> Self {
         let base = EpochId::base(superblock.incarnation);
         Self {
             identity: identity_of(superblock),
@@ -274,6 +342,9 @@ impl Scan {
             pages_after: 0,
             pages_searched: 0,
             ends: Vec::new(),
+            footer,
+            in_chain: BTreeSet::new(),
+            reused: Vec::new(),
         }
     }
 
@@ -286,12 +357,19 @@ impl Scan {
         cuts: &Cuts,
     ) -> Result<EpochId, Error> {
         self.headless = found.unreadable.first().copied();
+        self.take_checkpoint(device)?;
         let mut logs: BTreeMap<(Incarnation, ShardId), Vec<FoundRun>> = BTreeMap::new();
-        for run in found.runs.into_iter().filter(|run| run.header.purpose == Purpose::Log) {
+        for run in found.runs {
+            if run.header.purpose != Purpose::Log || self.is_before(&run) {
+                // What it says of what was announced, later pages of the log or the checkpoint say too.
+                let start = run.run.start().0;
+                self.settled.push(start..start + run.run.pages());
+                continue;
+            }
             logs.entry((run.header.incarnation, run.header.log)).or_default().push(run);
         }
-        for ((incarnation, _), mut runs) in logs {
-            runs.sort_by_key(|run| run.run.first_seq);
+        for ((incarnation, log), runs) in logs {
+            let runs = self.behind_checkpoint((incarnation, log), runs);
             self.runs += u32::try_from(runs.len()).expect("segments are counted in u32");
             self.follow_log(device, incarnation == self.old, &runs)?;
         }
@@ -306,6 +384,42 @@ impl Scan {
         }
         self.replay.cut(device, cut)?;
         Ok(cut)
+    }
+
+    /// What the checkpoint says of the log before it.
+    fn take_checkpoint(&mut self, device: &mut Blocking<'_>) -> Result<(), Error> {
+        let Some(Footer { start, persistent, .. }) = self.footer else { return Ok(()) };
+        if start.incarnation > self.old {
+            let why = format!("a checkpoint is of {:?}, the superblock of {:?}", start.incarnation, self.old);
+            return Err(Error::CorruptStore { why });
+        }
+        self.reached.entry(start.incarnation).or_default().epoch = start.closed;
+        if start.incarnation == self.old {
+            self.vouched = self.vouched.max(start.closed);
+            self.announced = self.announced.max(persistent);
+            self.replay.announced(device, persistent)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a run is of an incarnation before the checkpoint's.
+    fn is_before(&self, run: &FoundRun) -> bool {
+        self.footer.is_some_and(|footer| run.header.incarnation < footer.start.incarnation)
+    }
+
+    /// The runs of a log, in order, from the one on that the checkpoint begins in.
+    fn behind_checkpoint(&mut self, owner: (Incarnation, ShardId), mut runs: Vec<FoundRun>) -> Vec<FoundRun> {
+        runs.sort_by_key(|run| run.run.first_seq);
+        let Some(Footer { start, .. }) =
+            self.footer.filter(|footer| (footer.start.incarnation, footer.start.log) == owner)
+        else {
+            return runs;
+        };
+        let first = runs.iter().rposition(|run| run.run.first_seq <= start.chain.next_seq).unwrap_or(0);
+        for run in runs.drain(..first) {
+            self.settled.push(run.run.start().0..run.run.start().0 + run.run.pages());
+        }
+        runs
     }
 
     /// Nothing beyond the cut was announced.
@@ -339,9 +453,15 @@ impl Scan {
         settled.sort_by_key(|range| range.start);
         let mut at = begin.max(SUPERBLOCK_PAGES);
         let mut unreadable = self.unreadable(self.old).filter(|failed| failed.page.0 >= at);
+        let mut ranges = std::mem::take(&mut self.reused);
+        ranges.retain(|range| range.end <= at);
         for range in settled {
+            ranges.push(at..range.start);
+            at = at.max(range.end);
+        }
+        for range in ranges {
             let Self { identity, announced, pages_after, .. } = self;
-            let searched = scan::search(device, identity, self.old, at..range.start, &mut |stray| {
+            let searched = scan::search(device, identity, self.old, range, &mut |stray| {
                 match stray {
                     Stray::Unreadable(failed) => unreadable = unreadable.or(Some(failed)),
                     Stray::Page { horizon, of_log } => {
@@ -353,7 +473,6 @@ impl Scan {
             });
             searched.map_err(|error| failed("searching the log", error))?;
             self.check_announced(cut)?;
-            at = at.max(range.end);
         }
         unreadable.map_or(Ok(()), |unreadable| Err(failed("searching the log", unreadable)))
     }
@@ -361,7 +480,8 @@ impl Scan {
     /// What an earlier incarnation left was counted when it was recovered, and served since: its logs reach its cut for good. A
     /// chain that ends before is damage, of a page or of a whole run, and never the end of what was written.
     fn check_earlier(&self, cuts: &Cuts) -> Result<(), Error> {
-        for cut in cuts.iter() {
+        let from = self.footer.map_or(Incarnation(0), |footer| footer.start.incarnation);
+        for cut in cuts.iter().filter(|cut| cut.incarnation() >= from) {
             let incarnation = cut.incarnation();
             let (reached, base) = (self.reached.get(&incarnation), EpochId::base(incarnation));
             if cut > reached.map_or(base, |reached| reached.epoch.max(base)) {
@@ -375,12 +495,26 @@ impl Scan {
 
     fn follow_log(&mut self, device: &mut Blocking<'_>, last: bool, runs: &[FoundRun]) -> Result<(), Error> {
         let mut chain = Chain::default();
+        if let (Some(Footer { start, .. }), Some(run)) = (self.footer, runs.first())
+            && (start.incarnation, start.log) == (run.header.incarnation, run.header.log)
+        {
+            chain = start.chain;
+        }
         let mut end: Option<RunEnd> = None;
         for (number, run) in runs.iter().enumerate() {
             if last {
                 self.announced = self.announced.max(run.horizon);
             }
+            let whole = run.continues(chain);
+            let continues = whole || run.run.holds(chain.next_seq);
+            if whole {
+                self.replay.begin_run(run.run.segment);
+            }
             let ended = self.follow_run(device, last, run, chain)?;
+            self.replay.end_run(run.run.segment, ended.pages);
+            if continues {
+                self.in_chain.insert(run.run.segment);
+            }
             self.summaries_used += u32::from(ended.summary_used);
             chain = ended.chain;
             // Where the next run goes on, what follows here is a summary or nothing.
@@ -392,6 +526,7 @@ impl Scan {
             let start = run.run.start().0;
             let settled = if goes_on || ended.summary_used || !last { run.run.pages() } else { ended.pages };
             self.settled.push(start..start + settled);
+            self.reused.push(start + settled..start + run.run.pages());
             end = Some(ended);
         }
         if let (Some(end), Some(run)) = (end, runs.last()) {
@@ -450,7 +585,7 @@ impl Scan {
     }
 }
 
-fn scan_failed(error: ScanError) -> Error {
+pub(super) fn scan_failed(error: ScanError) -> Error {
     match error {
         ScanError::Device(error) => failed("reading the log", error),
         ScanError::Content { .. } | ScanError::Stopped => Error::CorruptStore { why: error.to_string() },

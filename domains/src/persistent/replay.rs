@@ -18,9 +18,9 @@ use segments::blocking::Blocking;
 use segments::cuts::{Cuts, Fate};
 use segments::mutants::{Mutant, planted};
 use segments::probes::{Probe, hit};
-use segments::record::{self, RecordHead, RecordKind, Revertible};
+use segments::record::{self, Extents, RecordHead, RecordKind, Revertible};
 use segments::summary::{ItemKind, SummaryItem, SummaryKey};
-use segments::{EpochId, Incarnation, PageNo, Place, TableId};
+use segments::{EpochId, Incarnation, PageNo, Place, SegmentId, TableId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -45,6 +45,8 @@ struct Change {
     bytes: u64,
     /// It names earlier records as the beginning of its value.
     extends: bool,
+    /// Which, as they are encoded; a summary does not say.
+    extents: Box<[u8]>,
 }
 
 /// Rebuilds a core from the records it is shown.
@@ -55,18 +57,30 @@ pub(super) struct Replay {
     announced: EpochId,
     waiting: VecDeque<Change>,
     dropped: u64,
+    /// It begins with a checkpoint, which was written while commits went on.
+    fuzzy: bool,
 }
 
 impl Replay {
-    pub(super) fn new(core: Core, cuts: Cuts) -> Self {
+    pub(super) fn new(core: Core, cuts: Cuts, fuzzy: bool) -> Self {
         let last = cuts.present();
         let announced = EpochId::base(last);
-        Self { core, cuts, last, announced, waiting: VecDeque::new(), dropped: 0 }
+        Self { core, cuts, last, announced, waiting: VecDeque::new(), dropped: 0, fuzzy }
     }
 
     /// Whether a summary may stand for the data: it keeps hashes for keys, which will do only where a fingerprint is trusted.
     pub(super) fn takes_summaries(&self) -> bool {
         self.core.config.fingerprint_bits == 64
+    }
+
+    /// The records of a run come next: all of them, whatever a checkpoint has counted.
+    pub(super) fn begin_run(&mut self, segment: SegmentId) {
+        self.core.records.map.get_mut(segment).records = 0;
+    }
+
+    /// All records of a run have come; so many of its pages are the log's.
+    pub(super) fn end_run(&mut self, segment: SegmentId, pages: u64) {
+        self.core.records.map.get_mut(segment).pages = u32::try_from(pages).expect("a run's pages are counted in u32");
     }
 
     /// Takes a record of the log.
@@ -86,7 +100,9 @@ impl Replay {
             revertible: head.revertible,
             bytes: head.live_bytes(),
             extends: !head.extents.is_empty(),
+            extents: head.extents.bytes().into(),
         };
+        self.core.records.map.put(place);
         self.take(device, change)
     }
 
@@ -111,7 +127,9 @@ impl Replay {
             revertible: item.revertible,
             bytes: item.live_bytes.unwrap_or(bytes as u64),
             extends: item.live_bytes.is_some(),
+            extents: Box::default(),
         };
+        self.core.records.map.put(item.place);
         self.take(device, change)
     }
 
@@ -174,8 +192,20 @@ impl Replay {
             self.core.release(TableHome::Persistent, old);
         }
         let new = change.is_pair.then(|| Loc::from(change.place));
+        let outdated = |table: &Table| match (&change.named, &table.index) {
+            (Named::Key(key), Index::Sack(index)) => {
+                Address::decode(key).is_some_and(|address| index.is_outdated(address))
+            }
+            _ => false,
+        };
+        // A checkpoint may be younger than where replay begins: it knows already that the slot has been given out again.
+        if self.fuzzy && new.is_some() && outdated(self.core.catalog.table(change.table).expect("looked up above")) {
+            return Ok(());
+        }
+        self.count(device, &change, old)?;
         let table = self.core.catalog.table_mut(change.table).expect("looked up above");
         table.expires |= change.expires;
+        table.named |= change.extends || change.revertible.is_some();
         let (pairs_before, mean) = (table.pairs(), table.record_bytes_mean());
         match (&change.named, &mut table.index) {
             (Named::Key(key), Index::Hash(_) | Index::Ordered(_)) => table.point(Sought { key, hash }, old, new),
@@ -197,7 +227,9 @@ impl Replay {
         let came = if change.is_pair { change.bytes } else { 0 };
         let went = table.pairs() < pairs_before + u64::from(change.is_pair);
         table.record_bytes = (table.record_bytes + came).saturating_sub(if went { mean } else { 0 });
-        if let (Some(new), Some(revertible)) = (new, change.revertible) {
+        if let (Some(new), Some(revertible)) = (new, change.revertible)
+            && !self.core.keeps(TableHome::Persistent, new)
+        {
             hit(Probe::LeaseRestored);
             // What an append names lives with it anyway.
             self.core.keep(change.table, new, revertible, if change.extends { 0 } else { mean });
@@ -205,6 +237,26 @@ impl Replay {
         if change.table == CATALOG {
             self.catalog_changed(device, &change)?;
         }
+        Ok(())
+    }
+
+    /// Keeps the account of what lives where.
+    fn count(&mut self, device: &mut Blocking<'_>, change: &Change, old: Option<Loc>) -> Result<(), Error> {
+        if change.is_pair {
+            self.core.records.map.point(change.place);
+        }
+        if let Some(old) = old {
+            self.core.records.map.unpoint(old.into());
+        }
+        if !change.extends || !change.extents.is_empty() {
+            self.core.records.counts_named(Extents::new(&change.extents), change.revertible);
+            return Ok(());
+        }
+        // A summary does not say which records the pair names.
+        hit(Probe::NamesReadInReplay);
+        let record = self.read(device, change.place)?;
+        let head = record::head(&record).map_err(|_| damaged(change.place, "a record of the log"))?;
+        self.core.records.counts_named(head.extents, change.revertible);
         Ok(())
     }
 
@@ -221,7 +273,15 @@ impl Replay {
                 }
                 Ok(None)
             }
-            (Named::Hash(hashed), Index::Hash(index)) => Ok(index.candidates(*hashed).next()),
+            (Named::Hash(hashed), Index::Hash(index)) if index.trusts() => Ok(index.candidates(*hashed).next()),
+            (Named::Hash(hashed), Index::Hash(index)) => {
+                for loc in index.candidates(*hashed) {
+                    if table.hasher.hash(&self.key_at(device, table, loc)?) == *hashed {
+                        return Ok(Some(loc));
+                    }
+                }
+                Ok(None)
+            }
             (Named::Key(key), Index::Sack(index)) => Ok(Address::decode(key).and_then(|address| index.get(address))),
             (Named::Hash(_), Index::Sack(_) | Index::Ordered(_)) => Ok(None),
         }
@@ -239,7 +299,7 @@ impl Replay {
         let pages = usize::try_from(pages).expect("a record's pages fit memory");
         let read = device.read(PageNo(place.page().0), pages);
         let frames = read.map_err(|error| failed("reading a record", error))?;
-        extract(&self.core.records.identity, place, &frames)
+        extract(&self.core.records.identity, &self.core.records.map, place, &frames)
     }
 
     fn catalog_changed(&mut self, device: &mut Blocking<'_>, change: &Change) -> Result<(), Error> {
@@ -252,7 +312,17 @@ impl Replay {
                 Some(decoded.0.value)
             }
         };
-        self.core.catalog.changed(key, value, change.epoch).map(drop).map_err(|why| damaged(change.place, why))
+        let gone = self.core.catalog.changed(key, value, change.epoch).map_err(|why| damaged(change.place, why))?;
+        let mut locs = Vec::new();
+        if let Some(mut table) = gone.filter(|table| table.home() == TableHome::Persistent) {
+            while table.dismantle(&mut locs) {
+                for loc in locs.drain(..) {
+                    self.core.release(TableHome::Persistent, loc);
+                    self.core.records.map.unpoint(loc.into());
+                }
+            }
+        }
+        Ok(())
     }
 }
 

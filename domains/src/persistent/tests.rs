@@ -22,6 +22,7 @@ mod lives;
 mod many;
 mod ranges;
 mod readers;
+mod reclaim;
 mod revert;
 mod searched;
 mod slots;
@@ -74,11 +75,16 @@ impl<D: Device> Bench<D> {
     }
 
     fn run(&mut self) {
+        self.run_seeing(&mut |_| {});
+    }
+
+    fn run_seeing(&mut self, see: &mut dyn FnMut(&Request)) {
         self.now.nanos += 100_000;
         self.engine.turn(self.now);
         let mut requests = Vec::new();
         self.engine.take_requests(&mut requests);
         for (tag, request) in requests {
+            see(&request);
             self.device.submit(tag, request);
         }
         let mut done = Vec::new();

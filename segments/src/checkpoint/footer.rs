@@ -12,7 +12,7 @@ use crate::log::scan::Chain;
 use crate::page::PageHeader;
 
 /// Bytes of a footer, in the payload of its page.
-pub const CHECKPOINT_FOOTER_BYTES: usize = 56;
+pub const CHECKPOINT_FOOTER_BYTES: usize = 64;
 
 const NUMBER: Field = Field::new(0, 4, "number");
 const PAGES: Field = Field::new(4, 4, "pages");
@@ -24,8 +24,20 @@ const START_PREVIOUS: Field = Field::new(40, 4, "start_previous");
 const START_INCARNATION: Field = Field::new(44, 4, "start_incarnation");
 const START_LOG: Field = Field::new(48, 1, "start_log");
 const ZERO: Field = Field::new(49, 7, "zero");
-pub(crate) const LAYOUT: [Field; 10] =
-    [NUMBER, PAGES, ITEMS, APPLIED, PERSISTENT, START_SEQ, START_PREVIOUS, START_INCARNATION, START_LOG, ZERO];
+const START_CLOSED: Field = Field::new(56, 8, "start_closed");
+pub(crate) const LAYOUT: [Field; 11] = [
+    NUMBER,
+    PAGES,
+    ITEMS,
+    APPLIED,
+    PERSISTENT,
+    START_SEQ,
+    START_PREVIOUS,
+    START_INCARNATION,
+    START_LOG,
+    ZERO,
+    START_CLOSED,
+];
 
 const _: () = assert!(tiled(&LAYOUT) == CHECKPOINT_FOOTER_BYTES, "the fields are the footer");
 
@@ -63,6 +75,7 @@ impl Footer {
         START_PREVIOUS.put(payload, self.start.chain.previous.to_le_bytes());
         START_INCARNATION.put(payload, self.start.incarnation.0.to_le_bytes());
         START_LOG.put(payload, [self.start.log.0]);
+        START_CLOSED.put(payload, self.start.closed.0.to_le_bytes());
     }
 
     /// The footer in the payload of a page with this header.
@@ -79,6 +92,7 @@ impl Footer {
                 incarnation: Incarnation(START_INCARNATION.u32(payload)),
                 log: ShardId(START_LOG.u8(payload)),
                 chain: Chain { next_seq: START_SEQ.u64(payload), previous: START_PREVIOUS.u32(payload) },
+                closed: EpochId(START_CLOSED.u64(payload)),
             },
             applied: EpochId(APPLIED.u64(payload)),
             persistent: EpochId(PERSISTENT.u64(payload)),
@@ -108,6 +122,7 @@ impl Footer {
             (START_SEQ, self.start.chain.next_seq == 0),
             (START_INCARNATION, self.start.incarnation > incarnation),
             (START_LOG, self.start.log.0 >= SHARDS_MAX),
+            (START_CLOSED, self.start.closed > self.applied),
         ];
         refused.into_iter().find_map(|(field, wrong)| wrong.then_some(field.name))
     }

@@ -42,7 +42,7 @@ fn epoch(counter: u64) -> EpochId {
 
 fn start() -> Start {
     let chain = Chain { next_seq: 0x3132_3334_3536_3738, previous: 0x4142_4344 };
-    Start { incarnation: INCARNATION, log: ShardId(3), chain }
+    Start { incarnation: INCARNATION, log: ShardId(3), chain, closed: epoch(1) }
 }
 
 fn place(number: u64) -> Place {

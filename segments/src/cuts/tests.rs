@@ -14,7 +14,7 @@ fn superblock(cuts: &[EpochId]) -> Superblock {
 
 fn of(recorded: &[EpochId], named: &[(u32, EpochId)]) -> Result<Vec<EpochId>, CutsError> {
     let named = named.iter().map(|(writer, cut)| (Incarnation(*writer), *cut)).collect();
-    Cuts::of(&superblock(recorded), &named).map(|cuts| cuts.iter().collect())
+    Cuts::of(&superblock(recorded), &named, &[]).map(|cuts| cuts.iter().collect())
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn what_contradicts_itself_is_refused() {
 
 #[test]
 fn an_epoch_counts_up_to_the_cut_of_its_incarnation() {
-    let cuts = Cuts::of(&superblock(&[e(3, 77), e(8, 5)]), &BTreeSet::new()).expect("they ascend");
+    let cuts = Cuts::of(&superblock(&[e(3, 77), e(8, 5)]), &BTreeSet::new(), &[]).expect("they ascend");
     let fates = |epochs: &[EpochId], fate| assert!(epochs.iter().all(|epoch| cuts.fate(*epoch) == fate), "{fate:?}");
     fates(&[e(0, 0), e(3, 0), e(3, 77), e(4, 0), e(8, 5)], Fate::Survived);
     fates(&[e(0, 1), e(3, 78), e(4, 1), e(8, 6)], Fate::Lost);

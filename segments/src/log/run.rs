@@ -38,6 +38,12 @@ impl Run {
         self.geometry.footer_page(self.segment, self.segments)
     }
 
+    /// Whether a page of this sequence number lies in it.
+    #[must_use]
+    pub fn holds(&self, seq: u64) -> bool {
+        seq >= self.first_seq && seq - self.first_seq < self.pages()
+    }
+
     /// The sequence number of a page of this run, if it is one.
     #[must_use]
     pub fn seq_of(&self, page: PageNo) -> Option<u64> {

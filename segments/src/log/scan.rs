@@ -140,7 +140,7 @@ pub struct RunEnd {
     pub chain: Chain,
     /// Whether the summary served.
     pub summary_used: bool,
-    /// Log pages that continued the chain.
+    /// Log pages up to where the chain ended, those before its beginning included.
     pub pages: u64,
     /// Why the run's pages ended.
     pub why: String,
@@ -193,7 +193,7 @@ fn found_run(page: &[u8; PAGE_BYTES], segment: SegmentId, identity: &DeviceIdent
     Some(FoundRun { run, header, horizon: outer.horizon, previous: outer.previous })
 }
 
-/// Follows a log's chain through one run and shows what is there. `summaries` says whether a good summary may stand for the data.
+/// Follows a log's chain through one run, from where it stands, and shows what is there. `summaries` says whether a good summary may stand for the data.
 ///
 /// # Errors
 /// When the device fails as a whole, or a page of the chain holds what cannot be.
@@ -210,9 +210,15 @@ pub fn follow(
 ) -> Result<RunEnd, ScanError> {
     assert!(found.header.purpose == Purpose::Log, "no log goes through {found:?}");
     let begins_here = found.run.first_seq == chain.next_seq;
-    let footer = if begins_here { footer_of(device, identity, found, chain)? } else { None };
+    // A checkpoint may begin in the midst of a run: what comes before it there is not read.
+    let from = chain.next_seq.checked_sub(found.run.first_seq).filter(|from| *from < found.run.pages());
+    let previous = if begins_here { chain.previous } else { found.previous };
+    let footer = if from.is_some() { footer_of(device, identity, found, previous)? } else { None };
     if let Some(footer) = footer {
-        if summaries && let Some(end) = from_summary(device, identity, found, footer, see)? {
+        if summaries
+            && begins_here
+            && let Some(end) = from_summary(device, identity, found, footer, see)?
+        {
             return Ok(end);
         }
         // It proves what was announced, whatever becomes of the data.
@@ -220,7 +226,8 @@ pub fn follow(
     }
     // Behind the log's own pages there may be a summary's, which is nothing to stumble over; the footer's page is never the log's.
     let log_pages = footer.map_or(found.run.pages() - 1, |footer| u64::from(footer.log_pages));
-    Follow { identity, found, chain, pages: 0, large: None, ended: None, unreadable: None }.run(device, log_pages, see)
+    let pages = from.unwrap_or(0);
+    Follow { identity, found, chain, pages, large: None, ended: None, unreadable: None }.run(device, log_pages, see)
 }
 
 /// The footer of a run's summary, if there is a good one that can be read.
@@ -228,10 +235,10 @@ fn footer_of(
     device: &mut Blocking<'_>,
     identity: &DeviceIdentity,
     found: &FoundRun,
-    chain: Chain,
+    previous: u32,
 ) -> Result<Option<Footer>, ScanError> {
     match device.read(found.run.footer(), 1) {
-        Ok(page) => Ok(Footer::parse(page.page(0), identity.salt, &found.header, chain.previous).ok()),
+        Ok(page) => Ok(Footer::parse(page.page(0), identity.salt, &found.header, previous).ok()),
         Err(failed) if failed.is_local() => Ok(None),
         Err(failed) => Err(failed.into()),
     }
@@ -306,7 +313,7 @@ impl Follow<'_> {
     fn run(mut self, device: &mut Blocking<'_>, log_pages: u64, see: See<'_>) -> Result<RunEnd, ScanError> {
         let start = self.found.run.start();
         let there = log_pages.min(device.pages().saturating_sub(start.0));
-        let mut at = 0;
+        let mut at = self.pages;
         while at < there && (self.ended.is_none() || reads_on()) {
             let pages = CHUNK_PAGES.min(there - at);
             self.chunk(device, start.plus(at), usize::try_from(pages).expect("at most 256"), see)?;

@@ -26,8 +26,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 mod runs;
 mod space;
-use space::Space;
 pub use runs::RunEvent;
+use space::Space;
 pub use space::SpaceStatus;
 
 /// What a writer is told at its start.
@@ -118,8 +118,8 @@ pub struct LogWriter {
     /// Runs that pages of the tail may lie in, newest last.
     runs: VecDeque<Run>,
     finished: VecDeque<Finished>,
-    /// Of runs whose summary is on its way: its writes that have not come back, and the run's log pages.
-    summaries: BTreeMap<SegmentId, (u32, u32)>,
+    /// Of runs whose summary is on its way: how many of its writes have not come back.
+    summaries: BTreeMap<SegmentId, u32>,
     events: VecDeque<RunEvent>,
     open: VecDeque<OpenPage>,
     next_seq: u64,
@@ -309,7 +309,7 @@ impl LogWriter {
             let sealed = Sealed { persistent: horizon, ..finished.sealed };
             let summary = finished.summary.finish(&sealed, self.config.identity.salt);
             let segment = sealed.segment.segment;
-            self.summaries.insert(segment, (1 + u32::from(summary.pages.is_some()), sealed.log_pages));
+            self.summaries.insert(segment, 1 + u32::from(summary.pages.is_some()));
             if let Some(frames) = summary.pages {
                 self.ask(Asked::Summary { segment }, Request::Write { at: summary.at, frames });
             }
@@ -465,6 +465,8 @@ impl LogWriter {
             persistent: self.horizon,
             closed: Some(self.closed),
         };
+        let (segment, pages) = (sealed.segment.segment, sealed.log_pages);
+        self.events.push_back(RunEvent::Ended { segment, pages });
         self.finished.push_back(Finished { summary: current.summary, sealed });
     }
 

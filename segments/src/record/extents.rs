@@ -98,7 +98,9 @@ impl<'a> Extents<'a> {
         self.iter().map(|extent| encoded_bytes(key_bytes, extent.bytes as usize, false) as u64).sum()
     }
 
-    pub(super) fn bytes(&self) -> &'a [u8] {
+    /// As they are encoded.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
         self.0
     }
 

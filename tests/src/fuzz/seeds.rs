@@ -179,8 +179,12 @@ pub(super) fn checkpoints() -> Vec<Vec<u8>> {
         last_page(&mut writer)
     });
     let mut empty = checkpoint_writer(Incarnation(3), 7);
-    let start =
-        Start { incarnation: Incarnation(3), log: ShardId(0), chain: Chain { next_seq: 99, previous: PREVIOUS } };
+    let start = Start {
+        incarnation: Incarnation(3),
+        log: ShardId(0),
+        chain: Chain { next_seq: 99, previous: PREVIOUS },
+        closed: EpochId::new(Incarnation(3), 1),
+    };
     empty.finish(start, EpochId::new(Incarnation(3), 4), EpochId::new(Incarnation(3), 5));
     let in_use = |page: Box<[u8; PAGE_BYTES]>| {
         let header = page::parse(&page, SALT).expect("it was sealed just now");

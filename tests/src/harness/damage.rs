@@ -11,9 +11,21 @@ use crate::device::{Fault, FaultKind, Faults, SimDevice};
 use crate::image::Image;
 use crate::model::{Violation, violation};
 use domains::{Driven, ErrorKind};
-use segments::Device;
 use segments::superblock::SUPERBLOCK_PAGES;
+use segments::{Device, PAGE_BYTES};
 use std::task::Poll;
+
+/// Whether a page is a checkpoint's footer, by its magic and its kind.
+fn is_footer(page: &[u8; PAGE_BYTES]) -> bool {
+    page[8..12] == *b"lopg" && page[12] == 9
+}
+
+/// When it was written: by the incarnation, then by the sequence number.
+fn age(page: &[u8; PAGE_BYTES]) -> (u32, u64) {
+    let incarnation = page[20..24].try_into().expect("four bytes");
+    let seq = page[32..40].try_into().expect("eight bytes");
+    (u32::from_le_bytes(incarnation), u64::from_le_bytes(seq))
+}
 
 /// Damaged pages side by side, at most: two copies of the superblock may be among them, never three.
 const PAGES_DAMAGED_MAX: u64 = 3;
@@ -84,6 +96,27 @@ impl<E: Engine> World<'_, E> {
             Some(error) if error.kind() == ErrorKind::Corrupt => self.stats.damage_named += 1,
             Some(error) => return violation(format!("{damage}, and the error is {error}")),
         }
+        Ok(())
+    }
+
+    /// Damages the last checkpoint of a store that ended in order: the one before it is kept for that, so nothing is lost, and nobody is
+    /// told of any damage.
+    pub(super) fn check_older_checkpoint(&mut self, image: &Image) -> Result<(), Violation> {
+        let footers = (SUPERBLOCK_PAGES..image.pages()).filter(|page| is_footer(image.page(*page)));
+        let mut footers: Vec<u64> = footers.collect();
+        footers.sort_by_key(|page| age(image.page(*page)));
+        let [.., _, newest] = footers[..] else { return Ok(()) };
+        let mut damaged = image.clone();
+        damaged.page_mut(newest)[100] ^= 1;
+        let (mut aside, mut clock) = (SimDevice::on(damaged, newest), self.clock.clone());
+        let what = |why: String| Violation(format!("the last checkpoint, page {newest}, is damaged: {why}"));
+        let opened = self.engine.open(&mut aside, clock.now());
+        let (mut domain, opened) = opened.map_err(|error| what(error.to_string()))?;
+        let mut asking = Asking { domain: &mut domain, device: &mut aside, clock: &mut clock };
+        let recovered = asking.try_gather(100)?.map_err(|error| what(error.to_string()))?;
+        let judged = self.model.judge(&recovered, opened.cut_of(self.incarnation));
+        judged.map_err(|Violation(why)| what(why))?;
+        self.stats.older_served += 1;
         Ok(())
     }
 

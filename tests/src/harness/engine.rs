@@ -65,7 +65,14 @@ impl Persistent {
     #[must_use]
     pub fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::new(!seed);
+        let mut space = Rng::new(seed ^ 0x5ace);
         let config = Config {
+            reclaims: space.chance(7, 8),
+            reclaim_dead_percent: *space.pick(&[1, 20, 50]),
+            reclaim_batch_pages: *space.pick(&[1, 4, 16]),
+            reclaim_interval_nanos: *space.pick(&[0, 0, 100_000]),
+            checkpoint_pages: *space.pick(&[2, 8, 40]),
+            spare_segments: *space.pick(&[0, 1, 4]),
             kept_bytes_max: u64::MAX,
             segment_pages: *rng.pick(&[8, 8, 9, 12, 16, 40]),
             space_pages_max: if rng.chance(1, 8) { Some(rng.between(160, 500)) } else { None },
@@ -76,6 +83,26 @@ impl Persistent {
             zero_pages: *rng.pick(&[1, 4, 32]),
             takes_turns: true,
             ..Config::default()
+        };
+        Self { config }
+    }
+}
+
+impl Persistent {
+    /// The same, but for limits at which records move all the time, and checkpoints seldom say where to.
+    #[must_use]
+    pub fn restless(seed: u64) -> Self {
+        let Self { config } = Self::of_seed(seed);
+        let config = Config {
+            reclaims: true,
+            reclaim_dead_percent: 1,
+            reclaim_batch_pages: 1,
+            reclaim_interval_nanos: 0,
+            checkpoint_pages: 4,
+            segment_pages: 8,
+            space_pages_max: None,
+            epoch_interval_nanos: 0,
+            ..config
         };
         Self { config }
     }

@@ -129,6 +129,7 @@ impl<'e, E: Engine> World<'e, E> {
         self.stats.ends += u64::from(announced);
         self.ended = announced;
         if announced && self.rng.chance(1, 2) {
+            self.check_older_checkpoint(device.view())?;
             self.check_damage(device.view())?;
         }
         let end = if self.rng.chance(1, 2) { End::Kill } else { End::Power };

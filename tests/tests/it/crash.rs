@@ -105,6 +105,7 @@ fn check_coverage(stats: &Stats, hits: [u64; Probe::ALL.len()]) {
         stats.ends_cut_short,
         stats.damage_named,
         stats.damage_harmless,
+        stats.older_served,
         stats.expired,
         stats.followed,
         stats.followed_nowhere,
@@ -114,6 +115,28 @@ fn check_coverage(stats: &Stats, hits: [u64; Probe::ALL.len()]) {
         stats.given_up,
     ];
     assert!(done.iter().all(|times| *times >= 50), "{stats:?}");
+}
+
+/// Crashes of stores in which records move all the time.
+const RESTLESS_CRASHES_MIN: u64 = 20_000;
+
+#[test]
+fn what_moves_all_the_time_survives_any_crash() {
+    let (next, crashes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let worker = || {
+        while crashes.load(Ordering::Relaxed) < RESTLESS_CRASHES_MIN {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let played = harness::run(&Persistent::restless(seed), seed, Options::default());
+            let stats = played.unwrap_or_else(|failure| panic!("restless: {failure}"));
+            crashes.fetch_add(stats.crashes, Ordering::Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(worker);
+        }
+    });
+    println!("{} crashes", crashes.into_inner());
 }
 
 #[test]

@@ -58,6 +58,15 @@ impl CompactIndex {
     }
 }
 
+impl CompactIndex {
+    /// Empty, as one that has said that it is of so many [leading bits](AnyHashIndex::skip); none for a number that no index has.
+    #[must_use]
+    pub fn with_skip(fingerprint_bits: u8, skip: u8) -> Option<Self> {
+        let skip = u32::from(skip);
+        (SKIP_MIN..=SKIP_MAX).contains(&skip).then(|| Self::with_pages(fingerprint_bits, skip))
+    }
+}
+
 /// The index of a table.
 #[derive(Debug)]
 pub enum AnyHashIndex {
@@ -93,6 +102,15 @@ impl AnyHashIndex {
     #[must_use]
     pub fn is_compact(&self) -> bool {
         matches!(self, Self::Compact(_))
+    }
+
+    /// Of compact slots, how many leading bits of an order the pages' numbers tell.
+    #[must_use]
+    pub fn skip(&self) -> Option<u8> {
+        match self {
+            Self::Wide(_) => None,
+            Self::Compact(index) => Some(u8::try_from(index.skip).expect("at most 16")),
+        }
     }
 
     /// Makes its slots compact, for about so many pairs, if they are not.
@@ -185,6 +203,14 @@ impl AnyHashIndex {
         match self {
             Self::Wide(index) => index.insert(hash, loc),
             Self::Compact(index) => index.insert(hash, loc),
+        }
+    }
+
+    /// The same for what a slot of such an index has held.
+    pub fn insert_at(&mut self, order: HashOrder, loc: Loc) {
+        match self {
+            Self::Wide(index) => index.insert(order, loc),
+            Self::Compact(index) => index.insert(order, loc),
         }
     }
 

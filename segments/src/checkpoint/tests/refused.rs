@@ -124,6 +124,7 @@ fn footers_that_cannot_be_are_refused_under_a_right_checksum() {
         ("start_log", 48, 24),
         ("zero", 49, 1),
         ("zero", 55, 1),
+        ("start_closed", 56, 4),
     ];
     for (field, at, byte) in plant {
         let mut frames = whole.clone();

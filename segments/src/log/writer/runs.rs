@@ -3,9 +3,9 @@
 //! Contract: every run is told of when it is taken, and once more when nothing is written to it any more, its summary included. From
 //! then on its owner may find it empty and give it back.
 
-use super::{Current, LogWriter, Run};
+use super::{LogWriter, Run};
 use crate::device::DeviceError;
-use crate::ids::SegmentId;
+use crate::ids::{EpochId, SegmentId};
 use crate::log::scan::Chain;
 
 /// What a log tells of the segments that it uses.
@@ -13,23 +13,27 @@ use crate::log::scan::Chain;
 pub enum RunEvent {
     /// A run is in use from now on.
     Begun(Run),
-    /// Nothing more is written to a run, whose first `pages` are the log's.
-    Sealed {
+    /// The log goes on in another run; the first `pages` of this one are the log's.
+    Ended {
         /// Its first segment.
         segment: SegmentId,
         /// Log pages, the header's included.
         pages: u32,
     },
+    /// Nothing more is written to a run, its summary included.
+    Sealed {
+        /// Its first segment.
+        segment: SegmentId,
+    },
 }
 
 impl LogWriter {
     pub(super) fn summary_came(&mut self, segment: SegmentId) {
-        let (writes, pages) = self.summaries.get_mut(&segment).expect("a summary's writes belong to a run");
+        let writes = self.summaries.get_mut(&segment).expect("a summary's writes belong to a run");
         *writes -= 1;
         if *writes == 0 {
-            let pages = *pages;
             self.summaries.remove(&segment);
-            self.events.push_back(RunEvent::Sealed { segment, pages });
+            self.events.push_back(RunEvent::Sealed { segment });
         }
     }
 
@@ -38,13 +42,14 @@ impl LogWriter {
         self.events.pop_front()
     }
 
-    /// Where the run in use begins, as a chain stands before its header page: whoever replays from there misses nothing that is
-    /// appended from now on.
-    #[must_use]
-    pub fn run_start(&self) -> Chain {
-        let here = Chain { next_seq: self.next_seq, previous: self.previous };
-        let began = |current: &Current| Chain { next_seq: current.run.first_seq, previous: current.previous };
-        self.current.as_ref().map_or(here, began)
+    /// Where the log goes on, as a chain stands there: whoever replays from there meets all that is appended from now on, and nothing
+    /// that was before. So pages that are open are sealed as they are. The last epoch that is closed before.
+    pub fn mark(&mut self) -> (Chain, EpochId) {
+        for page in &mut self.open {
+            page.full = true;
+        }
+        self.seal_full();
+        (Chain { next_seq: self.next_seq, previous: self.previous }, self.closed)
     }
 
     /// A run was given back: its pages are not this log's any more.
@@ -68,6 +73,11 @@ impl LogWriter {
     /// A segment is free for whoever needs one; its first `pages` pages own their room on the medium.
     pub fn give(&mut self, segment: SegmentId, pages: u64) {
         self.space.give(segment, pages);
+    }
+
+    /// A free segment whose room can go back to the device, when there are more than `keep` free ones. It is to be given again.
+    pub fn take_spare(&mut self, keep: u32) -> Option<SegmentId> {
+        self.space.take_spare(keep)
     }
 
     /// How many segments this log leaves to others, where the device has a cap.

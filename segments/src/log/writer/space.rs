@@ -199,6 +199,17 @@ impl Space {
         self.others_wait = false;
     }
 
+    /// A free segment of which pages own room, when there are more than `keep` free ones: its room can go back to the device. It is to be
+    /// [given](Self::give) again.
+    pub(super) fn take_spare(&mut self, keep: u32) -> Option<SegmentId> {
+        if self.free() <= keep {
+            return None;
+        }
+        let (&segment, _) = self.free.iter().rev().find(|(_, zeroed)| **zeroed > 0)?;
+        self.free.remove(&segment);
+        Some(SegmentId(segment))
+    }
+
     /// Sets segments aside for others.
     pub(super) fn set_reserve(&mut self, segments: u32) {
         self.reserve = segments;
