@@ -4,35 +4,48 @@
 //! hides no other. A place that should hold a page and does not is damage if it lies before the close of the last epoch that had
 //! to survive: the recorded cut of an incarnation that has ended; of the last one, what was announced or can be recovered.
 //! Behind that a crash may have left anything.
+//!
+//! Where a checkpoint counts, the logs are judged from the run on that the older one begins in: what lies before may be gone. Behind a
+//! log's end, pages of an earlier use of the segment are nothing to stumble over.
 
+use super::checkpoints::{self, Base};
+use super::named;
 use super::pairs::{Pairs, Seen};
 use super::{Finding, Report, at_page};
 use crate::failure::Failure;
 use crate::progress;
 use domains::index::HashConfig;
 use segments::blocking::Blocking;
+use segments::checkpoint::Start;
 use segments::cuts::Cuts;
 use segments::log::run::Run;
 use segments::page::{
     self, PAGE_HEADER_BYTES, PAGE_MAGIC, PageDamage, PageError, PageHeader, PageKind, domain_mark, stored_checksum,
 };
 use segments::record::{self, RecordHead, RecordKind};
-use segments::segment::{Geometry, Purpose, SegmentHeader};
-use segments::superblock::Superblock;
+use segments::segment::{Geometry, SegmentHeader};
+use segments::superblock::{Features, Superblock};
 use segments::{EpochId, Frames, Incarnation, PAGE_BYTES, PageNo, Place, SegmentId, ShardId, TableId, large};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod runs;
 mod summary;
+
+use runs::Segments;
 
 /// Pages read at once: 1 MiB.
 const CHUNK_PAGES: u64 = 256;
-/// Pages looked at in a segment whose header cannot be read, to find out whose it is.
-const PROBE_PAGES: u32 = 8;
 /// What a device may tear: sectors are written whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
 /// Whose a log is.
 type Owner = (Incarnation, ShardId);
+/// A page of a log.
+type At = (Owner, u64);
+
+fn at_of(header: &PageHeader) -> At {
+    ((header.incarnation, header.log), header.seq)
+}
 
 /// A run of segments as it was found.
 struct Found {
@@ -49,6 +62,8 @@ struct Gap {
     tables: Vec<TableId>,
     /// It was written as a whole once: a torn write cannot look so.
     was_whole: bool,
+    /// A whole page of something else lies there.
+    is_foreign: bool,
 }
 
 /// One incarnation's log, as far as it was walked.
@@ -77,6 +92,10 @@ pub(super) struct Walk<'r> {
     pairs: Pairs,
     report: &'r mut Report,
     bar: indicatif::ProgressBar,
+    /// Where the oldest checkpoint that counts begins.
+    start: Option<Start>,
+    /// What checkpoints say was persistent.
+    persistent: EpochId,
 }
 
 impl<'r> Walk<'r> {
@@ -90,38 +109,57 @@ impl<'r> Walk<'r> {
             pairs: Pairs::new(Cuts::none(superblock.incarnation)),
             report,
             bar: indicatif::ProgressBar::hidden(),
+            start: None,
+            persistent: EpochId(0),
         }
     }
 
     /// Walks all logs and gives the pairs that they say there are. `cut` is that of the last incarnation, if it could be recovered.
     pub(super) fn run(mut self, device: &mut Blocking<'_>, cut: Option<EpochId>) -> Result<Pairs, Failure> {
-        let mut logs: BTreeMap<Owner, Vec<Found>> = BTreeMap::new();
-        let mut named = BTreeSet::new();
-        let mut segment = 0;
-        let segments = self.geometry.segments_in(device.pages());
-        while segment < segments {
-            let (owner, found) = match self.header(device, SegmentId(segment))? {
-                Some(found) => found,
-                None => {
-                    segment += 1;
-                    continue;
-                }
-            };
-            segment += found.run.segments;
-            self.report.segments += found.run.segments;
-            named.extend(found.header.and_then(|header| Some((header.incarnation, header.cut_before?))));
-            // Only logs are walked.
-            if found.header.is_some_and(|header| header.purpose != Purpose::Log) {
-                continue;
-            }
-            logs.entry(owner).or_default().push(found);
-        }
-        self.cuts = self.known_cuts(&named);
+        let segments = self.segments(device)?;
+        let Segments { runs, mut logs, headless, named, blank, unknown } = segments;
+        let identity = checkpoints::identity_of(&self.superblock);
+        let base = checkpoints::look(device, &self.superblock, (&runs, &headless), self.report)?;
+        self.unknown_segments(&base, &unknown);
+        self.cuts = self.known_cuts(&named, &base.said);
         self.pairs = Pairs::new(self.cuts.clone());
+        let mut reader = named::Reader::new(device, identity, &runs);
+        reader.names(&base, &mut self.pairs, self.report)?;
+        let mut used = reader.finish(self.report)?;
+        used.extend(&base.segments);
+
+        self.start = base.footer.map(|footer| footer.start);
+        self.persistent = base.persistent;
+        self.pairs.announced(base.persistent);
+        logs.retain(|owner, runs| {
+            runs.sort_by_key(|found| found.run.first_seq);
+            self.behind_start(*owner, runs)
+        });
+        let runs_of_logs = logs.values().flatten().map(|found| found.run);
+        used.extend(runs_of_logs.flat_map(|run| (run.segment.0..run.segment.0 + run.segments).map(SegmentId)));
+        self.report.segments = u32::try_from(used.len()).expect("segments are counted in 32 bits");
+        self.report.segments_blank = u32::try_from(blank.difference(&used).count()).expect("no more than all");
+        let all = self.geometry.segments_in(device.pages());
+        self.report.segments_free = all.saturating_sub(self.report.segments + self.report.segments_blank);
+        self.logs(device, logs, cut)?;
+
+        if base.footer.is_some() {
+            let mut reader = named::Reader::new(device, identity, &runs);
+            reader.extents(self.pairs.extents(), self.report)?;
+            reader.finish(self.report)?;
+        }
+        Ok(self.pairs)
+    }
+
+    fn logs(
+        &mut self,
+        device: &mut Blocking<'_>,
+        logs: BTreeMap<Owner, Vec<Found>>,
+        cut: Option<EpochId>,
+    ) -> Result<(), Failure> {
         let pages = logs.values().flatten().map(|found| found.run.pages()).sum();
         self.bar = progress::bar(pages, "pages");
-        for ((incarnation, log), mut runs) in logs {
-            runs.sort_by_key(|found| found.run.first_seq);
+        for ((incarnation, log), runs) in logs {
             let walked = self.log(device, incarnation, log, &runs)?;
             let durable = self.durable(&walked, cut);
             self.judge(walked, durable);
@@ -131,52 +169,47 @@ impl<'r> Walk<'r> {
         self.pairs.cut(cut);
         self.report.cut = cut;
         self.report.records_behind_cut = self.pairs.behind_cut;
-        Ok(self.pairs)
+        Ok(())
+    }
+
+    /// Where segments are not used again, each was begun with a header.
+    fn unknown_segments(&mut self, base: &Base, unknown: &[SegmentId]) {
+        if base.footer.is_some() || self.is_reused() {
+            return;
+        }
+        for segment in unknown {
+            let what = "its first page is no header, and no page behind it says whose it is".to_owned();
+            self.find("segment", self.geometry.first_page(*segment), Vec::new(), what);
+        }
+    }
+
+    /// Whether segments may have been used before.
+    fn is_reused(&self) -> bool {
+        self.superblock.features.incompatible & Features::CHECKPOINTS != 0
+    }
+
+    /// Takes away the runs before the one that replay begins in; whether there are any left to look at.
+    fn behind_start(&self, owner: Owner, runs: &mut Vec<Found>) -> bool {
+        let Some(start) = self.start.filter(|start| owner.0 <= start.incarnation) else { return true };
+        if owner != (start.incarnation, start.log) {
+            return owner.0 == start.incarnation;
+        }
+        let next = start.chain.next_seq;
+        let first = runs.iter().rposition(|found| found.run.first_seq <= next).unwrap_or(0);
+        runs.drain(..first);
+        if runs.first().is_some_and(|found| found.run.first_seq < next && !found.run.holds(next)) {
+            runs.remove(0);
+        }
+        true
     }
 
     /// The cuts of earlier incarnations; those that the superblock records alone, when the segments' headers contradict them.
-    fn known_cuts(&mut self, named: &BTreeSet<(Incarnation, EpochId)>) -> Cuts {
-        Cuts::of(&self.superblock, named, &[]).unwrap_or_else(|error| {
+    fn known_cuts(&mut self, named: &BTreeSet<(Incarnation, EpochId)>, said: &[EpochId]) -> Cuts {
+        Cuts::of(&self.superblock, named, said).unwrap_or_else(|error| {
             let (segment, page, tables) = (None, None, Vec::new());
             self.report.find(Finding { kind: "cuts", segment, page, tables, what: error.to_string() });
             Cuts::of(&self.superblock, &BTreeSet::new(), &[]).expect("what one superblock records ascends")
         })
-    }
-
-    /// The run that begins with a segment, and whose it is; none for a segment without a page.
-    fn header(&mut self, device: &mut Blocking<'_>, segment: SegmentId) -> Result<Option<(Owner, Found)>, Failure> {
-        let geometry = self.geometry;
-        let pages = PROBE_PAGES.min(geometry.segment_pages());
-        let frames = read(device, geometry.first_page(segment), u64::from(pages))?;
-        if let Ok((header, _)) = SegmentHeader::parse(frames.page(0), self.superblock.salt)
-            && (header.domain, header.segment) == (self.superblock.domain, segment)
-            && header.segment_pages == geometry.segment_pages()
-        {
-            let run = Run { segment, segments: header.run, geometry, first_seq: header.first_seq };
-            if header.incarnation > self.superblock.incarnation {
-                let what = format!("it is of incarnation {}, which has not begun", header.incarnation);
-                self.report.find(at_page("segment", geometry, run.start(), Vec::new(), what));
-            }
-            return Ok(Some(((header.incarnation, header.log), Found { run, header: Some(header) })));
-        }
-        for index in 1..pages {
-            let at = usize::try_from(index).expect("at most eight");
-            let Ok(header) = page::parse(frames.page(at), self.superblock.salt) else { continue };
-            let seq = header.seq.checked_sub(u64::from(index));
-            if header.lies_at(self.mark, segment, index)
-                && let Some(first_seq) = seq
-                && header.is_of_log()
-            {
-                let run = Run { segment, segments: 1, geometry, first_seq };
-                return Ok(Some(((header.incarnation, header.log), Found { run, header: None })));
-            }
-        }
-        self.report.segments_blank += 1;
-        if page::parse(frames.page(0), self.superblock.salt) != Err(PageError::Blank) {
-            let what = "its first page is no header, and no page behind it says whose it is".to_owned();
-            self.report.find(at_page("segment", geometry, geometry.first_page(segment), Vec::new(), what));
-        }
-        Ok(None)
     }
 
     fn log(
@@ -197,12 +230,20 @@ impl<'r> Walk<'r> {
             announced: base,
             before: Some((0, 0)),
         };
+        if self.persistent.incarnation() == incarnation {
+            walked.announced = walked.announced.max(self.persistent);
+        }
         let mut next_seq = 1;
+        if let Some(start) = self.start_of(incarnation, log) {
+            walked.before = None;
+            next_seq = start.chain.next_seq;
+            next_seq = runs.first().map_or(next_seq, |found| found.run.first_seq.min(next_seq));
+        }
         for (number, found) in runs.iter().enumerate() {
             if found.run.first_seq > next_seq {
                 let what = format!("pages {next_seq} to {} of the log are nowhere", found.run.first_seq - 1);
                 let (page, tables) = (found.run.start(), Vec::new());
-                walked.gaps.push(Gap { seq: next_seq, page, what, tables, was_whole: true });
+                walked.gaps.push(Gap { seq: next_seq, page, what, tables, was_whole: true, is_foreign: false });
                 walked.before = None;
             }
             let next = runs.get(number + 1).map(|next| next.run.first_seq);
@@ -220,7 +261,7 @@ impl<'r> Walk<'r> {
         next: Option<u64>,
         walked: &mut Log,
     ) -> Result<u64, Failure> {
-        let summary = summary::read(device, &self.superblock, found)?;
+        let summary = summary::read(device, &self.superblock, found, self.is_reused())?;
         let sealed = summary.footer.as_ref().map(|footer| footer.last_seq + 1);
         // The footer's page is no part of the log; behind the next run's first page there is nothing of this one.
         let places = found.run.first_seq + found.run.pages() - 1;
@@ -242,9 +283,14 @@ impl<'r> Walk<'r> {
         }
         if next.is_none() && sealed.is_none() {
             // The open end of the log: what was never written is no gap.
-            while walked.gaps.last().is_some_and(|gap| gap.seq > walked.last_seq && gap.what == BLANK) {
-                walked.gaps.pop();
+            let is_over = |gap: &Gap| gap.what == BLANK || gap.is_foreign;
+            let mut was_used = false;
+            while let Some(gap) = walked.gaps.pop_if(|gap| gap.seq > walked.last_seq && is_over(gap)) {
+                was_used |= gap.is_foreign;
             }
+            // Where an older page may lie beneath, one that was torn looks like one that was damaged.
+            let last_seq = walked.last_seq;
+            walked.gaps.iter_mut().filter(|gap| was_used && gap.seq > last_seq).for_each(|gap| gap.was_whole = false);
         }
         for gap in &mut walked.gaps[gaps_before..] {
             gap.tables = summary.tables_at(gap.page);
@@ -278,7 +324,7 @@ impl<'r> Walk<'r> {
             Err(error) => {
                 let what = if error == PageError::Blank { BLANK.to_owned() } else { error.to_string() };
                 let was_whole = matches!(error, PageError::Damaged(damage) if written_whole(page, damage));
-                walked.gaps.push(Gap { seq, page: at, what, tables: Vec::new(), was_whole });
+                walked.gaps.push(Gap { seq, page: at, what, tables: Vec::new(), was_whole, is_foreign: false });
                 return Ok(());
             }
         };
@@ -288,14 +334,14 @@ impl<'r> Walk<'r> {
                 "here lies page {} of log {} of incarnation {}, written for page {} of segment {}",
                 header.seq, header.log, header.incarnation, header.index, header.segment
             );
-            walked.gaps.push(Gap { seq, page: at, what, tables: Vec::new(), was_whole: false });
+            walked.gaps.push(Gap { seq, page: at, what, tables: Vec::new(), was_whole: false, is_foreign: true });
             return Ok(());
         }
         if let Some((_, checksum)) =
             before.filter(|(before, checksum)| *before + 1 == seq && *checksum != header.previous)
         {
             let what = format!("it names {:#010x} as the page before it, which has {checksum:#010x}", header.previous);
-            walked.gaps.push(Gap { seq, page: at, what, tables: Vec::new(), was_whole: true });
+            walked.gaps.push(Gap { seq, page: at, what, tables: Vec::new(), was_whole: true, is_foreign: false });
         }
         walked.before = Some((seq, stored_checksum(page)));
         (walked.last_seq, walked.last_page) = (seq, at);
@@ -372,7 +418,7 @@ impl<'r> Walk<'r> {
             walked.closes.insert(head.version.epoch, header.seq);
         } else if head.kind != RecordKind::Extent {
             let offset = u16::try_from(from).expect("an offset in a page");
-            self.seen(&head, Place::new(at, offset, 1), &page[from..], records);
+            self.seen(&head, Place::new(at, offset, 1), &page[from..], at_of(header), records);
         }
         Some(head.record_bytes)
     }
@@ -405,7 +451,7 @@ impl<'r> Walk<'r> {
                 Ok(_) if head.kind == RecordKind::Extent => {}
                 Ok(_) => {
                     let offset = u16::try_from(PAGE_HEADER_BYTES).expect("80");
-                    self.seen(&head, Place::new(at, offset, pages), &bytes, records);
+                    self.seen(&head, Place::new(at, offset, pages), &bytes, at_of(header), records);
                 }
                 Err(error) => self.find("record", at, vec![head.table], error.to_string()),
             }
@@ -413,22 +459,18 @@ impl<'r> Walk<'r> {
         Ok(())
     }
 
-    fn seen(&mut self, head: &RecordHead<'_>, place: Place, record: &[u8], records: &mut Vec<Seen>) {
-        let is_pair = head.kind == RecordKind::Pair;
-        let value = &record[head.value_at..head.value_at + head.value_bytes];
-        let seen = Seen {
-            table: head.table,
-            key: head.key.into(),
-            version: head.version,
-            place,
-            value: is_pair.then_some((head.value_bytes, head.value_crc)),
-            parts: head.extents.iter().map(|extent| (extent.bytes as usize, extent.crc)).collect(),
-            live_bytes: (!head.extents.is_empty()).then(|| head.live_bytes()),
-            expires_ms: head.expires_ms,
-            catalog: (head.table == TableId(0) && is_pair).then(|| value.into()),
-        };
+    fn seen(&mut self, head: &RecordHead<'_>, place: Place, record: &[u8], (owner, seq): At, records: &mut Vec<Seen>) {
+        let seen = Seen::of(head, place, record);
         records.push(seen.clone());
-        self.pairs.take(seen);
+        // What the checkpoint's run says before its start, the checkpoint says better: some of it may have moved since.
+        if self.start_of(owner.0, owner.1).is_none_or(|start| seq >= start.chain.next_seq) {
+            self.pairs.take(seen);
+        }
+    }
+
+    /// Where replay begins in a log, if a checkpoint begins there.
+    fn start_of(&self, incarnation: Incarnation, log: ShardId) -> Option<Start> {
+        self.start.filter(|start| (start.incarnation, start.log) == (incarnation, log))
     }
 
     /// The last epoch of a log that had to survive.
@@ -444,13 +486,15 @@ impl<'r> Walk<'r> {
     /// Tells damage from what a crash may leave.
     fn judge(&mut self, walked: Log, durable: EpochId) {
         let base = EpochId::base(walked.incarnation);
-        let close = walked.closes.get(&durable).copied();
+        let start = self.start.filter(|start| start.incarnation == walked.incarnation);
+        let closed = start.filter(|start| durable <= start.closed).map(|start| start.chain.next_seq - 1);
+        let close = closed.or(walked.closes.get(&durable).copied());
         let whole_until = if durable == base { 0 } else { close.unwrap_or(u64::MAX) };
         let mut damaged = false;
         for gap in walked.gaps {
             let torn = gap.seq > whole_until && !gap.was_whole;
             if torn {
-                self.report.pages_behind_cut += u64::from(gap.what != BLANK);
+                self.report.pages_behind_cut += u64::from(gap.what != BLANK && !gap.is_foreign);
             } else {
                 damaged = true;
                 self.report.find(at_page("page", self.geometry, gap.page, gap.tables, gap.what));
@@ -475,7 +519,7 @@ impl<'r> Walk<'r> {
 const BLANK: &str = "the page is blank";
 
 /// Whether a page with a wrong checksum was written as a whole: no sector of what it uses is still blank.
-fn written_whole(page: &[u8; PAGE_BYTES], damage: PageDamage) -> bool {
+pub(super) fn written_whole(page: &[u8; PAGE_BYTES], damage: PageDamage) -> bool {
     match damage {
         PageDamage::Field { .. } => true,
         PageDamage::Magic { .. } | PageDamage::Checksum { .. } => {
@@ -487,7 +531,7 @@ fn written_whole(page: &[u8; PAGE_BYTES], damage: PageDamage) -> bool {
     }
 }
 
-fn read(device: &mut Blocking<'_>, at: PageNo, pages: u64) -> Result<Frames, Failure> {
+pub(super) fn read(device: &mut Blocking<'_>, at: PageNo, pages: u64) -> Result<Frames, Failure> {
     let pages = usize::try_from(pages).expect("a chunk, or the pages of a record");
     device
         .read(at, pages)

@@ -2,11 +2,13 @@
 //!
 //! Contract: records come in the order of their log, incarnation after incarnation. A record of the last incarnation counts when
 //! its epoch was announced or lies before the cut; until that is known it waits.
+//! Where the log begins behind a checkpoint, the pairs that this names come first, whatever their epochs: all of them survived.
 //! This is a second, simple way to the same answer as the engine's recovery, from the data alone and never from summaries.
 
 use domains::schema::TableSpec;
 use segments::checksum::checksum;
 use segments::cuts::{Cuts, Fate};
+use segments::record::{Extent, RecordHead, RecordKind};
 use segments::{EpochId, Incarnation, Place, TableId, Version};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -25,12 +27,31 @@ pub(crate) struct Seen {
     /// Of a pair: the length and checksum of the value that lies in its record; none of a tombstone.
     pub(crate) value: Option<(usize, u32)>,
     /// The same of what comes before it, which lies in earlier records.
-    pub(crate) parts: Box<[(usize, u32)]>,
+    pub(crate) parts: Box<[Extent]>,
     /// Of a record with such parts: the bytes of log that live as long as it does.
     pub(crate) live_bytes: Option<u64>,
     pub(crate) expires_ms: Option<u64>,
     /// The value itself, of the catalog's own records.
     pub(crate) catalog: Option<Box<[u8]>>,
+}
+
+impl Seen {
+    /// What is compared of a record that lies at a place.
+    pub(crate) fn of(head: &RecordHead<'_>, place: Place, record: &[u8]) -> Self {
+        let has_value = matches!(head.kind, RecordKind::Pair | RecordKind::Extent);
+        let value = &record[head.value_at..head.value_at + head.value_bytes];
+        Self {
+            table: head.table,
+            key: head.key.into(),
+            version: head.version,
+            place,
+            value: has_value.then_some((head.value_bytes, head.value_crc)),
+            parts: head.extents.iter().collect(),
+            live_bytes: (!head.extents.is_empty()).then(|| head.live_bytes()),
+            expires_ms: head.expires_ms,
+            catalog: (head.table == CATALOG && head.kind == RecordKind::Pair).then(|| value.into()),
+        }
+    }
 }
 
 /// A pair that is there.
@@ -39,7 +60,7 @@ pub(crate) struct Live {
     pub(crate) version: Version,
     pub(crate) place: Place,
     value: (usize, u32),
-    parts: Box<[(usize, u32)]>,
+    parts: Box<[Extent]>,
     pub(crate) expires_ms: Option<u64>,
     catalog: Option<Box<[u8]>>,
 }
@@ -48,7 +69,8 @@ impl Live {
     /// Whether a value is, part by part, what the log has.
     pub(crate) fn has_value(&self, value: &[u8]) -> bool {
         let mut rest = value;
-        let whole = self.parts.iter().chain([&self.value]).all(|&(bytes, crc)| {
+        let parts = self.parts.iter().map(|extent| (extent.bytes as usize, extent.crc));
+        let whole = parts.chain([self.value]).all(|(bytes, crc)| {
             let Some((part, behind)) = rest.split_at_checked(bytes) else { return false };
             rest = behind;
             checksum(0, part) == crc
@@ -79,6 +101,21 @@ impl Pairs {
             live: HashMap::new(),
             behind_cut: 0,
         }
+    }
+
+    /// Takes a pair that a checkpoint names: what the log says from there on comes after it.
+    pub(crate) fn base(&mut self, seen: Seen) {
+        self.apply(seen);
+    }
+
+    /// The records that are the beginnings of values of pairs that are there, each with its table.
+    pub(crate) fn extents(&self) -> Vec<(TableId, Extent)> {
+        let tables = self.tables();
+        let mut extents = Vec::new();
+        for (table, pairs) in self.live.iter().filter(|(table, _)| tables.contains_key(*table)) {
+            extents.extend(pairs.values().flat_map(|live| &live.parts).map(|extent| (*table, *extent)));
+        }
+        extents
     }
 
     /// Takes a record.

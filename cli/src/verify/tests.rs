@@ -4,6 +4,8 @@ use lostore::open::DATA_FILE;
 use lostore::{Options, PutOptions, Store, plain_spec};
 use segments::PAGE_BYTES;
 
+pub(crate) mod reused;
+
 /// A store with three lives, sealed segments, a record of many pages, and tables of each kind.
 fn fill(dir: &Path) {
     let mut options = Options::default();

@@ -1,7 +1,8 @@
 //! The summary of a run, if it has one: whole, and true to the records that it stands for.
 //!
 //! Contract: a run that was never sealed has none, and that is no damage. Whatever lies in the footer's place and is not blank
-//! must be a whole footer, and lead to a whole summary of exactly the run's records.
+//! must be a whole footer, and lead to a whole summary of exactly the run's records. Where segments are used again, it may also be a page
+//! from before.
 
 use super::Found;
 use crate::failure::Failure;
@@ -9,11 +10,11 @@ use crate::verify::pairs::Seen;
 use crate::verify::{Report, at_page};
 use domains::index::HashConfig;
 use segments::blocking::Blocking;
-use segments::page::{self, PageError};
+use segments::page::{self, PAGE_HEADER_BYTES, PageError};
 use segments::segment::SegmentHeader;
 use segments::summary::{Footer, ItemKind, SummaryItem, SummaryKey, SummaryReader};
 use segments::superblock::Superblock;
-use segments::{Frames, PageNo, Place, TableId, Version};
+use segments::{Frames, PAGE_BYTES, PageNo, Place, TableId, Version};
 
 /// What a run's summary says of a record, with its key or the hash of it.
 struct Item {
@@ -37,7 +38,12 @@ pub(super) struct Summary {
 }
 
 /// Reads the summary of a run.
-pub(super) fn read(device: &mut Blocking<'_>, superblock: &Superblock, found: &Found) -> Result<Summary, Failure> {
+pub(super) fn read(
+    device: &mut Blocking<'_>,
+    superblock: &Superblock,
+    found: &Found,
+    reused: bool,
+) -> Result<Summary, Failure> {
     let at = found.run.footer();
     let frame = super::read(device, at, 1)?;
     let Some(header) = found.header else { return Ok(Summary::default()) };
@@ -48,6 +54,7 @@ pub(super) fn read(device: &mut Blocking<'_>, superblock: &Superblock, found: &F
     let previous = SegmentHeader::parse(first.page(0), superblock.salt).map_or(0, |(_, outer)| outer.previous);
     let footer = match Footer::parse(frame.page(0), superblock.salt, &header, previous) {
         Ok(footer) => footer,
+        Err(_) if reused && !is_meant(frame.page(0), &header) => return Ok(Summary::default()),
         Err(error) => return Ok(Summary { broken: Some((at, error.to_string())), ..Summary::default() }),
     };
     let first = found.run.start().plus(u64::from(footer.first_page));
@@ -58,6 +65,18 @@ pub(super) fn read(device: &mut Blocking<'_>, superblock: &Superblock, found: &F
         Err(error) => Ok(Summary { footer: Some(footer), items: Vec::new(), broken: Some((first, error.to_string())) }),
     }
 }
+
+/// Whether a page that is no footer of this run says that it is: by its run's first sequence number, which no other run has.
+fn is_meant(page: &[u8; PAGE_BYTES], header: &SegmentHeader) -> bool {
+    let first_seq = PAGE_HEADER_BYTES + FOOTER_FIRST_SEQ;
+    page[first_seq..first_seq + 8] == header.first_seq.to_le_bytes()
+        && page[INCARNATION..INCARNATION + 4] == header.incarnation.0.to_le_bytes()
+}
+
+/// Where a page names its incarnation.
+const INCARNATION: usize = 20;
+/// Where a footer names the sequence number of its run's first page.
+const FOOTER_FIRST_SEQ: usize = 16;
 
 fn item(item: SummaryItem<'_>) -> Item {
     Item {
