@@ -1,7 +1,7 @@
 //! `inspect`: a store's bytes, decoded as the data format describes them, from the superblock down to a single record.
 //!
 //! Contract: nothing is opened, recovered or written: what is shown is what lies there, damaged or not. Without options the
-//! copies of the superblock and the segments; with `--segment` its pages and its summary; with `--page` what is in that page.
+//! copies of the superblock, the index checkpoints and the segments, each with what its header says and what the newest checkpoint says; with `--segment` its pages and its summary; with `--page` what is in that page.
 //! The same sections come as JSON.
 
 use crate::args::Inspect;
@@ -15,6 +15,7 @@ use segments::superblock::{SUPERBLOCK_COPIES, SUPERBLOCK_COPY_PAGES, SUPERBLOCK_
 use segments::{Frames, PageNo, SegmentId};
 use serde_json::{Map, Value, json};
 
+mod checkpoints;
 mod content;
 mod summary;
 
@@ -121,21 +122,22 @@ impl Look<'_> {
         Ok(())
     }
 
-    /// Every segment: whose it is, and whether it is sealed.
+    /// Every segment: what it was used for last and by whom, whether it is sealed, and what the newest checkpoint says of it.
     fn segments(&mut self) -> Result<(), Failure> {
         let Some(superblock) = self.superblock.clone() else { return Ok(()) };
+        let said = checkpoints::show(self, &superblock)?;
         let geometry = Geometry::new(superblock.segment_pages);
-        let count = geometry.segments_in(self.device.pages());
         let mut rows = Vec::new();
-        let mut segment = 0;
-        while segment < count {
+        let mut inside = 0;
+        for segment in 0..geometry.segments_in(self.device.pages()) {
             let first = geometry.first_page(SegmentId(segment));
             let frame = self.read(first, 1)?;
-            let mut run = 1;
             let row = match SegmentHeader::parse(frame.page(0), superblock.salt) {
+                // A further segment of a run, unless it was begun by itself since.
+                Err(_) if segment < inside => continue,
                 Err(error) => vec![error.to_string().into(); 1],
                 Ok((header, outer)) => {
-                    run = header.run;
+                    inside = segment.saturating_add(header.run);
                     let summary = summary::of(self, &superblock, &header, outer.previous)?;
                     vec![
                         content::purpose(&header).into(),
@@ -150,10 +152,21 @@ impl Look<'_> {
             };
             let mut row = [vec![segment.into(), first.0.into()], row].concat();
             row.resize(9, Value::Null);
+            row.push(said.of(SegmentId(segment)));
             rows.push(row);
-            segment += run.max(1);
         }
-        let columns = &["segment", "page", "state", "incarnation", "log", "run", "first_seq", "horizon", "summary"];
+        let columns = &[
+            "segment",
+            "page",
+            "state",
+            "incarnation",
+            "log",
+            "run",
+            "first_seq",
+            "horizon",
+            "summary",
+            "by_checkpoint",
+        ];
         self.show("segments", columns, rows);
         Ok(())
     }
@@ -279,3 +292,6 @@ fn text(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What single structures say: copies, headers, pages, records.
 
-use super::{Look, summary};
+use super::{Look, checkpoints, summary};
 use crate::failure::Failure;
 use crate::words;
 use domains::schema::TableSpec;
@@ -145,8 +145,10 @@ pub(super) fn page(look: &mut Look<'_>, superblock: &Superblock, at: PageNo) -> 
             look.fields("large record", vec![("part", "a further page of the record whose head lies before".into())]);
             Ok(())
         }
-        // The page's header says all that is shown of it.
-        PageKind::Checkpoint | PageKind::CheckpointFooter => Ok(()),
+        PageKind::Checkpoint | PageKind::CheckpointFooter => {
+            checkpoints::page(look, page, superblock.salt);
+            Ok(())
+        }
         PageKind::Summary | PageKind::SummaryFooter => {
             let first = look.read(geometry.first_page(header.segment), 1)?;
             if let Ok((segment, outer)) = SegmentHeader::parse(first.page(0), superblock.salt) {

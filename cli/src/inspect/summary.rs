@@ -3,8 +3,8 @@
 use super::Look;
 use crate::failure::Failure;
 use crate::words;
-use segments::page::{self, PageError};
-use segments::segment::{Geometry, SegmentHeader};
+use segments::page::{self, PageError, PageKind};
+use segments::segment::{Geometry, Purpose, SegmentHeader};
 use segments::summary::{Footer, SummaryItem, SummaryKey, SummaryReader};
 use segments::superblock::Superblock;
 use serde_json::Value;
@@ -28,14 +28,20 @@ pub(super) fn of(
     header: &SegmentHeader,
     previous: u32,
 ) -> Result<Summary, Failure> {
+    if header.purpose != Purpose::Log {
+        return Ok(Summary::None);
+    }
     let geometry = Geometry::new(superblock.segment_pages);
     let at = geometry.footer_page(header.segment, header.run);
     if at.0 >= look.device.pages() {
         return Ok(Summary::Broken("its place is past the end of the store".to_owned()));
     }
     let frame = look.read(at, 1)?;
-    if page::parse(frame.page(0), superblock.salt) == Err(PageError::Blank) {
-        return Ok(Summary::None);
+    match page::parse(frame.page(0), superblock.salt) {
+        Err(PageError::Blank) => return Ok(Summary::None),
+        // What the segment held before it was used again.
+        Ok(outer) if outer.kind != PageKind::SummaryFooter => return Ok(Summary::None),
+        Ok(_) | Err(_) => {}
     }
     let footer = match Footer::parse(frame.page(0), superblock.salt, header, previous) {
         Ok(footer) => footer,
@@ -82,7 +88,7 @@ impl Summary {
     /// Shows all of it.
     pub(super) fn show(self, look: &mut Look<'_>) {
         match self {
-            Self::None => look.fields("summary", vec![("state", "none: the segment is not sealed".into())]),
+            Self::None => look.fields("summary", vec![("state", "none: the segment is no log, or not sealed".into())]),
             Self::Broken(why) => look.fields("summary", vec![("state", why.into())]),
             Self::Whole { footer, items } => {
                 let fields = vec![
