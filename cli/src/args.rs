@@ -8,6 +8,12 @@ use crate::reach::AnyStore;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+mod parse;
+mod space;
+
+use parse::{milliseconds, octal, range, size};
+pub(crate) use space::{Reclaim, Space, Switch};
+
 /// A transactional table store: embedded, or shared through a Unix socket.
 #[derive(Parser, Debug)]
 #[command(name = "lostore", version, arg_required_else_help = true, after_help = AFTER_HELP)]
@@ -97,6 +103,10 @@ pub(crate) enum Verb {
     Shell(Shell),
     /// Shows what a running server does, anew every second, until ^C.
     Top(Top),
+    /// Shows what the device's segments are used for, and draws them.
+    Space(Space),
+    /// Wins space back now: live records leave segments that hold dead ones, and the segments are free again.
+    Reclaim,
     /// Asks the store for a sign of life and says how long it took.
     Ping(Ping),
     /// Decodes a store's bytes, without opening it: superblock, segments, pages, records, summaries.
@@ -185,6 +195,8 @@ pub(crate) struct Serve {
     /// Memory for cached records, as in 64M.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) cache: Option<u64>,
+    #[command(flatten)]
+    pub(crate) reclaim: Reclaim,
     /// Size of the segments in which a new store takes room, as in 64M.
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) segment: Option<u64>,
@@ -548,50 +560,6 @@ pub(crate) struct Demo {
     /// Print one JSON document at the end, and no text.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-/// A size with a unit.
-fn size(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let scale: u64 = match text[digits.len()..].to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
-        "" => 1,
-        "K" => 1 << 10,
-        "M" => 1 << 20,
-        "G" => 1 << 30,
-        "T" => 1 << 40,
-        other => return Err(format!("'{other}' is no unit; use K, M, G or T")),
-    };
-    let number: u64 = digits.parse().map_err(|_| format!("'{digits}' is not a number"))?;
-    number.checked_mul(scale).ok_or_else(|| format!("{text} is too large"))
-}
-
-/// A time with a unit, in milliseconds.
-fn milliseconds(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let scale: u64 = match &text[digits.len()..] {
-        "ms" => 1,
-        "" | "s" => 1000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        other => return Err(format!("'{other}' is no unit; use ms, s, m, h or d")),
-    };
-    let number: u64 = digits.parse().map_err(|_| format!("'{digits}' is not a number"))?;
-    number.checked_mul(scale).ok_or_else(|| format!("{text} is too long"))
-}
-
-/// Bytes from one place up to another.
-fn range(text: &str) -> Result<std::ops::Range<u64>, String> {
-    let wrong = || format!("'{text}' is no range of bytes; write it like 0..100, or 100.. up to the end");
-    let (from, to) = text.split_once("..").ok_or_else(wrong)?;
-    let from = from.parse().map_err(|_| wrong())?;
-    let to = if to.is_empty() { u64::MAX } else { to.parse().map_err(|_| wrong())? };
-    if from <= to { Ok(from..to) } else { Err(wrong()) }
-}
-
-fn octal(text: &str) -> Result<u32, String> {
-    let mode = u32::from_str_radix(text, 8).map_err(|_| format!("'{text}' is not octal"))?;
-    if mode > 0o777 { Err(format!("'{text}' has more than permissions")) } else { Ok(mode) }
 }
 
 #[cfg(test)]

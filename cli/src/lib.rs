@@ -22,11 +22,13 @@ mod output;
 mod pairs;
 mod progress;
 mod reach;
+mod reclaim;
 mod schema;
 mod script;
 mod serve;
 mod shape;
 mod shell;
+mod space;
 mod status;
 mod tables;
 mod top;
@@ -90,6 +92,8 @@ fn dispatch(args: Args, output: &mut Output) -> Result<(), Failure> {
         Verb::Status => status::status(&target, output),
         Verb::Shell(shell) => shell::shell(&target, &shell, output.format),
         Verb::Top(top) => top::top(&target, &top, output),
+        Verb::Space(space) => space::space(&target, &space, output),
+        Verb::Reclaim => reclaim::reclaim(&target, output),
         Verb::Ping(ping) => status::ping(&target, &ping, output),
         Verb::Inspect(inspect) => inspect::inspect(&inspect, output),
         Verb::Verify(verify) => verify::verify(&target, &verify, output),

@@ -4,7 +4,7 @@
 //! recovery found; everything else is talk. A service manager that listens is told when it is ready (`notify`), and one that
 //! has made the socket has it served. It ends with exit 0 at SIGTERM and SIGINT, when everything committed is persistent.
 
-use crate::args::{LevelArg, Serve, Target};
+use crate::args::{LevelArg, Serve, Switch, Target};
 use crate::failure::{Failure, talk};
 use crate::notify::Manager;
 use crate::output::{Format, Output, count_text};
@@ -103,6 +103,8 @@ fn engine(args: &Serve) -> Result<Config, Failure> {
         engine.cache_bytes = usize::try_from(bytes)
             .map_err(|_| Failure::usage("the cache is larger than this machine's memory can be", "give less"))?;
     }
+    engine.reclaims = args.reclaim.reclaim.map_or(engine.reclaims, |switch| switch == Switch::On);
+    engine.reclaim_dead_percent = args.reclaim.reclaim_dead.unwrap_or(engine.reclaim_dead_percent);
     engine.staged_bytes_max = args.staged.unwrap_or(engine.staged_bytes_max);
     if let Some(bytes) = args.segment {
         engine.segment_pages = u32::try_from(bytes / PAGE)

@@ -11,6 +11,8 @@ use lostore::{Capabilities, Connections, EXPLANATIONS, Explanation, Status, Tabl
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+mod space;
+
 pub(crate) fn status(target: &Target, output: &mut Output) -> Result<(), Failure> {
     let store = reach(target)?;
     let mut status = store.status()?;
@@ -63,6 +65,13 @@ fn document(domain: Capabilities, status: &Status) -> Value {
         "poisoned": status.poisoned,
         "segments": status.segments,
         "segments_free": status.segments_free,
+        "segments_log": status.space.log.segments,
+        "segments_table": status.space.table.segments,
+        "segments_checkpoint": status.space.checkpoint.segments,
+        "segments_waiting": status.space.waiting.segments,
+        "segments_aside": status.space.aside,
+        "checkpoints": space::checkpoints(status),
+        "reclaim": space::reclaim(status),
         "segments_home": segments_are(domain).0,
         "segments_place": segments_are(domain).1,
         "device_bytes": status.device_pages * 4096,
@@ -134,6 +143,7 @@ fn text(domain: Capabilities, status: &Status, output: &mut Output) -> Result<()
         count_text(status.device_writes),
         count_text(status.device_flushes)
     ))?;
+    space::text(status, output)?;
     output.line(&format!("memory    {} of cached records", bytes_text(status.cache_bytes)))?;
     let Connections { count, bytes_max, bytes, waiting, refused } = status.connections;
     if bytes_max > 0 {

@@ -30,10 +30,12 @@ pub(crate) mod many;
 pub(crate) mod marking;
 pub(crate) mod next;
 pub(crate) mod ops;
+pub(crate) mod passes;
 pub(crate) mod read_ranges;
 pub(crate) mod reclaim;
 pub(crate) mod records;
 pub(crate) mod rewrite;
+pub(crate) mod space;
 pub(crate) mod stage;
 pub(crate) mod status;
 pub(crate) mod table;
@@ -130,6 +132,8 @@ pub struct Engine {
     syncing: bool,
     /// Operations that have begun.
     born: u64,
+    /// Operations that wait for the end of a pass of reclaim.
+    passing: Vec<u32>,
 }
 
 impl Engine {
@@ -159,6 +163,7 @@ impl Engine {
             background: background.map(Box::new),
             syncing: false,
             born: 0,
+            passing: Vec::new(),
         }
     }
 
@@ -243,6 +248,9 @@ impl Engine {
             hit(Probe::StandsInLine);
             self.lines.push(asker, id, op);
         } else {
+            if let (Op::Status, Some(background)) = (&op, &self.background) {
+                self.core.beside = background.status(&self.core);
+            }
             match ops::machine_for(&mut self.core, op) {
                 Ok(machine) => self.start(asker, id, machine, now),
                 Err(error) => self.answers.push((id, Err(error))),
@@ -332,6 +340,7 @@ impl Engine {
                 assert!(running.reads > 0, "the first page of a record is on the device");
             }
             Step::Wait(Need::Turn | Need::Contended(_)) => {}
+            Step::Wait(Need::Pass) => self.passing.push(slot),
             Step::Wait(Need::Again) => self.ready.push_back(slot),
             Step::Wait(Need::Persistent(epoch)) => self.persistent.entry(epoch).or_default().push(slot),
         }
@@ -423,6 +432,7 @@ impl Engine {
         if !self.holds_flushes() {
             self.flush_held();
         }
+        self.end_passes();
         again
     }
 
@@ -528,6 +538,7 @@ impl Domain for Engine {
 
     fn gone(&mut self, asker: Asker, now: Tick) {
         self.core.contention.gone(asker, now.nanos);
+        self.leave_pass(asker);
         self.ready.extend(self.core.contention.take_released());
     }
 

@@ -401,6 +401,11 @@ pub enum Error {
         /// The length that was recorded, at an open or a close.
         had: u64,
     },
+    /// Space was to be won back where that is switched off.
+    #[error(
+        "nothing was reclaimed: reclaim is off in this store; open it with Config::reclaims (`lostore serve --reclaim on`) and ask again"
+    )]
+    ReclaimOff,
     /// The domain is closing.
     #[error("the store is closing")]
     Closing,
@@ -460,6 +465,7 @@ impl Error {
             Self::StagedFull { .. } => 313,
             Self::StageGone => 314,
             Self::NotStaged { .. } => 315,
+            Self::ReclaimOff => 316,
             Self::CorruptRecord { .. } => 401,
             Self::ReadFailed { .. } => 402,
             Self::CorruptStore { .. } => 403,
@@ -514,7 +520,7 @@ impl Error {
             | Self::StageGone
             | Self::LeaseEnded { .. } => ErrorKind::Conflict,
             Self::NoSuchTable { .. } | Self::TableGone { .. } | Self::NoSuchToken { .. } => ErrorKind::NotFound,
-            Self::Unsupported { .. } => ErrorKind::Unsupported,
+            Self::Unsupported { .. } | Self::ReclaimOff => ErrorKind::Unsupported,
             Self::NoSpace { .. }
             | Self::Busy
             | Self::KeptFull { .. }

@@ -23,8 +23,9 @@ pub use error::{Error, ErrorKind, Failure};
 pub use ranges::{Range, Ranges};
 pub use schema::TableSpec;
 pub use seam::{
-    Answer, Asker, Capabilities, Chain, ChainEnd, ClientId, Committed, Connections, Cursor, Direction, Domain, Driven,
-    Followed, Horizon, Identified, Level, Once, Op, OpId, Pair, PairRef, Persistence, REQUEST_WINDOW, RequestFate,
-    Seen, StageValue, Status, Stored, TableInfo, TableStatus, Tick, Versions,
+    Answer, Asker, Capabilities, Chain, ChainEnd, CheckpointStatus, ClientId, Committed, Connections, Cursor,
+    Direction, Domain, Driven, Followed, Horizon, Identified, KeptCheckpoint, Level, Once, Op, OpId, Pair, PairRef,
+    Persistence, REQUEST_WINDOW, ReclaimStatus, Reclaimed, RequestFate, Seen, SegmentRun, SegmentUse, Segments,
+    SpaceStatus, StageValue, Status, Stored, TableInfo, TableStatus, Tick, UseStatus, Versions,
 };
 pub use translate::{is_told, rules_out, spec_in, spec_out};

@@ -16,7 +16,7 @@ use crate::ranges::{self, Ranges};
 use crate::schema::{TableHome, TableKind, TableSpec, compat};
 use crate::seam::{
     Answer, Capabilities, Chain, Committed, Cursor, Direction, Domain, Followed, Horizon, Level, Op, OpId, Pair,
-    PairRef, Persistence, Seen, Status, Stored, TableInfo, TableStatus, Tick, Versions,
+    PairRef, Persistence, Seen, Segments, Status, Stored, TableInfo, TableStatus, Tick, Versions,
 };
 use list::List;
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
@@ -108,6 +108,8 @@ impl Light {
             }
             Op::Force => Ok(Answer::Persistent(self.horizon())),
             Op::DropCache => Ok(Answer::Done),
+            Op::Reclaim => Err(Error::Unsupported { domain: "light", what: "reclaim, for it has no device" }),
+            Op::Segments { .. } => Ok(Answer::Segments(Segments::default())),
             Op::CreateTable { name, spec } => self.create(name, spec).map(Answer::Table),
             Op::OpenTable { name, spec } => self.open(&name, spec).map(Answer::Table),
             Op::RenameTable { from, to } => self.rename(&from, to).map(Answer::Table),

@@ -17,18 +17,23 @@ use crate::ranges::{Range, Ranges};
 use crate::schema::TableSpec;
 pub use asker::Asker;
 pub use connections::Connections;
-use segments::{Completion, EpochId, Incarnation, Request, TableId, Tag, Version};
+use segments::{Completion, EpochId, Incarnation, Request, SegmentId, TableId, Tag, Version};
 use std::task::Poll;
 use txn::{CommitSet, PutOptions, Stage};
 
 mod once;
 mod reads;
+mod space;
 mod staged;
 mod status;
 mod versions;
 
 pub use once::{ClientId, Identified, Once, REQUEST_WINDOW, RequestFate};
 pub use reads::{Chain, ChainEnd, Stored};
+pub use space::{
+    CheckpointStatus, KeptCheckpoint, ReclaimStatus, Reclaimed, SegmentRun, SegmentUse, Segments, SpaceStatus,
+    UseStatus,
+};
 pub use staged::StageValue;
 pub use status::{Status, TableStatus};
 pub use versions::Versions;
@@ -255,6 +260,14 @@ pub enum Op {
     Status,
     /// Drops cached records, so that the next reads are cold (for measurements and tests): [`Answer::Done`].
     DropCache,
+    /// Wins space back now: live records leave every segment of whose records at least one of a hundred is dead, then checkpoints are
+    /// written until what holds nothing is free: [`Answer::Reclaimed`], when that is done. It goes on when nobody waits for it.
+    Reclaim,
+    /// What the segments are used for, from this one on: [`Answer::Segments`].
+    Segments {
+        /// The first wanted.
+        from: SegmentId,
+    },
 }
 
 /// A pair as it was read.
@@ -422,6 +435,10 @@ pub enum Answer {
     Tables(Vec<TableInfo>),
     /// Of a status request.
     Status(Box<Status>),
+    /// Of a pass of reclaim.
+    Reclaimed(Reclaimed),
+    /// Of a question for segments.
+    Segments(Segments),
     /// Of what has nothing to say but that it is done.
     Done,
 }

@@ -8,13 +8,15 @@ use crate::ranges::Ranges;
 use crate::schema::{Field, FieldType, Rule, TableHome, TableKind, TableSpec};
 use crate::seam::{
     Answer, Chain, ChainEnd, Committed, Connections, Cursor, Direction, Followed, Horizon, Identified, Level, Op, Pair,
-    Persistence, RequestFate, StageValue, Status, Stored, TableInfo, TableStatus, Versions,
+    Persistence, RequestFate, Segments, StageValue, Status, Stored, TableInfo, TableStatus, Versions,
 };
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 use txn::{Change, CommitSet, Expect, PutOptions, RangeCompare, Staged};
 use wire::codes::fault_kind;
 use wire::limits::RULES_MAX;
 use wire::{Bytes, List, Value};
+
+mod space;
 
 /// An operation as it travels; `None` when it has more parts or fields than the protocol carries.
 pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
@@ -86,6 +88,8 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         Op::ListTables => wire::Op::ListTables,
         Op::Status => wire::Op::Status,
         Op::DropCache => wire::Op::DropCache,
+        Op::Reclaim => wire::Op::Reclaim,
+        Op::Segments { from } => wire::Op::Segments { from: from.0 },
     })
 }
 
@@ -146,7 +150,9 @@ pub(crate) fn too_long(op: &Op) -> Error {
         | Op::DestroyTable { .. }
         | Op::ListTables
         | Op::Status
-        | Op::DropCache => unreachable!("it has no list: {op:?}"),
+        | Op::DropCache
+        | Op::Reclaim
+        | Op::Segments { .. } => unreachable!("it has no list: {op:?}"),
     };
     Error::Limit { what, value: value as u64, limit: limit as u64 }
 }
@@ -358,6 +364,11 @@ pub(crate) fn answer_in(answer: wire::Answer<'_>) -> Option<Answer> {
         wire::Answer::Tables(tables) => Answer::Tables(tables.iter().map(info_in).collect()),
         wire::Answer::Ruled(ruled) => Answer::Table(ruled_in(&ruled)),
         wire::Answer::RuledTables(tables) => Answer::Tables(tables.iter().map(ruled_in).collect()),
+        wire::Answer::Reclaimed(counters) => Answer::Reclaimed(space::reclaimed_in(&counters)),
+        wire::Answer::Segments { device_pages, segment_pages, runs, more } => {
+            let runs = runs.iter().map(space::run_in).collect();
+            Answer::Segments(Segments { device_pages, segment_pages, runs, more })
+        }
         wire::Answer::Status(status) => Answer::Status(Box::new(status_in(&status))),
         wire::Answer::Stored(stored) => Answer::Stored(stored.map(|stored| {
             let wire::Stored { pair, value_crc, from_device } = stored;
@@ -492,6 +503,9 @@ fn status_in(status: &wire::Status<'_>) -> Status {
         hot_keys: figure(id::HOT_KEYS),
         contention_waits: figure(id::CONTENTION_WAITS),
         lease_ends: figure(id::LEASE_ENDS),
+        space: space::space_in(&figure),
+        checkpoints: space::checkpoints_in(&status.counters),
+        reclaim: space::reclaim_in(&figure),
         connections: Connections {
             count: figure(id::CONNECTIONS),
             bytes_max: figure(id::CONNECTION_BYTES_MAX),

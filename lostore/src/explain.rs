@@ -219,6 +219,11 @@ pub const EXPLANATIONS: &[Explanation] = &[
         "name each value once, for the table and key that it was written for",
     ),
     says(
+        316,
+        "space was to be won back in a store where reclaim is off; nothing was done",
+        "open the store with Config::reclaims, or serve it with `lostore serve --reclaim on`, and ask again",
+    ),
+    says(
         401,
         "a record's bytes are not what was written",
         "restore it from a backup or delete it; `lostore verify` lists all damage",

@@ -37,6 +37,7 @@ mod session;
 pub mod shard;
 pub mod shared;
 mod slots;
+mod space;
 mod staged;
 mod store;
 mod strict;
@@ -63,6 +64,7 @@ pub use crate::raw::{RawTable, ReadPair, Verdict};
 pub use crate::record::{Found, Keyed, Ordered, PtrField, RecordError, Sacked, TableType, Writes};
 pub use crate::remote::Remote;
 pub use crate::shared::Shared;
+pub use crate::space::ReclaimReply;
 pub use crate::store::{Store, plain_spec};
 pub use crate::table::{Follow, PendingFollow, PendingGet, RecordRef, Table};
 pub use crate::ticket::Ticket;
@@ -71,8 +73,9 @@ pub use crate::txn::{PendingCommit, RawTxn, Txn, TxnOptions};
 pub use ::txn::{Expect, PutOptions, SetError};
 pub use domains::schema;
 pub use domains::{
-    Capabilities, Chain, ChainEnd, ClientId, Connections, Cursor, Direction, ErrorKind, Failure, Followed, Horizon,
-    Pair, Persistence, Range, Ranges, Status, Stored, TableInfo, TableStatus,
+    Capabilities, Chain, ChainEnd, CheckpointStatus, ClientId, Connections, Cursor, Direction, ErrorKind, Failure,
+    Followed, Horizon, KeptCheckpoint, Pair, Persistence, Range, Ranges, ReclaimStatus, Reclaimed, SegmentRun,
+    SegmentUse, Segments, SpaceStatus, Status, Stored, TableInfo, TableStatus, UseStatus,
 };
 pub use lostore_derive::TableType;
 pub use segments::{DomainId, EpochId, Incarnation, Ordinal, TableId, Version};

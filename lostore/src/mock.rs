@@ -208,6 +208,11 @@ impl State {
             }
             Op::Status => Ok(Answer::Status(Box::new(Status { horizon: self.horizon(), ..Status::default() }))),
             Op::DropCache => Ok(Answer::Done),
+            Op::Reclaim => {
+                let domain = self.capabilities.name;
+                Err(domains::Error::Unsupported { domain, what: "reclaim, for it has no device" })
+            }
+            Op::Segments { .. } => Ok(Answer::Segments(domains::Segments::default())),
         }
     }
 
@@ -422,5 +427,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::ListTables => "list",
         Op::Status => "status",
         Op::DropCache => "drop cache",
+        Op::Reclaim => "reclaim",
+        Op::Segments { .. } => "segments",
     }
 }

@@ -9,10 +9,12 @@ use domains::{
     Answer, ChainEnd, Cursor, Direction, Error, ErrorKind, Followed, Horizon, Level, Pair, Persistence, RequestFate,
     Status, TableInfo, TableSpec, is_told, rules_out, spec_in, spec_out,
 };
-use segments::{EpochId, Ordinal, TableId, Version};
+use segments::{EpochId, Ordinal, SegmentId, TableId, Version};
 use txn::{CommitSet, Expect, PutOptions, SetError, Staged};
 use wire::codes::{REPLY_TOO_LARGE, fault_kind};
 use wire::{Bytes, Fault, List, Outcome, Part, Value, write_flag};
+
+mod space;
 
 /// Adds parts to a set. An update with a presence compare speaks of the key as the set leaves it.
 pub(crate) fn add_parts(set: &mut CommitSet, parts: &[Part<'_>]) -> Result<(), SetError> {
@@ -182,6 +184,8 @@ pub(crate) fn domain_op(op: &wire::Op<'_>) -> Option<domains::Op> {
         wire::Op::ListTables => domains::Op::ListTables,
         wire::Op::Status => domains::Op::Status,
         wire::Op::DropCache => domains::Op::DropCache,
+        wire::Op::Reclaim => domains::Op::Reclaim,
+        wire::Op::Segments { from } => domains::Op::Segments { from: SegmentId(*from) },
         wire::Op::Ping
         | wire::Op::Commit { .. }
         | wire::Op::CommitOnce { .. }
@@ -296,6 +300,13 @@ fn answer_out(answer: &Answer, features: u64) -> Option<wire::Answer<'_>> {
         }
         Answer::Tables(tables) => wire::Answer::Tables(List::new(tables.iter().map(info_out).collect::<Option<_>>()?)?),
         Answer::Status(status) => wire::Answer::Status(status_out(status)?),
+        Answer::Reclaimed(reclaimed) => wire::Answer::Reclaimed(List::new(space::reclaimed_out(reclaimed))?),
+        Answer::Segments(segments) => wire::Answer::Segments {
+            device_pages: segments.device_pages,
+            segment_pages: segments.segment_pages,
+            runs: List::new(segments.runs.iter().map(space::run_out).collect())?,
+            more: segments.more,
+        },
         Answer::Done => wire::Answer::Done,
     })
 }
@@ -374,12 +385,14 @@ fn status_out(status: &Status) -> Option<wire::Status<'_>> {
         (id::STAGED_BYTES, status.staged_bytes),
         (id::UNSTAGED_BYTES, status.unstaged_bytes),
     ];
+    let mut counters = counters.map(|(id, value)| wire::Counter { id, value }).to_vec();
+    space::counters_out(status, &mut counters);
     Some(wire::Status {
         horizon: horizon_out(status.horizon),
         epoch_open: status.epoch_open.0,
         poisoned: status.poisoned.as_deref(),
         tables: List::new(tables.collect::<Option<_>>()?)?,
-        counters: List::new(counters.map(|(id, value)| wire::Counter { id, value }).to_vec())?,
+        counters: List::new(counters)?,
     })
 }
 

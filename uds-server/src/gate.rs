@@ -265,7 +265,7 @@ impl<'a> Guard<'a> {
             Op::Stage(what) => self.table(what.table, Right::Insert).or_else(|_| self.table(what.table, Right::Update)),
             Op::Reserve { table, .. } => self.table(*table, Right::Insert),
             Op::Force => self.server(Right::Force),
-            Op::DropCache => self.server(Right::Admin),
+            Op::DropCache | Op::Reclaim | Op::Segments { .. } => self.server(Right::Admin),
             Op::CreateTable { name, .. } => self.create(name),
             Op::OpenTable { name, spec } => self.open(name, spec.as_ref().map_or(0, |spec| spec.record.len())),
             Op::RenameTable { from, to } => self.name(from, Right::Destroy).and_then(|()| self.create(to)),
@@ -362,6 +362,8 @@ impl<'a> Guard<'a> {
             | Answer::Reserved(_)
             | Answer::Persistent(_)
             | Answer::Table(_)
+            | Answer::Reclaimed(_)
+            | Answer::Segments(_)
             | Answer::Done => None,
         }
     }

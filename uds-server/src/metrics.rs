@@ -45,7 +45,7 @@ impl Histogram {
 pub(crate) struct Verb(usize);
 
 /// The verbs, by name. A commit that is answered when it is persistent is a verb of its own: it takes as long as the device.
-pub(crate) const VERBS: [&str; 26] = [
+pub(crate) const VERBS: [&str; 28] = [
     "lookup",
     "lookup_many",
     "read_ranges",
@@ -72,6 +72,8 @@ pub(crate) const VERBS: [&str; 26] = [
     "list_tables",
     "status",
     "drop_cache",
+    "reclaim",
+    "segments",
 ];
 
 /// The verb of an operation.
@@ -103,6 +105,8 @@ pub(crate) fn verb(op: &Op) -> Verb {
         Op::ListTables => const { named("list_tables") },
         Op::Status => const { named("status") },
         Op::DropCache => const { named("drop_cache") },
+        Op::Reclaim => const { named("reclaim") },
+        Op::Segments { .. } => const { named("segments") },
     }
 }
 

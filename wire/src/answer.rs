@@ -1,6 +1,8 @@
 //! What a server answers and pushes. Variants are appended only.
 
-use crate::limits::{ADDRESSES_MAX, COUNTERS_MAX, FATES_MAX, KEYS_MAX, PAIRS_MAX, PARTS_MAX, RANGES_MAX, TABLES_MAX};
+use crate::limits::{
+    ADDRESSES_MAX, COUNTERS_MAX, FATES_MAX, KEYS_MAX, PAIRS_MAX, PARTS_MAX, RANGES_MAX, SEGMENTS_MAX, TABLES_MAX,
+};
 use crate::op::Version;
 use crate::table::{Ruled, TableInfo};
 use crate::value::{Bytes, List, Value, Valued};
@@ -222,6 +224,57 @@ pub mod counter {
     pub const STAGED_BYTES: u16 = 24;
     /// Bytes of the log that transactions have written out since the open and that no commit has named.
     pub const UNSTAGED_BYTES: u16 = 25;
+    /// Segments of the log.
+    pub const SEGMENTS_LOG: u16 = 26;
+    /// Records that were put there.
+    pub const RECORDS_LOG: u16 = 27;
+    /// Of them, those that live.
+    pub const LIVE_LOG: u16 = 28;
+    /// Segments of records that reclaim has put together.
+    pub const SEGMENTS_TABLE: u16 = 29;
+    /// Records that were put there.
+    pub const RECORDS_TABLE: u16 = 30;
+    /// Of them, those that live.
+    pub const LIVE_TABLE: u16 = 31;
+    /// Segments of index checkpoints.
+    pub const SEGMENTS_CHECKPOINT: u16 = 32;
+    /// Segments that hold nothing that lives and are not free yet.
+    pub const SEGMENTS_WAITING: u16 = 33;
+    /// Records that were put there.
+    pub const RECORDS_WAITING: u16 = 34;
+    /// Segments that hold nothing and cannot be taken now.
+    pub const SEGMENTS_ASIDE: u16 = 35;
+    /// An index checkpoint that is kept: its incarnation in the high 32 bits, its number there in the low ones. Once for each, the
+    /// older first.
+    pub const CHECKPOINT_KEPT: u16 = 36;
+    /// 1 while a checkpoint is being written.
+    pub const CHECKPOINT_RUNNING: u16 = 37;
+    /// Checkpoints that were begun since the open.
+    pub const CHECKPOINTS_BEGUN: u16 = 38;
+    /// Of them, those that could not be finished.
+    pub const CHECKPOINTS_FAILED: u16 = 39;
+    /// Bytes of checkpoints since the open.
+    pub const CHECKPOINT_BYTES: u16 = 40;
+    /// The epoch up to which the checkpoint reaches that this open began with. There when there was one.
+    pub const CHECKPOINT_RECOVERED: u16 = 41;
+    /// 1 where space is won back.
+    pub const RECLAIM_ON: u16 = 42;
+    /// 1 while records are moved.
+    pub const RECLAIM_RUNNING: u16 = 43;
+    /// Segments that were given back since the open.
+    pub const SEGMENTS_FREED: u16 = 44;
+    /// Records that were moved since the open.
+    pub const RECORDS_MOVED: u16 = 45;
+    /// Their bytes.
+    pub const BYTES_MOVED: u16 = 46;
+    /// Records whose time was over and that went instead.
+    pub const RECORDS_EXPIRED: u16 = 47;
+    /// Batches of reclaim that the device ended.
+    pub const BATCHES_FAILED: u16 = 48;
+    /// Segments that the pass which was asked for goes through.
+    pub const PASS_SEGMENTS: u16 = 49;
+    /// Of them, those that it has not come to yet.
+    pub const PASS_LEFT: u16 = 50;
 }
 
 /// How a domain is.
@@ -342,6 +395,72 @@ pub enum Answer<'a> {
     Staged(Option<u32>),
     /// Of a read of what was written out.
     Value(#[serde(borrow)] Value<'a>),
+    /// Of a pass of reclaim: what was done, as counters of their own, [`reclaimed`]. A client skips those that it does not know.
+    Reclaimed(List<Counter, COUNTERS_MAX>),
+    /// Of a question for segments.
+    Segments {
+        /// Pages of the device, those before the first segment included.
+        device_pages: u64,
+        /// Pages of a segment.
+        segment_pages: u32,
+        /// The segments from the one that was asked for on, without a gap.
+        runs: List<SegmentRun, SEGMENTS_MAX>,
+        /// Whether there are more behind them.
+        more: bool,
+    },
+}
+
+/// A segment, or a run of adjacent ones with one life.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SegmentRun {
+    /// The first of them.
+    pub segment: u32,
+    /// How many.
+    pub segments: u32,
+    /// What for: one of [`segment_use`]. A client shows one that it does not know as used.
+    pub used: u8,
+    /// Pages in use.
+    pub pages: u32,
+    /// Records that were put there.
+    pub records: u32,
+    /// Of them, those that live.
+    pub live: u32,
+}
+
+/// What a segment is used for.
+pub mod segment_use {
+    /// It holds nothing.
+    pub const FREE: u8 = 0;
+    /// The log.
+    pub const LOG: u8 = 1;
+    /// Records that reclaim has put together.
+    pub const TABLE: u8 = 2;
+    /// An index checkpoint.
+    pub const CHECKPOINT: u8 = 3;
+    /// Nothing that lives; it is not free yet.
+    pub const WAITING: u8 = 4;
+}
+
+/// The ids of what a pass of reclaim has done. Never reused.
+pub mod reclaimed {
+    /// Segments that it went through.
+    pub const SEGMENTS: u16 = 1;
+    /// Segments that were given back.
+    pub const SEGMENTS_FREED: u16 = 2;
+    /// Segments that hold nothing any more and are not free yet.
+    pub const SEGMENTS_WAITING: u16 = 3;
+    /// Records that were moved.
+    pub const RECORDS_MOVED: u16 = 4;
+    /// Their bytes.
+    pub const BYTES_MOVED: u16 = 5;
+    /// Records whose time was over and that went instead.
+    pub const RECORDS_EXPIRED: u16 = 6;
+    /// Batches that the device ended.
+    pub const BATCHES_FAILED: u16 = 7;
+    /// Checkpoints that were finished.
+    pub const CHECKPOINTS: u16 = 8;
+    /// Checkpoints that could not be.
+    pub const CHECKPOINTS_FAILED: u16 = 9;
 }
 
 /// A compare that did not hold.

@@ -28,6 +28,8 @@ pub const RULES_MAX: usize = 4 * FIELDS_MAX;
 pub const TABLES_MAX: usize = 65_536;
 /// Most counters in one status.
 pub const COUNTERS_MAX: usize = 1024;
+/// Most runs of segments in one answer: 350 KiB at most.
+pub const SEGMENTS_MAX: usize = 16_384;
 /// Bytes a reader or writer keeps between frames; what a large frame needed beyond that is given back. Half of what a server sets
 /// aside for a connection.
 pub const BUFFER_BYTES_KEPT: usize = 16 << 10;

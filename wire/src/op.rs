@@ -492,11 +492,18 @@ pub enum Op<'a> {
         #[serde(borrow)]
         key: Bytes<'a>,
     },
+    /// Wins space back now: `Reclaimed`, when that is done.
+    Reclaim,
+    /// What the segments of the device are used for: `Segments`.
+    Segments {
+        /// The first wanted.
+        from: u32,
+    },
 }
 
 impl Op<'_> {
     /// The verbs' names, in the order of their numbers.
-    pub const NAMES: [&'static str; 35] = [
+    pub const NAMES: [&'static str; 37] = [
         "Ping",
         "Lookup",
         "Next",
@@ -532,6 +539,8 @@ impl Op<'_> {
         "TxnNext",
         "TxnStage",
         "TxnStaged",
+        "Reclaim",
+        "Segments",
     ];
 }
 

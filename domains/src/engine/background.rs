@@ -7,9 +7,9 @@
 
 use super::checkpoint::{Checkpoints, Kept};
 use super::core::Core;
-use super::reclaim::Reclaim;
+use super::reclaim::{Figures, Reclaim};
 use super::table::Table;
-use crate::seam::Tick;
+use crate::seam::{CheckpointStatus, ReclaimStatus, Tick};
 use segments::log::LogIdentity;
 use segments::probes::{Probe, hit};
 use segments::{Completion, DeviceError, Frames, Place, Request, SegmentId};
@@ -134,8 +134,8 @@ impl Background {
         if self.ending || core.poisoned.is_some() || core.closed {
             return None;
         }
-        let looks = self.is_changed(core);
-        if looks && (now.nanos >= self.next_look || core.short_of_space) {
+        let looks = self.is_changed(core) && (now.nanos >= self.next_look || core.short_of_space);
+        if looks || core.passes.wants_look(self.reclaim.is_running()) {
             self.next_look = now.nanos.saturating_add(core.config.reclaim_interval_nanos);
             self.looked_at = (core.log().pages_written(), self.reclaim.waiting());
             self.look(core, readers);
@@ -146,6 +146,8 @@ impl Background {
         again |= self.checkpoints.step(core, &mut self.asks, wanted);
         self.reclaim.fruitless += u32::from(self.checkpoints.failed > failed);
         again |= self.reclaim.free(core, self.checkpoints.oldest_kept(), readers);
+        let freeing = self.reclaim.is_about_to_free(core, self.checkpoints.oldest_kept());
+        again |= core.passes.step(&self.reclaim, &self.checkpoints, freeing);
         self.give_back(core);
         if again {
             return Some(now.nanos);
@@ -171,6 +173,32 @@ impl Background {
         self.asks.ask(Job::Punch(segment), Request::Punch { at, pages });
     }
 
+    /// How checkpoints and reclaim go.
+    pub(crate) fn status(&self, core: &Core) -> (CheckpointStatus, ReclaimStatus) {
+        let Figures { segments_freed, records_moved, bytes_moved, records_expired, failed } = self.reclaim.figures;
+        let (pass_segments, pass_left) = core.passes.progress();
+        let reclaim = ReclaimStatus {
+            on: true,
+            running: self.reclaim.is_running(),
+            segments_freed,
+            records_moved,
+            bytes_moved,
+            records_expired,
+            batches_failed: failed,
+            pass_segments,
+            pass_left,
+        };
+        let checkpoints = CheckpointStatus {
+            kept: self.checkpoints.kept().collect(),
+            running: self.checkpoints.is_running(),
+            begun: self.checkpoints.begun().into(),
+            failed: self.checkpoints.failed,
+            bytes: core.counters.checkpoint_bytes,
+            recovered: core.recovered,
+        };
+        (checkpoints, reclaim)
+    }
+
     fn is_changed(&self, core: &Core) -> bool {
         core.short_of_space || self.looked_at != (core.log().pages_written(), self.reclaim.waiting())
     }
@@ -180,8 +208,7 @@ impl Background {
         self.cost = checkpoint_pages(core);
         let a_segment = u64::from(core.records.identity.geometry.segment_pages()) - 1;
         core.set_reserve(u32::try_from(self.cost.div_ceil(a_segment)).unwrap_or(u32::MAX));
-        let begun = self.checkpoints.begun();
-        self.reclaim.look(core, begun, readers);
+        self.reclaim.look(core, &self.checkpoints, readers);
         if core.short_of_space {
             let hope = self.reclaim.waiting() > 0 || self.reclaim.is_running() || self.checkpoints.is_running();
             core.hope = if hope && self.reclaim.fruitless < FRUITLESS_MAX { Hope::Yes } else { Hope::No };
@@ -195,6 +222,9 @@ impl Background {
     fn wants_checkpoint(&self, core: &Core) -> bool {
         if self.checkpoints.is_running() {
             return false;
+        }
+        if core.passes.wants_checkpoint(self.checkpoints.begun()) {
+            return true;
         }
         let log_pages = self.checkpoints.log_pages_since(core);
         let waiting = self.reclaim.waiting() as u64;

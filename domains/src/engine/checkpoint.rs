@@ -9,6 +9,7 @@
 
 use super::background::{Asks, Job};
 use super::core::Core;
+use crate::seam::KeptCheckpoint;
 use segments::checkpoint::{CheckpointWriter, Start};
 use segments::log::LogIdentity;
 use segments::map::Use;
@@ -92,6 +93,11 @@ impl Checkpoints {
         let wanted = if planted(Mutant::FreesUnderNewest) { 1 } else { 2 };
         let numbers = self.kept.iter().rev().take(wanted).filter(ours).map(|kept| kept.number);
         (numbers.clone().count() == wanted).then(|| numbers.min()).flatten()
+    }
+
+    /// Those that count, the older first.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = KeptCheckpoint> {
+        self.kept.iter().map(|kept| KeptCheckpoint { incarnation: kept.incarnation, number: kept.number })
     }
 
     pub(crate) fn is_running(&self) -> bool {

@@ -13,6 +13,7 @@ use super::find::Sought;
 use super::heap::Heap;
 use super::kept::Kept;
 use super::marking::InUse;
+use super::passes::Passes;
 use super::records::{PageIdentity, Records};
 use super::stage::Stages;
 use super::table::Table;
@@ -20,7 +21,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::index::{HashConfig, KeyHash, Loc};
 use crate::schema::TableHome;
-use crate::seam::{Capabilities, Horizon, Tick};
+use crate::seam::{Capabilities, CheckpointStatus, Horizon, ReclaimStatus, Tick};
 use segments::cuts::Cuts;
 use segments::log::room::RoomNeed;
 use segments::log::writer::{LogWriter, Room, RunEvent};
@@ -85,6 +86,12 @@ pub(crate) struct Core {
     pub(crate) hope: Hope,
     /// Pages that hold nothing any more, of which operations under way are to be told.
     pub(crate) forgotten: Vec<Range<PageNo>>,
+    /// Reclaim that was asked for.
+    pub(crate) passes: Passes,
+    /// How checkpoints and reclaim go, as it was when somebody last asked.
+    pub(crate) beside: (CheckpointStatus, ReclaimStatus),
+    /// Up to where the checkpoint reaches that recovery began with.
+    pub(crate) recovered: Option<EpochId>,
 }
 
 /// Epochs as a domain has them: the protocol, or, where nothing is ever persistent, one epoch for good.
@@ -132,6 +139,9 @@ impl Core {
             short_of_space: false,
             hope: Hope::Unknown,
             forgotten: Vec::new(),
+            passes: Passes::default(),
+            beside: Default::default(),
+            recovered: None,
             config,
         }
     }

@@ -50,7 +50,9 @@ impl Line {
             | Op::Await { .. }
             | Op::AwaitCommit { .. }
             | Op::Status
-            | Op::DropCache => false,
+            | Op::DropCache
+            | Op::Reclaim
+            | Op::Segments { .. } => false,
             Op::Follow { .. }
             | Op::FollowChain { .. }
             | Op::Commit { .. }
@@ -90,7 +92,9 @@ impl Line {
             | Op::AwaitCommit { .. }
             | Op::ListTables
             | Op::Status
-            | Op::DropCache => {}
+            | Op::DropCache
+            | Op::Reclaim
+            | Op::Segments { .. } => {}
         }
         self.ops.push_back((id, op));
     }

@@ -11,8 +11,10 @@ use super::extend::OrPlaces;
 use super::find::{Found, Known, Located, Want};
 use super::many::LookupMany;
 use super::next::Next;
+use super::passes::PassAsked;
 use super::read_ranges::ReadRanges;
 use super::records::PagePart;
+use super::space;
 use super::stage::{ReadStaged, WriteOut};
 use super::status;
 use super::verify::Verify;
@@ -40,6 +42,8 @@ pub(crate) enum Need {
     Turn,
     /// An epoch to be persistent.
     Persistent(EpochId),
+    /// The end of a pass of reclaim.
+    Pass,
     /// Its turn among those that fail on this key.
     Contended(KeyHash),
     /// Nothing but another step: it has worked for as long as one may, and others are to have their turn.
@@ -87,6 +91,7 @@ pub(crate) enum Machine {
     ReadStaged(Box<ReadStaged>),
     Await(Await),
     Untold(Untold),
+    Pass(PassAsked),
     /// Answered without waiting.
     Ready(Box<Answer>),
 }
@@ -142,6 +147,8 @@ pub(crate) fn machine_for(core: &mut Core, op: Op) -> Result<Machine, Error> {
             }
             ready(Answer::Done)
         }
+        Op::Reclaim => Machine::Pass(core.ask_for_pass()?),
+        Op::Segments { from } => ready(Answer::Segments(space::segments(core, from))),
     })
 }
 
@@ -179,7 +186,9 @@ fn catalog_machine(core: &mut Core, op: Op) -> Result<Machine, Error> {
         | Op::Force
         | Op::ListTables
         | Op::Status
-        | Op::DropCache => unreachable!("{made_of:?} does not change the catalog"),
+        | Op::DropCache
+        | Op::Reclaim
+        | Op::Segments { .. } => unreachable!("{made_of:?} does not change the catalog"),
     };
     if let Machine::Commit(commit) = &mut machine {
         commit.made_of(made_of, core.catalog.changes());
@@ -226,6 +235,7 @@ impl Machine {
                 Ok(()) => Step::Wait(Need::Persistent(untold.epoch)),
                 Err(error) => Step::Done(Err(error)),
             },
+            Self::Pass(pass) => pass.step(core),
             Self::Ready(answer) => Step::Done(Ok(core::mem::replace(answer, Answer::Done))),
         }
     }
@@ -255,7 +265,7 @@ impl Machine {
             Self::Identify(identify) => (&mut identify.known, &mut identify.failed),
             Self::WriteOut(write) => (&mut write.known, &mut write.failed),
             Self::ReadStaged(read) => (&mut read.known, &mut read.failed),
-            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Ready(_) => {
+            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Pass(_) | Self::Ready(_) => {
                 unreachable!("only operations on pairs read")
             }
         };
@@ -275,7 +285,7 @@ impl Machine {
             Self::ReadStaged(read) => &mut read.known,
             Self::Lookup(_) | Self::Follow(_) | Self::Verify(_) | Self::Chain(_) | Self::Many(_) => return,
             Self::Ranges(_) | Self::Next(_) => return,
-            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Ready(_) => return,
+            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Pass(_) | Self::Ready(_) => return,
         };
         known.forget(pages);
     }
@@ -286,7 +296,7 @@ impl Machine {
             Self::Lookup(_) | Self::Follow(_) | Self::Verify(_) | Self::Chain(_) | Self::Many(_) => true,
             Self::Ranges(_) | Self::Next(_) => true,
             Self::Commit(_) | Self::Identify(_) | Self::WriteOut(_) | Self::ReadStaged(_) => false,
-            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Ready(_) => false,
+            Self::Await(_) | Self::Fates(_) | Self::Untold(_) | Self::Pass(_) | Self::Ready(_) => false,
         }
     }
 
@@ -306,7 +316,7 @@ impl Machine {
             Self::Identify(_) => false,
             Self::Verify(_) | Self::Chain(_) | Self::Many(_) | Self::Ranges(_) => false,
             Self::Lookup(_) | Self::Follow(_) | Self::Next(_) | Self::Untold(_) | Self::Ready(_) => false,
-            Self::ReadStaged(_) => false,
+            Self::ReadStaged(_) | Self::Pass(_) => false,
         }
     }
 }

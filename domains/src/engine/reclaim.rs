@@ -11,7 +11,9 @@
 //! Work goes in slices: so many pages looked through a turn, so many records pointed at anew.
 
 use super::background::{Asks, Readers};
+use super::checkpoint::Checkpoints;
 use super::core::Core;
+use super::passes::DEAD_PERCENT_MIN;
 use super::table::{Index, Table};
 use crate::error::Error;
 use crate::index::{Address, Loc};
@@ -78,23 +80,31 @@ impl Reclaim {
     }
 
     /// Looks for segments that hold nothing, and for a batch of those that hold least.
-    pub(crate) fn look(&mut self, core: &mut Core, begun: u32, readers: Readers) {
+    pub(crate) fn look(&mut self, core: &mut Core, checkpoints: &Checkpoints, readers: Readers) {
+        let begun = checkpoints.begun();
         let mut pinned = pinned(core);
         // Those of a batch are looked at when it is over.
         pinned.extend(self.running.iter().flat_map(|batch| batch.victims()).map(|victim| victim.segment));
-        let candidates: Vec<(SegmentId, SegmentState)> = core
+        let mut candidates: Vec<(SegmentId, SegmentState)> = core
             .records
             .map
             .iter()
-            .filter(|(segment, state)| state.is_candidate() && state.not_before <= begun && !pinned.contains(segment))
+            .filter(|(segment, state)| state.is_candidate() && !pinned.contains(segment))
+            .filter(|(_, state)| {
+                state.not_before <= begun || core.passes.wants_look(false) && state.not_before < u32::MAX
+            })
             .map(|(segment, state)| (segment, *state))
             .collect();
         let is_empty = |state: &SegmentState| state.live == 0 && state.named == 0;
         for (segment, _) in candidates.iter().filter(|(_, state)| is_empty(state)) {
             self.found_empty(core, *segment, begun, readers);
         }
+        candidates.retain(|(_, state)| !is_empty(state));
+        core.passes.begin(&candidates, self.figures, checkpoints);
         if self.running.is_none() {
-            let victims = choose(core, candidates.into_iter().filter(|(_, state)| !is_empty(state)).collect());
+            core.passes.narrow(&mut candidates);
+            let victims = choose(core, candidates);
+            core.passes.come_to(&victims);
             if !victims.is_empty() {
                 hit(Probe::ReclaimBegins);
                 self.fruitless += u32::from(core.short_of_space);
@@ -128,6 +138,12 @@ impl Reclaim {
             }
         }
         true
+    }
+
+    /// Whether there is a segment that no checkpoint needs any more: it is free as soon as nobody reads there.
+    pub(crate) fn is_about_to_free(&self, core: &Core, oldest_kept: Option<u32>) -> bool {
+        let since = |segment| core.records.map.get(segment).empty_since.expect("it was found empty");
+        oldest_kept.is_some_and(|kept| self.empty.iter().any(|(segment, _)| kept > since(*segment)))
     }
 
     /// Gives back what nobody needs any more; says whether there was anything.
@@ -188,7 +204,11 @@ fn pinned(core: &Core) -> BTreeSet<SegmentId> {
 
 /// The segments of which most is dead, oldest first among equals: as many as there is to be won from, and to be held in memory.
 fn choose(core: &Core, mut candidates: Vec<(SegmentId, SegmentState)>) -> Vec<SegmentId> {
-    let least = if core.short_of_space { 1 } else { u32::from(core.config.reclaim_dead_percent) };
+    let least = if core.short_of_space || core.passes.is_moving() {
+        DEAD_PERCENT_MIN
+    } else {
+        u32::from(core.config.reclaim_dead_percent)
+    };
     let dead_percent = |state: &SegmentState| {
         let dead = u64::from(state.dead()) * 100 / u64::from(state.records.max(1));
         u32::try_from(dead).expect("at most a hundred")

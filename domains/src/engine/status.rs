@@ -2,8 +2,9 @@
 
 use super::clients::REQUESTS;
 use super::core::Core;
+use super::space;
 use super::table::Table;
-use crate::seam::{Connections, Status, TableStatus};
+use crate::seam::{CheckpointStatus, Connections, Status, TableStatus};
 
 /// Whether it is anybody's affair: the engine's own table of requests has no name to be shown under, and a bound.
 fn is_shown(table: &Table) -> bool {
@@ -19,6 +20,7 @@ pub(crate) fn of(core: &Core) -> Status {
             index_bytes: table.index_bytes(),
             record_bytes: table.record_bytes + table.kept_bytes,
         });
+    let (checkpoints, reclaim) = core.beside.clone();
     let space = core.records.log.as_ref().map(|log| log.space());
     let counters = core.counters;
     Status {
@@ -28,6 +30,9 @@ pub(crate) fn of(core: &Core) -> Status {
         tables: tables.collect(),
         segments: space.map_or(0, |space| space.segments),
         segments_free: space.map_or(0, |space| space.segments_free),
+        space: space::of(core),
+        checkpoints: CheckpointStatus { recovered: core.recovered, ..checkpoints },
+        reclaim,
         device_pages: space.map_or(0, |space| space.pages),
         device_reads: counters.device_reads,
         device_writes: counters.device_writes,

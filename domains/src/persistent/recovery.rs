@@ -77,7 +77,8 @@ pub(super) fn recover(device: &mut dyn Device, config: &Config) -> Result<(Engin
     let Scan { replay, ends, runs, summaries_used, pages_after, pages_searched, in_chain, .. } = scan;
     let (core, records_dropped) = replay.finish();
     let free = free_now(&core, free, &kept, &in_chain, old.incarnation);
-    let engine = begin(core, config, &new, device.pages(), cuts_now.clone(), (kept, free));
+    let mut engine = begin(core, config, &new, device.pages(), cuts_now.clone(), (kept, free));
+    engine.core.recovered = footer.as_ref().map(|footer| footer.persistent);
     let tables = engine.core.catalog.tables().filter(|table| table.info.id.0 != 0);
     let report = Report {
         domain: new.domain,

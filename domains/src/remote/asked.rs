@@ -84,6 +84,7 @@ pub(super) fn asked(id: OpId, op: &Op) -> Asked {
         Op::Stage(what) => Subject::Table(what.table),
         Op::OpenStage => Subject::Stage,
         Op::Force | Op::ListTables | Op::Status | Op::DropCache => Subject::Nothing,
+        Op::Reclaim | Op::Segments { .. } => Subject::Nothing,
     };
     let changes = matches!(
         op,
@@ -119,7 +120,9 @@ pub(super) fn is_brisk(op: &Op) -> bool {
         | Op::DestroyTable { .. }
         | Op::ListTables
         | Op::Status
-        | Op::DropCache => false,
+        | Op::DropCache
+        | Op::Reclaim
+        | Op::Segments { .. } => false,
     }
 }
 
@@ -147,7 +150,9 @@ pub(super) fn op_bytes(op: &Op) -> usize {
         | Op::DestroyTable { .. }
         | Op::ListTables
         | Op::Status
-        | Op::DropCache => 0,
+        | Op::DropCache
+        | Op::Reclaim
+        | Op::Segments { .. } => 0,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The figures of a domain.
 
-use super::{Connections, Horizon, TableInfo};
+use super::{CheckpointStatus, Connections, Horizon, ReclaimStatus, SpaceStatus, TableInfo};
 use segments::EpochId;
 
 /// Figures of one table.
@@ -29,9 +29,15 @@ pub struct Status {
     pub tables: Vec<TableStatus>,
     /// Segments of the device.
     pub segments: u32,
-    /// Of them, those that were taken ahead of the log and hold nothing yet. Segments that hold only dead records are not free:
-    /// they are not given back yet.
+    /// Of them, those that hold nothing and are there to be taken. One that holds only dead records is not free before reclaim has
+    /// given it back.
     pub segments_free: u32,
+    /// What the others are used for.
+    pub space: SpaceStatus,
+    /// How index checkpoints go.
+    pub checkpoints: CheckpointStatus,
+    /// How reclaim goes.
+    pub reclaim: ReclaimStatus,
     /// Pages of the device.
     pub device_pages: u64,
     /// Read requests sent to the device since the open.

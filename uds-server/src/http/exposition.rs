@@ -5,7 +5,7 @@
 
 use crate::metrics::{BUCKETS, Histogram, Metrics};
 use crate::resp::shared::Shared;
-use domains::{Connections, Status};
+use domains::{Connections, SpaceStatus, Status};
 use std::fmt::{Display, Write as _};
 
 /// What a family of samples is.
@@ -36,7 +36,7 @@ const COUNTS: &[Count<Status>] = &[
     ("lostore_device_bytes", Gauge, "Size of the device.", |s| s.device_pages * 4096),
     ("lostore_log_bytes_total", Counter, "Bytes written to the log.", |s| s.log_pages * 4096),
     ("lostore_segments", Gauge, "Segments of the device.", |s| s.segments.into()),
-    ("lostore_segments_free", Gauge, "Segments taken ahead of the log that hold nothing.", |s| s.segments_free.into()),
+    ("lostore_segments_free", Gauge, "Segments that hold nothing and can be taken.", |s| s.segments_free.into()),
     ("lostore_revertible_writes", Gauge, "Writes that can still be reverted.", |s| s.revertible_writes),
     ("lostore_revertible_bytes", Gauge, "Bytes of the earlier records that these keep.", |s| s.kept_bytes),
     ("lostore_stages", Gauge, "Open transactions that have written values out.", |s| s.stages),
@@ -45,6 +45,24 @@ const COUNTS: &[Count<Status>] = &[
     ("lostore_contended_keys", Gauge, "Keys whose commits are looked at and answered in turn.", |s| s.hot_keys),
     ("lostore_contention_waits_total", Counter, "Times that a commit waited for such a turn.", |s| s.contention_waits),
     ("lostore_contention_lease_ends_total", Counter, "Turns that ended by the clock.", |s| s.lease_ends),
+    ("lostore_checkpoint_running", Gauge, "1 while a checkpoint is written.", |s| s.checkpoints.running.into()),
+    ("lostore_checkpoints_total", Counter, "Checkpoints that were begun.", |s| s.checkpoints.begun),
+    ("lostore_checkpoints_failed_total", Counter, "Of them, those not finished.", |s| s.checkpoints.failed),
+    ("lostore_checkpoints_kept", Gauge, "Checkpoints to recover from.", |s| s.checkpoints.kept.len() as u64),
+    ("lostore_checkpoint_bytes_total", Counter, "Bytes of checkpoints.", |s| s.checkpoints.bytes),
+    ("lostore_recovered_from_checkpoint", Gauge, "1 when the open began with one.", |s| {
+        s.checkpoints.recovered.is_some().into()
+    }),
+    ("lostore_reclaim_on", Gauge, "1 where space is won back.", |s| s.reclaim.on.into()),
+    ("lostore_reclaim_running", Gauge, "1 while records are moved.", |s| s.reclaim.running.into()),
+    ("lostore_reclaim_segments_freed_total", Counter, "Segments given back.", |s| s.reclaim.segments_freed),
+    ("lostore_reclaim_records_moved_total", Counter, "Records moved.", |s| s.reclaim.records_moved),
+    ("lostore_reclaim_bytes_moved_total", Counter, "Bytes of records moved.", |s| s.reclaim.bytes_moved),
+    ("lostore_reclaim_records_expired_total", Counter, "Expired records dropped.", |s| s.reclaim.records_expired),
+    ("lostore_reclaim_batches_failed_total", Counter, "Batches that the device ended.", |s| s.reclaim.batches_failed),
+    ("lostore_reclaim_pass_segments_left", Gauge, "Segments that a pass is yet to come to.", |s| {
+        s.reclaim.pass_left.into()
+    }),
 ];
 
 const MEMORY: &[Count<Connections>] = &[
@@ -93,6 +111,7 @@ pub(super) fn text(seen: &Seen<'_>) -> String {
         page.one(name, *kind, help, value(status));
     }
     page.one("lostore_redis_commands_total", Counter, "Commands of Redis clients.", shared.counters.commands);
+    page.uses(status);
     let errors = "Commands of Redis clients answered with an error.";
     page.one("lostore_redis_errors_total", Counter, errors, shared.counters.errors);
     page.tables(status);
@@ -152,6 +171,26 @@ impl Page {
         }
         self.sample(&format!("{name}_sum"), labels, seconds(histogram.nanos));
         self.sample(&format!("{name}_count"), labels, below);
+    }
+
+    fn uses(&mut self, status: &Status) {
+        let SpaceStatus { log, table, checkpoint, waiting, aside } = status.space;
+        self.family("lostore_segments_used", Gauge, "Segments by what they are used for.");
+        let uses = [("log", log.segments), ("table", table.segments), ("checkpoint", checkpoint.segments)];
+        let rest = [("waiting", waiting.segments), ("aside", aside), ("free", status.segments_free)];
+        for (name, segments) in uses.into_iter().chain(rest) {
+            self.sample("lostore_segments_used", &[("use", name)], segments);
+        }
+        self.family(
+            "lostore_segment_records",
+            Gauge,
+            "Records in segments, by their segments' use and whether they live.",
+        );
+        for (name, of) in [("log", log), ("table", table), ("waiting", waiting)] {
+            for (state, records) in [("live", of.live), ("dead", of.records.saturating_sub(of.live))] {
+                self.sample("lostore_segment_records", &[("use", name), ("state", state)], records);
+            }
+        }
     }
 
     fn tables(&mut self, status: &Status) {

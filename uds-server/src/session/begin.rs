@@ -209,7 +209,9 @@ impl Session {
             | Op::Await { .. }
             | Op::Force
             | Op::ListTables
-            | Op::Status => self.ask(place, &op, true, world),
+            | Op::Status
+            | Op::Reclaim
+            | Op::Segments { .. } => self.ask(place, &op, true, world),
             Op::Reserve { .. }
             | Op::CreateTable { .. }
             | Op::OpenTable { .. }

@@ -243,6 +243,8 @@ pub(super) fn ops() -> Vec<(&'static str, Op<'static>)> {
             },
         ),
         ("txn-staged", Op::TxnStaged { txn: 2, number: 300, table: 7, key: Bytes(b"key") }),
+        ("reclaim", Op::Reclaim),
+        ("segments", Op::Segments { from: 300 }),
     ]
 }
 
@@ -259,6 +261,21 @@ fn status() -> Status<'static> {
         tables: List::new(vec![table]).unwrap(),
         counters: List::new(vec![Counter { id: answer::counter::COMMITS, value: 12 }]).unwrap(),
     }
+}
+
+fn reclaimed() -> Answer<'static> {
+    let counter = |id, value| Counter { id, value };
+    let done = vec![counter(answer::reclaimed::SEGMENTS_FREED, 3), counter(answer::reclaimed::BYTES_MOVED, 300)];
+    Answer::Reclaimed(List::new(done).unwrap())
+}
+
+fn segments() -> Answer<'static> {
+    let log = answer::segment_use::LOG;
+    let run = answer::SegmentRun { segment: 300, segments: 2, used: log, pages: 32_767, records: 70_000, live: 300 };
+    let free = answer::segment_use::FREE;
+    let next = answer::SegmentRun { segment: 302, segments: 1, used: free, pages: 0, records: 0, live: 0 };
+    let runs = List::new(vec![run, next]).unwrap();
+    Answer::Segments { device_pages: 5_000_000, segment_pages: 16_384, runs, more: true }
 }
 
 /// Each answer, in the order of its number; those with variants inside, once for each.
@@ -330,6 +347,8 @@ pub(super) fn outcomes() -> Vec<(&'static str, Outcome<'static>)> {
         ("staged", Answer::Staged(Some(300))),
         ("staged-kept", Answer::Staged(None)),
         ("value", Answer::Value(Value::new(b"value"))),
+        ("reclaimed", reclaimed()),
+        ("segments", segments()),
     ];
     outcomes.extend(later.map(|(name, answer)| (name, Outcome::Ok(answer))));
     outcomes

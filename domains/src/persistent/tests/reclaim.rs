@@ -1,6 +1,7 @@
 //! Reclaim and checkpoints: space comes back, nobody notices, and an open begins where the checkpoint is.
 
 use super::*;
+use crate::seam::{Reclaimed, SegmentUse, Status};
 use proptest::prelude::*;
 use segments::{SegmentId, Version};
 
@@ -316,4 +317,179 @@ proptest! {
         run.bench.reopen();
         run.check();
     }
+}
+
+/// What a pass does is told once it is done.
+fn reclaimed<D: Device>(bench: &mut Bench<D>) -> Reclaimed {
+    let Answer::Reclaimed(done) = bench.call(Op::Reclaim).unwrap() else { panic!("another answer") };
+    done
+}
+
+fn status<D: Device>(bench: &mut Bench<D>) -> Box<Status> {
+    let Answer::Status(status) = bench.call(Op::Status).unwrap() else { panic!("another answer") };
+    status
+}
+
+/// Limits at which nothing is reclaimed that nobody asks for.
+fn patient() -> Config {
+    Config { reclaim_dead_percent: 100, checkpoint_pages: 1 << 40, ..busy() }
+}
+
+/// Fills segments of which a third is dead.
+fn fill(bench: &mut Bench, table: TableId) {
+    for n in 0..600_u32 {
+        bench.put(table, &n.to_le_bytes(), &[7; 300]);
+    }
+    for n in (0..600_u32).step_by(3) {
+        bench.put(table, &n.to_le_bytes(), &[8; 20]);
+    }
+    bench.force();
+}
+
+#[test]
+fn a_pass_that_is_asked_for_gives_back_what_is_below_the_threshold_too() {
+    let mut bench = Bench::new(patient());
+    let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+    fill(&mut bench, table);
+    rest(&mut bench);
+    let before = status(&mut bench);
+    assert_eq!((before.reclaim.segments_freed, before.checkpoints.begun), (0, 0), "nobody has asked: {before:?}");
+    assert!(before.reclaim.on && before.space.log.records > before.space.log.live, "{before:?}");
+    let done = reclaimed(&mut bench);
+    assert!(done.segments > 3 && done.segments_freed >= u64::from(done.segments), "{done:?}");
+    assert!(done.records_moved >= 300 && done.bytes_moved > 300 * 300, "{done:?}");
+    assert_eq!((done.segments_waiting, done.batches_failed, done.checkpoints_failed), (0, 0, 0), "{done:?}");
+    assert!(done.checkpoints >= 2, "what was emptied is free when two later checkpoints are kept: {done:?}");
+    let after = status(&mut bench);
+    assert!(after.space.log.segments < before.space.log.segments, "{before:?} {after:?}");
+    assert!(after.space.table.segments > 0 && after.space.table.records == after.space.table.live, "{after:?}");
+    assert_eq!(after.reclaim.records_moved, done.records_moved);
+    assert_eq!(after.checkpoints.kept.len(), 2, "{after:?}");
+    assert_eq!((after.reclaim.pass_segments, after.reclaim.pass_left), (0, 0), "none is under way");
+    for n in 0..600_u32 {
+        let value = bench.get(table, &n.to_le_bytes()).unwrap().value;
+        assert_eq!(value, if n % 3 == 0 { vec![8; 20] } else { vec![7; 300] });
+    }
+    let report = bench.reopen();
+    assert_eq!(status(&mut bench).checkpoints.recovered, report.checkpoint);
+    assert!(report.checkpoint.is_some(), "{report:?}");
+}
+
+#[test]
+fn a_pass_with_nothing_to_win_writes_a_checkpoint_and_ends() {
+    let mut bench = Bench::new(patient());
+    for round in 1..=3_u64 {
+        let done = reclaimed(&mut bench);
+        assert_eq!((done.segments, done.segments_freed, done.records_moved), (0, 0, 0), "{done:?}");
+        assert_eq!((done.checkpoints, done.checkpoints_failed), (1, 0), "round {round}: {done:?}");
+        assert_eq!(status(&mut bench).checkpoints.begun, round);
+    }
+}
+
+#[test]
+fn who_asks_at_the_same_time_is_answered_together_and_the_store_is_idle_then() {
+    let mut bench = Bench::new(patient());
+    let table = bench.create("t", TableKind::Ordered, TableHome::Persistent);
+    fill(&mut bench, table);
+    let asked: Vec<OpId> = (0..3).map(|n| OpId((1 << 40) + n)).collect();
+    asked.iter().for_each(|id| bench.engine.submit(*id, Op::Reclaim, bench.now));
+    let mut answers = Vec::new();
+    for _ in 0..4_000 {
+        bench.run();
+        bench.engine.take_answers(&mut answers);
+    }
+    let done: Vec<_> = answers.iter().filter(|(id, _)| asked.contains(id)).map(|(_, answer)| answer.clone()).collect();
+    assert_eq!(done.len(), 3, "{answers:?}");
+    assert!(done.iter().all(|one| *one == done[0]), "{done:?}");
+    let Ok(Answer::Reclaimed(first)) = &done[0] else { panic!("{done:?}") };
+    assert_eq!(status(&mut bench).checkpoints.begun, first.checkpoints, "one pass served all of them");
+    let mut requests = Vec::new();
+    for _ in 0..100 {
+        bench.now.nanos += 10_000_000;
+        let wake = bench.engine.turn(bench.now);
+        bench.engine.take_requests(&mut requests);
+        assert!(requests.is_empty() && wake.is_none(), "{requests:?}, {wake:?}");
+    }
+}
+
+#[test]
+fn a_pass_that_nobody_waits_for_any_more_is_given_up_and_nothing_is_lost() {
+    let mut bench = Bench::new(patient());
+    let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+    fill(&mut bench, table);
+    let (id, asker) = (OpId(1 << 40), crate::seam::Asker::Connection(7));
+    bench.engine.submit_for(asker, id, Op::Reclaim, bench.now);
+    (0..3).for_each(|_| bench.run());
+    bench.engine.gone(asker, bench.now);
+    let mut answers = Vec::new();
+    for _ in 0..4_000 {
+        bench.run();
+        bench.engine.take_answers(&mut answers);
+    }
+    let [(answered, Ok(Answer::Reclaimed(done)))] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((*answered, done.checkpoints), (id, 0), "it is answered, and went no further: {done:?}");
+    // The next who asks gets all of it.
+    let done = reclaimed(&mut bench);
+    assert!(done.segments_freed > 3, "{done:?}");
+    for n in 0..600_u32 {
+        assert!(bench.get(table, &n.to_le_bytes()).is_some());
+    }
+}
+
+#[test]
+fn reclaim_is_refused_where_it_is_off() {
+    let mut bench = Bench::new(tiny());
+    let refused = bench.call(Op::Reclaim);
+    assert_eq!(refused.as_ref().map_err(Error::code), Err(316), "{refused:?}");
+    assert!(!status(&mut bench).reclaim.on);
+}
+
+#[test]
+fn segments_are_told_without_a_gap_and_sum_to_the_device() {
+    let mut bench = Bench::new(busy());
+    let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+    let large = vec![9; 200_000];
+    for n in 0..2_000_u32 {
+        bench.put(table, &(n % 90).to_le_bytes(), &n.to_le_bytes().repeat(90));
+        if n % 200 == 0 {
+            bench.put(table, &n.to_le_bytes(), &large);
+        }
+        if n % 100 == 0 {
+            check_segments(&mut bench);
+        }
+    }
+    bench.force();
+    bench.reopen();
+    check_segments(&mut bench);
+    reclaimed(&mut bench);
+    check_segments(&mut bench);
+}
+
+fn check_segments<D: Device>(bench: &mut Bench<D>) {
+    let status = status(bench);
+    let Answer::Segments(told) = bench.call(Op::Segments { from: SegmentId(0) }).unwrap() else { panic!() };
+    let mut next = 0;
+    let mut by_use: BTreeMap<SegmentUse, (u32, u64, u64)> = BTreeMap::new();
+    for run in &told.runs {
+        assert_eq!(run.segment.0, next, "a gap, or twice: {run:?}");
+        assert!(run.live <= run.records && run.pages <= run.segments * told.segment_pages, "{run:?}");
+        next += run.segments;
+        let of = by_use.entry(run.used).or_default();
+        *of = (of.0 + run.segments, of.1 + u64::from(run.records), of.2 + u64::from(run.live));
+    }
+    assert_eq!((next, told.more), (status.segments, false));
+    let of = |used: SegmentUse| by_use.get(&used).copied().unwrap_or_default();
+    let space = status.space;
+    for (used, of_status) in
+        [(SegmentUse::Log, space.log), (SegmentUse::Table, space.table), (SegmentUse::Waiting, space.waiting)]
+    {
+        assert_eq!(of(used), (of_status.segments, of_status.records, of_status.live), "{used:?}");
+    }
+    assert_eq!(of(SegmentUse::Checkpoint).0, space.checkpoint.segments);
+    assert_eq!(of(SegmentUse::Free).0, status.segments_free + space.aside, "{status:?}");
+    // From a segment on it is the rest, from the middle of a run too.
+    let from = SegmentId(next / 2);
+    let Answer::Segments(rest) = bench.call(Op::Segments { from }).unwrap() else { panic!() };
+    assert_eq!(rest.runs.first().map(|run| run.segment), Some(from).filter(|_| next > 0));
+    assert_eq!(rest.runs.iter().map(|run| run.segments).sum::<u32>(), next - from.0);
 }

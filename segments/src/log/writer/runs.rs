@@ -37,6 +37,13 @@ impl LogWriter {
         }
     }
 
+    /// Pages that the run in use has so far, if it begins with this segment.
+    #[must_use]
+    pub fn pages_of_open(&self, segment: SegmentId) -> Option<u32> {
+        let current = self.current.as_ref().filter(|current| current.run.segment == segment)?;
+        Some(u32::try_from(current.used).expect("a run's pages are counted in u32"))
+    }
+
     /// What has become of this log's runs, one event a call.
     pub fn take_event(&mut self) -> Option<RunEvent> {
         self.events.pop_front()

@@ -116,7 +116,9 @@ impl Domain for Fake {
             | Op::OpenTable { .. }
             | Op::RenameTable { .. }
             | Op::DestroyTable { .. }
-            | Op::DropCache => unreachable!("no test asks for this"),
+            | Op::DropCache
+            | Op::Reclaim
+            | Op::Segments { .. } => unreachable!("no test asks for this"),
         };
         if self.hold { self.held.push((id, answer)) } else { self.ready.push((id, answer)) }
     }
