@@ -14,10 +14,14 @@ pub(crate) type AnyStore = Store<AnyBackend>;
 
 /// Reaches the store that the command line names.
 pub(crate) fn reach(target: &Target) -> Result<AnyStore, Failure> {
+    reach_with(target, options(target.io))
+}
+
+/// The same; if it is opened here, with these options.
+pub(crate) fn reach_with(target: &Target, mut options: Options) -> Result<AnyStore, Failure> {
     if let Some(store) = &target.held {
         return Ok(store.clone());
     }
-    let mut options = options(target.io);
     options.create = false;
     if let Some(socket) = &target.socket {
         return Ok(Store::new(AnyBackend::Remote(options.connect(socket)?)));

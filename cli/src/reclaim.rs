@@ -7,7 +7,7 @@ use crate::args::Target;
 use crate::failure::Failure;
 use crate::output::{Format, Output, bytes_text, count_text};
 use crate::progress::bar;
-use crate::reach::reach;
+use crate::reach::{options, reach_with};
 use lostore::Reclaimed;
 use serde_json::json;
 use std::io::IsTerminal;
@@ -17,7 +17,10 @@ use std::time::Duration;
 const TOLD_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) fn reclaim(target: &Target, output: &mut Output) -> Result<(), Failure> {
-    let store = reach(target)?;
+    // A server says itself whether it reclaims; a store that is opened here for this is.
+    let mut options = options(target.io);
+    options.config.reclaims = true;
+    let store = reach_with(target, options)?;
     let mut pass = store.start_reclaim();
     let done = if std::io::stderr().is_terminal() {
         let bar = bar(0, "segments");

@@ -25,7 +25,7 @@ pub struct Config {
     /// Bytes of earlier records that revertible writes may keep, of all tables and writers together.
     pub kept_bytes_max: u64,
     /// Bytes of the log that all open transactions together may have written out before their commits. Those of one that is aborted
-    /// are not given back by this version: they stay on the device as dead bytes.
+    /// are dead bytes, which reclaim gives back where it is on.
     pub staged_bytes_max: u64,
     /// Pages zero-filled ahead of the log at a time.
     pub zero_pages: u32,

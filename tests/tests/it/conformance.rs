@@ -17,6 +17,7 @@ mod reads;
 mod reverts;
 mod sacks;
 mod sets;
+mod space;
 mod staged;
 mod time;
 mod walks;
@@ -96,6 +97,7 @@ fn every_domain_conforms() {
         reverts::CHECKS,
         options::CHECKS,
         staged::CHECKS,
+        space::CHECKS,
     ];
     let checks: Vec<_> = lists.into_iter().flatten().flat_map(|line| one_each(*line)).collect();
     let checks = &checks;

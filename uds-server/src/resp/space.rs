@@ -1,8 +1,12 @@
-//! `LS.SPACE`: what takes how much, of the device and of memory.
+//! `LS.SPACE`: what takes how much, of the device and of memory; `LS.RECLAIM`: less.
 
+use super::command::Call;
+use super::connection::Connection;
+use super::fault::Fault;
+use super::task::{Context, Step, Stepped, Task, Work};
 use super::writer::Writer;
 use domains::schema::TableHome;
-use domains::{Status, TableStatus};
+use domains::{Answer, Error, Op, Reclaimed, Status, TableStatus};
 use segments::PAGE_BYTES;
 
 /// Writes the figures.
@@ -45,6 +49,56 @@ pub(super) fn tell(status: &Status, reply: &mut Writer) {
             reply.bulk(name.as_bytes());
             integer(figure, reply);
         }
+    }
+}
+
+/// A pass of reclaim.
+#[derive(Debug)]
+struct Reclaim;
+
+impl Work for Reclaim {
+    fn start(&mut self, context: &mut Context<'_, '_>, _reply: &mut Writer) -> Stepped {
+        context.ask(0, Op::Reclaim);
+        Ok(Step::Wait)
+    }
+
+    fn answered(
+        &mut self,
+        _number: u32,
+        result: &Result<Answer, Error>,
+        _context: &mut Context<'_, '_>,
+        reply: &mut Writer,
+    ) -> Stepped {
+        match result {
+            Ok(Answer::Reclaimed(done)) => tell_reclaimed(done, reply),
+            Ok(other) => unreachable!("the domain was asked to reclaim, and the answer is {other:?}"),
+            Err(error) => return Err(error.clone().into()),
+        }
+        Ok(Step::Done)
+    }
+}
+
+/// `LS.RECLAIM`.
+pub(crate) fn reclaim(_connection: &mut Connection, _call: &Call<'_>) -> Result<Task, Fault> {
+    Ok(Box::new(Reclaim))
+}
+
+fn tell_reclaimed(done: &Reclaimed, reply: &mut Writer) {
+    let figures = [
+        ("segments", done.segments.into()),
+        ("segments_freed", done.segments_freed),
+        ("segments_waiting", done.segments_waiting.into()),
+        ("records_moved", done.records_moved),
+        ("bytes_moved", done.bytes_moved),
+        ("records_expired", done.records_expired),
+        ("batches_failed", done.batches_failed),
+        ("checkpoints", done.checkpoints),
+        ("checkpoints_failed", done.checkpoints_failed),
+    ];
+    reply.map(figures.len());
+    for (name, figure) in figures {
+        reply.bulk(name.as_bytes());
+        integer(figure, reply);
     }
 }
 

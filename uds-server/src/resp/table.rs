@@ -3,7 +3,7 @@
 use super::command::Does::{Connection, Exec, Read, Say, Task, Write};
 use super::command::Group::{self, Generic, Server, Store, String, Transactions};
 use super::command::{Does, Fast, Keys, Spec};
-use super::{connect, expiry, feed, iterate, keys, part, persist, server, store, strings, tables, watch};
+use super::{connect, expiry, feed, iterate, keys, part, persist, server, space, store, strings, tables, watch};
 
 /// The longest name.
 pub(crate) const NAME_BYTES_MAX: usize = 16;
@@ -98,6 +98,7 @@ pub(crate) const COMMANDS: &[Spec] = &[
     ),
     spec("LS.NEXT", -3, Keys::None, (Store, Task(store::next)), "Reads records from a position on"),
     spec("LS.PUT", -4, Keys::None, (Store, Task(store::put)), "Puts a record, perhaps on a condition"),
+    spec("LS.RECLAIM", 1, Keys::None, (Store, Task(space::reclaim)), "Wins space back now and tells what was done"),
     spec(
         "LS.SPACE",
         1,
