@@ -4,6 +4,8 @@
 
 #[path = "verbs/demo.rs"]
 mod demo;
+#[path = "verbs/space.rs"]
+mod space;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -55,7 +57,12 @@ struct Server(Child);
 
 impl Server {
     fn start(dir: &Path) -> Self {
-        let mut child = command(dir, &["serve", "data", "--segment", "1M"]).stderr(Stdio::null()).spawn().unwrap();
+        Self::start_with(dir, &["--segment", "1M"])
+    }
+
+    fn start_with(dir: &Path, args: &[&str]) -> Self {
+        let line = [&["serve", "data"], args].concat();
+        let mut child = command(dir, &line).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "ready data/lostore.sock\n");

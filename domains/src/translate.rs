@@ -13,7 +13,7 @@ use crate::seam::{
 use segments::{EpochId, Incarnation, Ordinal, TableId, Version};
 use txn::{Change, CommitSet, Expect, PutOptions, RangeCompare, Staged};
 use wire::codes::fault_kind;
-use wire::limits::RULES_MAX;
+use wire::limits::{KEYS_MAX, RULES_MAX};
 use wire::{Bytes, List, Value};
 
 mod space;
@@ -37,10 +37,7 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
             pairs_max: *pairs_max,
             bytes_max: *bytes_max,
         },
-        Op::LookupMany { table, keys } => {
-            let keys = keys.iter().map(|key| Bytes(key)).collect();
-            wire::Op::LookupMany { table: table.0, keys: List::new(keys)? }
-        }
+        Op::LookupMany { table, keys } => wire::Op::LookupMany { table: table.0, keys: keys_out(keys)? },
         Op::ReadRanges { table, key, ranges } => {
             let ranges = ranges.iter().map(|range| wire::Range { from: range.from, bytes: range.bytes }).collect();
             wire::Op::ReadRanges { table: table.0, key: Bytes(key), ranges: List::new(ranges)? }
@@ -91,6 +88,10 @@ pub(crate) fn op_out(op: &Op) -> Option<wire::Op<'_>> {
         Op::Reclaim => wire::Op::Reclaim,
         Op::Segments { from } => wire::Op::Segments { from: from.0 },
     })
+}
+
+fn keys_out(keys: &[Vec<u8>]) -> Option<List<Bytes<'_>, KEYS_MAX>> {
+    List::new(keys.iter().map(|key| Bytes(key)).collect())
 }
 
 /// A value that is written out: its stage is a transaction of the server's.
