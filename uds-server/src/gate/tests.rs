@@ -167,8 +167,10 @@ fn rights_of_the_server() {
     let denied = |right| Err(Error::Denied { user: 7, right, table: None });
     assert_eq!(of("read", &Op::Force), denied("force"));
     assert_eq!(of("force", &Op::Force), Ok(()));
-    assert_eq!(of("read,force", &Op::DropCache), denied("admin"));
-    assert_eq!(of("admin", &Op::DropCache), Ok(()));
+    for op in [Op::DropCache, Op::Reclaim, Op::Segments { from: segments::SegmentId(0) }] {
+        assert_eq!(of("read,force", &op), denied("admin"));
+        assert_eq!(of("admin", &op), Ok(()));
+    }
     let once = domains::Once { client: domains::ClientId([1; 16]), attempt: 1, request: 1 };
     let client = once.client;
     let mut set = CommitSet::new();
