@@ -63,7 +63,7 @@ impl Default for Config {
             kept_bytes_max: 256 << 20,
             staged_bytes_max: 4 << 30,
             zero_pages: 1_024,
-            reclaims: true,
+            reclaims: false,
             reclaim_dead_percent: 50,
             reclaim_batch_pages: 4_096,
             spare_segments: 8,
