@@ -123,11 +123,12 @@ fn tell(ready: &Ready, took: u128) {
 /// What recovery did, in one line for people.
 pub(crate) fn report_text(report: &Report, took_ms: u128) -> String {
     format!(
-        "incarnation {} began after {took_ms} ms: cut {}, {} pairs from {} pages read in {} segments ({} by summary), \
+        "incarnation {} began after {took_ms} ms: cut {}, {} pairs from {}{} pages read in {} segments ({} by summary), \
          {} of the pages in search of more; {} records behind the cut dropped; the log before it: {}",
         report.incarnation,
         report.cut,
         count_text(report.pairs),
+        report.checkpoint.map_or_else(String::new, |epoch| format!("a checkpoint up to epoch {epoch} and ")),
         count_text(report.pages_read),
         report.segments,
         report.summaries_used,
@@ -147,6 +148,8 @@ fn report_json(report: &Report) -> Value {
         "pages_searched": report.pages_searched,
         "segments": report.segments,
         "summaries_used": report.summaries_used,
+        "checkpoint": report.checkpoint.map(|epoch| epoch.to_string()),
+        "checkpoints_passed_over": report.checkpoints_passed_over,
         "pairs": report.pairs,
         "records_dropped": report.records_dropped,
         "pages_dropped": report.pages_dropped,

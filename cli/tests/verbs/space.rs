@@ -15,7 +15,10 @@ fn fill(dir: &Path) {
         // Each time fewer of them: what the others hold lives on among the dead.
         let puts: Vec<String> =
             (0..80 - 10 * round).map(|n| format!("put t/{n} {}\n", round.to_string().repeat(3_000))).collect();
-        data(&with_stdin(dir, &["txn"], puts.concat().as_bytes()));
+        // Each set is shorter than a segment: a longer one has a run of segments of its own.
+        for some in puts.chunks(10) {
+            data(&with_stdin(dir, &["txn"], some.concat().as_bytes()));
+        }
     }
 }
 
@@ -91,7 +94,7 @@ fn reclaim_is_refused_by_a_server_where_it_is_off_and_done_here_without_one() {
     let server = Server::start_with(dir, &["--segment", "128K", "--reclaim", "off"]);
     fill(dir);
     refused(&lostore(dir, &["reclaim"]), 1, "LS0316");
-    refused(&lostore(dir, &["space", "--map", "no/such/map.svg"]), 3, "");
+    refused(&lostore(dir, &["space", "--map", "no/such/map.svg"]), 2, "LS0605");
     drop(server);
     let done = lostore(dir, &["reclaim"]);
     assert!(data(&done).starts_with("segments  "), "{}", data(&done));
