@@ -11,10 +11,23 @@ use crate::reach::{options, reach_with};
 use lostore::Reclaimed;
 use serde_json::json;
 use std::io::IsTerminal;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::Duration;
 
 /// How often a terminal is told how far it is.
 const TOLD_EVERY: Duration = Duration::from_millis(200);
+
+/// A thread that waits for an answer.
+struct Waiting(Thread);
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
 
 pub(crate) fn reclaim(target: &Target, output: &mut Output) -> Result<(), Failure> {
     // A server says itself whether it reclaims; a store that is opened here for this is.
@@ -24,14 +37,16 @@ pub(crate) fn reclaim(target: &Target, output: &mut Output) -> Result<(), Failur
     let mut pass = store.start_reclaim();
     let done = if std::io::stderr().is_terminal() {
         let bar = bar(0, "segments");
+        // Whoever answers wakes this thread, which else looks now and then how far it is.
+        let waker = Waker::from(Arc::new(Waiting(std::thread::current())));
         let done = loop {
-            if let Some(done) = pass.poll() {
+            if let Poll::Ready(done) = Future::poll(Pin::new(&mut pass), &mut Context::from_waker(&waker)) {
                 break done;
             }
             let status = store.status()?.reclaim;
             bar.set_length(u64::from(status.pass_segments).max(1));
             bar.set_position(u64::from(status.pass_segments - status.pass_left.min(status.pass_segments)));
-            std::thread::sleep(TOLD_EVERY);
+            std::thread::park_timeout(TOLD_EVERY);
         };
         bar.finish_and_clear();
         done
