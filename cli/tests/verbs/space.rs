@@ -12,12 +12,12 @@ fn json(dir: &Path, args: &[&str]) -> Value {
 fn fill(dir: &Path) {
     data(&lostore(dir, &["table", "create", "t"]));
     for round in 0..6 {
-        // Each time fewer of them: what the others hold lives on among the dead.
-        let puts: Vec<String> =
-            (0..80 - 10 * round).map(|n| format!("put t/{n} {}\n", round.to_string().repeat(3_000))).collect();
-        // Each set is shorter than a segment: a longer one has a run of segments of its own.
-        for some in puts.chunks(10) {
-            data(&with_stdin(dir, &["txn"], some.concat().as_bytes()));
+        // Each time fewer of them: what the others hold lives on, scattered among the dead. Each set is shorter than a segment: a
+        // longer one has a run of segments of its own.
+        for part in 0..8 {
+            let keys = (0..80 - 10 * round).filter(|n| n % 8 == part);
+            let puts: String = keys.map(|n| format!("put t/{n} {}\n", round.to_string().repeat(3_000))).collect();
+            data(&with_stdin(dir, &["txn"], puts.as_bytes()));
         }
     }
 }
