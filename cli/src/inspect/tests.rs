@@ -36,13 +36,13 @@ fn checkpoints_and_what_segments_are_for_are_shown() {
     assert!(counts.iter().all(|row| row[3] == "1"), "{checkpoints:?}");
     let numbers: Vec<u32> = counts.iter().map(|row| row[4].parse().unwrap()).collect();
     assert_eq!(numbers[0], numbers[1] + 1, "the newest comes first");
-    for (state, by_checkpoint) in
-        [("log", "log, "), ("log", "free"), ("table", "table, "), ("checkpoint", "checkpoint")]
-    {
+    // What came after the checkpoint it does not know, and a free segment may have been used for anything.
+    for (state, by_checkpoint) in [("log", "log, "), ("table", "table, "), ("checkpoint", "checkpoint")] {
         let both = segments.iter().find(|row| row[1] == state && row[2].starts_with(by_checkpoint));
         assert!(both.is_some(), "{state} and {by_checkpoint}: {segments:?}");
     }
-    assert!(segments.iter().all(|row| row[1] == "log" || row[3] == "none"), "only a log's segment has a summary");
+    let others = segments.iter().filter(|row| matches!(&*row[1], "table" | "checkpoint"));
+    assert!(others.clone().all(|row| row[3] == "none"), "only a log's segment has a summary: {segments:?}");
 
     // The newest one's pages, item by item, up to the footer.
     let mut items = 0;

@@ -323,7 +323,8 @@ impl<'r> Walk<'r> {
             Ok(header) => header,
             Err(error) => {
                 let what = if error == PageError::Blank { BLANK.to_owned() } else { error.to_string() };
-                let was_whole = matches!(error, PageError::Damaged(damage) if written_whole(page, damage));
+                let was_whole = matches!(error, PageError::Damaged(damage) if written_whole(page, damage))
+                    && (!self.is_reused() || says_seq(page, walked.incarnation, seq));
                 walked.gaps.push(Gap { seq, page: at, what, tables: Vec::new(), was_whole, is_foreign: false });
                 return Ok(());
             }
@@ -517,6 +518,11 @@ impl<'r> Walk<'r> {
 
 /// What is said of a place where nothing was ever written.
 const BLANK: &str = "the page is blank";
+
+/// Whether a page with a wrong checksum says that it is the one of this log that belongs there, and not one from before.
+fn says_seq(page: &[u8; PAGE_BYTES], incarnation: Incarnation, seq: u64) -> bool {
+    page[20..24] == incarnation.0.to_le_bytes() && page[32..40] == seq.to_le_bytes()
+}
 
 /// Whether a page with a wrong checksum was written as a whole: no sector of what it uses is still blank.
 pub(super) fn written_whole(page: &[u8; PAGE_BYTES], damage: PageDamage) -> bool {

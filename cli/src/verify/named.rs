@@ -97,6 +97,13 @@ impl<'d, 'b> Reader<'d, 'b> {
     pub(super) fn finish(mut self, report: &mut Report) -> Result<BTreeSet<SegmentId>, Failure> {
         let geometry = self.identity.geometry;
         for (page, Broken { what, tables, records }) in std::mem::take(&mut self.broken) {
+            // The walk of the log may have come by here.
+            let known = report.findings.iter_mut().find(|found| (found.kind, found.page) == ("page", Some(page.0)));
+            if let Some(known) = known {
+                let tables: BTreeSet<TableId> = known.tables.drain(..).chain(tables).collect();
+                known.tables.extend(tables);
+                continue;
+            }
             let what = format!("{what}; {records} records that indexes name lie here and cannot be read");
             report.find(at_page("page", geometry, page, tables.into_iter().collect(), what));
         }

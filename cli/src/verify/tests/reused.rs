@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 
 pub(crate) type Content = BTreeMap<(&'static str, Vec<u8>), Vec<u8>>;
 
+/// Where a page says of what kind it is, and what one of moved records says.
+const TABLE_PAGE: (usize, u8) = (12, 7);
+
 const TABLES: [(&str, TableKind); 2] = [("ordered", TableKind::Ordered), ("hash", TableKind::Hash)];
 
 /// Limits at which everything happens often.
@@ -95,6 +98,10 @@ fn write<B: lostore::Backend>(name: &'static str, table: &lostore::RawTable<B>, 
     if number % 40 == 3 {
         put(b"large".to_vec(), number.to_le_bytes().repeat(3_000));
         put(format!("warm {}", number % 9).into_bytes(), number.to_le_bytes().repeat(90));
+    }
+    if number % 160 == 5 {
+        // Larger than a segment: a run of two, which are used again each by itself.
+        put(b"huge".to_vec(), number.to_le_bytes().repeat(20_000));
     }
     if number.is_multiple_of(11) {
         let key = format!("grown {}", number % 3).into_bytes();
@@ -211,8 +218,13 @@ fn a_changed_byte_in_any_page_that_is_needed_is_found_there() {
         let summary = report.findings.iter().find(|finding| finding.kind == "summary");
         let Some(finding) = there.or(summary) else { panic!("page {page}: {:?}", report.findings) };
         *kinds.entry(finding.kind).or_default() += 1;
+        if bytes[TABLE_PAGE.0] == TABLE_PAGE.1 && finding.kind == "page" {
+            let owner = u32::from_le_bytes(bytes[56..60].try_into().unwrap());
+            assert_eq!(finding.tables, [TableId(owner)], "the pairs that are lost are of this table");
+            *kinds.entry("moved").or_default() += 1;
+        }
     }
-    for kind in ["checkpoint", "page", "segment", "summary", "superblock", "not needed"] {
+    for kind in ["moved", "checkpoint", "page", "segment", "summary", "superblock", "not needed"] {
         assert!(kinds.get(kind).is_some_and(|count| *count > 0), "{kind}: {kinds:?}");
     }
 }
@@ -235,5 +247,27 @@ fn a_footer_is_known_by_what_is_left_of_it() {
         assert_eq!(found, [("checkpoint", Some(footer as u64))], "byte {byte}");
         assert_eq!(report.checkpoints, 1);
         bytes[footer * PAGE_BYTES + byte] ^= 1 << (byte % 8);
+    }
+}
+
+/// The next checkpoint is begun when the one before is durable, and an orderly end leaves nothing behind: a page that is blank was lost.
+#[test]
+fn pages_of_a_checkpoint_that_are_gone_were_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    fill(&store, 1, &mut Content::new(), |_| {});
+    sound(&store);
+    let copy = dir.path().join("copy");
+    std::fs::copy(store.join(DATA_FILE), &copy).unwrap();
+    let mut bytes = std::fs::read(&copy).unwrap();
+    for (checkpoints, instead) in [(1, "the other one serves"), (0, "there is no other")] {
+        let (first, footer) = newest(&copy);
+        assert_ne!(first + 1, footer);
+        bytes[(first + 1) * PAGE_BYTES..(first + 2) * PAGE_BYTES].fill(0);
+        std::fs::write(&copy, &bytes).unwrap();
+        let report = checked(&copy);
+        let found = report.findings.iter().find(|finding| finding.page == Some(first as u64 + 1)).unwrap();
+        assert!(found.kind == "checkpoint" && found.what.contains(instead), "{found:?}");
+        assert_eq!(report.checkpoints, checkpoints);
     }
 }
