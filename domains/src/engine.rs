@@ -23,6 +23,7 @@ pub(crate) mod contention;
 pub(crate) mod core;
 pub(crate) mod extend;
 pub(crate) mod find;
+mod flushes;
 pub(crate) mod heap;
 pub(crate) mod kept;
 pub(crate) mod lines;
@@ -43,7 +44,7 @@ pub(crate) mod verify;
 
 use crate::error::Error;
 use crate::seam::{Answer, Asker, Capabilities, Domain, Driven, Horizon, Op, OpId, PairRef, Seen, Tick};
-use background::{Background, Readers};
+use background::Background;
 use contention::Verdict;
 use find::{Known, Located, Want};
 use lines::Lines;
@@ -52,7 +53,7 @@ use ops::{Machine, Need, Running, Step};
 use segments::mutants::{Mutant, planted};
 use segments::probes::{Probe, hit};
 use segments::superblock::Superblock;
-use segments::{Completion, DeviceError, EpochId, PageNo, Place, Request, TableId, Tag};
+use segments::{Completion, EpochId, PageNo, Place, Request, TableId, Tag};
 use std::collections::{BTreeMap, VecDeque};
 use std::task::Poll;
 use txn::epoch::{Action, FlushTicket};
@@ -394,73 +395,6 @@ impl Engine {
                 // With one shard nobody else is to be woken.
                 Action::Wake { .. } => {}
             }
-        }
-    }
-
-    /// Whether a flush of the log is to wait: a superblock or a checkpoint has its own.
-    fn holds_flushes(&self) -> bool {
-        self.marking.is_some()
-            || self.syncing
-            || self.background.as_ref().is_some_and(|background| background.wants_flush())
-    }
-
-    fn flush_held(&mut self) {
-        for ticket in std::mem::take(&mut self.flushes_held) {
-            self.flush(ticket);
-        }
-    }
-
-    /// Lets checkpoints and reclaim go on; when they are to be asked again.
-    fn step_background(&mut self, now: Tick) -> Option<u64> {
-        let Some(background) = &mut self.background else { return None };
-        let next = self.born + 1;
-        // Who reads is of interest only where something is about to be given back.
-        let holds = |running: &&Running| running.machine.holds_places();
-        let reading = self.running.iter().flatten().filter(holds).map(|running| running.born);
-        let oldest = if background.reclaim.waiting() > 0 { reading.min().unwrap_or(next) } else { next };
-        let readers = Readers { oldest, next };
-        let again = background.turn(&mut self.core, now, readers);
-        for pages in std::mem::take(&mut self.core.forgotten) {
-            self.running.iter_mut().flatten().for_each(|running| running.machine.forget(&pages));
-        }
-        if background.wants_flush() && self.flushes.is_empty() && self.marking.is_none() && !self.syncing {
-            self.syncing = true;
-            background.sync();
-            self.core.counters.device_flushes += 1;
-            self.requests.push((tag(TagClass::Sync, 0), Request::Flush));
-        }
-        if !self.holds_flushes() {
-            self.flush_held();
-        }
-        self.end_passes();
-        again
-    }
-
-    fn synced(&mut self, result: Result<(), DeviceError>) {
-        self.syncing = false;
-        match result {
-            Err(error) => {
-                hit(Probe::PoisonedByFlush);
-                self.core.poison(format!("a flush failed: {error}"));
-            }
-            Ok(()) => {
-                if let Some(background) = &mut self.background {
-                    background.synced();
-                }
-            }
-        }
-        if self.marking.is_none() {
-            self.flush_held();
-        }
-    }
-
-    fn flush(&mut self, ticket: FlushTicket) {
-        self.flushes_asked += 1;
-        self.flushes.insert(self.flushes_asked, ticket);
-        self.core.counters.device_flushes += 1;
-        self.requests.push((tag(TagClass::Flush, self.flushes_asked), Request::Flush));
-        if planted(Mutant::AcknowledgesAtIssue) {
-            self.core.flushed(ticket, Ok(()));
         }
     }
 

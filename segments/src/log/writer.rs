@@ -384,30 +384,6 @@ impl LogWriter {
         Some(epoch)
     }
 
-    /// Memory of the tail.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.tail.bytes()
-    }
-
-    /// Pages handed to the device so far.
-    #[must_use]
-    pub fn pages_written(&self) -> u64 {
-        self.pages_written
-    }
-
-    /// Requests that are with the device.
-    #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.asked.len()
-    }
-
-    /// The space this log knows of.
-    #[must_use]
-    pub fn space(&self) -> SpaceStatus {
-        self.space.status()
-    }
-
     /// Drops written pages from memory, so that reads of them are cold.
     pub fn drop_tail(&mut self) {
         self.tail.drop_written(self.readable());

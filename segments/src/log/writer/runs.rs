@@ -1,9 +1,9 @@
-//! What a log tells its owner of the runs that it uses, and what it is told of segments that are free again.
+//! What a log tells its owner of the runs that it uses and of itself, and what it is told of segments that are free again.
 //!
 //! Contract: every run is told of when it is taken, and once more when nothing is written to it any more, its summary included. From
 //! then on its owner may find it empty and give it back.
 
-use super::{LogWriter, Run};
+use super::{LogWriter, Run, SpaceStatus};
 use crate::device::DeviceError;
 use crate::ids::{EpochId, SegmentId};
 use crate::log::scan::Chain;
@@ -90,5 +90,29 @@ impl LogWriter {
     /// How many segments this log leaves to others, where the device has a cap.
     pub fn set_reserve(&mut self, segments: u32) {
         self.space.set_reserve(segments);
+    }
+
+    /// Memory of the tail.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.tail.bytes()
+    }
+
+    /// Pages handed to the device so far.
+    #[must_use]
+    pub fn pages_written(&self) -> u64 {
+        self.pages_written
+    }
+
+    /// Requests that are with the device.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.asked.len()
+    }
+
+    /// The space this log knows of.
+    #[must_use]
+    pub fn space(&self) -> SpaceStatus {
+        self.space.status()
     }
 }
