@@ -147,7 +147,9 @@ fn schema(store: &Store<Offline>, limit: u64, report: &mut Report) -> Result<Opt
 fn check(overlay: &mut Overlay, report: &mut Report) -> Result<Option<(Option<domains::Engine>, Pairs)>, Failure> {
     let Some(superblock) = superblock(&mut Blocking::new(overlay), report)? else { return Ok(None) };
     report.incarnation = superblock.incarnation.0;
-    let (engine, cut) = match persistent::open(overlay, &Config::default()) {
+    // What is compared must stay where it is meanwhile.
+    let config = Config { reclaims: false, ..Config::default() };
+    let (engine, cut) = match persistent::open(overlay, &config) {
         Ok((engine, recovered)) => (Some(engine), Some(recovered.cut)),
         Err(error) => {
             let what = format!("the store cannot be opened: {error}");

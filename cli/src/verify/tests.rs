@@ -6,10 +6,11 @@ use segments::PAGE_BYTES;
 
 pub(crate) mod reused;
 
-/// A store with three lives, sealed segments, a record of many pages, and tables of each kind.
+/// A store that is all log, with three lives, sealed segments, a record of many pages, and tables of each kind.
 fn fill(dir: &Path) {
     let mut options = Options::default();
     options.config.segment_pages = 16;
+    options.config.reclaims = false;
     for life in 0..3_u32 {
         let store = Store::new(options.open_inline(dir).unwrap().0);
         for (name, kind) in [("ordered", TableKind::Ordered), ("hash", TableKind::Hash)] {

@@ -40,7 +40,13 @@ impl Walk<'_> {
             let first = self.geometry.first_page(segment);
             let pages = PROBE_PAGES.min(self.geometry.segment_pages());
             let frames = read(device, first, u64::from(pages))?;
-            if let Some(found) = self.header(&frames, segment) {
+            if let Some(mut found) = self.header(&frames, segment) {
+                let left = self.geometry.segments_in(device.pages()) - number;
+                if found.run.segments > left {
+                    let what = "the run that begins here reaches behind the end of the store".to_owned();
+                    self.report.find(at_page("segment", self.geometry, first, Vec::new(), what));
+                    found.run.segments = left;
+                }
                 inside = number + found.run.segments;
                 let FoundRun { run, header, .. } = found;
                 segments.runs.push(found);
