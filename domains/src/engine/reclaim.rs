@@ -125,6 +125,7 @@ impl Reclaim {
             return batch.step(core, asks, &mut self.target, &mut self.figures, now);
         }
         let batch = self.running.take().expect("it was running");
+        self.target.settle(core);
         let pinned = pinned(core);
         for victim in batch.victims() {
             let state = core.records.map.get(victim.segment);

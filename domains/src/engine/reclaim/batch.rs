@@ -381,7 +381,7 @@ impl Batch {
     /// Writes what lives to where it is to be.
     fn pack(&mut self, core: &mut Core, asks: &mut Asks, target: &mut Target, figures: &mut Figures) -> bool {
         if self.failed {
-            return self.fail(core, target, figures);
+            return self.fail(target, figures);
         }
         if self.in_flight >= WRITES_AT_ONCE {
             return false;
@@ -395,7 +395,7 @@ impl Batch {
                 match target.put(core, moved.table, &self.bytes[moved.bytes.clone()]) {
                     Ok(Some(place)) => moved.to = Some(place),
                     Ok(None) => return false,
-                    Err(_) => return self.fail(core, target, figures),
+                    Err(_) => return self.fail(target, figures),
                 }
                 pages += moved.bytes.len().div_ceil(PAGE_PAYLOAD_BYTES);
             }
@@ -414,10 +414,10 @@ impl Batch {
         true
     }
 
-    fn fail(&mut self, core: &mut Core, target: &mut Target, figures: &mut Figures) -> bool {
+    fn fail(&mut self, target: &mut Target, figures: &mut Figures) -> bool {
         hit(Probe::BatchFailed);
         figures.failed += 1;
-        target.abandon(core);
+        target.abandon();
         self.victims.iter_mut().for_each(|victim| victim.stays = true);
         self.stage = Stage::Over;
         true

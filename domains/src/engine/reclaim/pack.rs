@@ -40,11 +40,13 @@ pub(super) struct Target {
     open: Option<Open>,
     page: Option<OpenPage>,
     sealed: Vec<(PageNo, Box<Page>)>,
+    /// Segments that are full, with records that no index names yet.
+    full: Vec<SegmentId>,
 }
 
 impl Target {
     pub(super) fn new(identity: LogIdentity) -> Self {
-        Self { identity, begun: 0, open: None, page: None, sealed: Vec::new() }
+        Self { identity, begun: 0, open: None, page: None, sealed: Vec::new(), full: Vec::new() }
     }
 
     /// Puts a record down; nothing while a segment for it is on its way.
@@ -116,15 +118,20 @@ impl Target {
     }
 
     /// Nothing more goes into this segment: a write to it has failed, or there is none to go on in.
-    pub(super) fn abandon(&mut self, core: &mut Core) {
+    pub(super) fn abandon(&mut self) {
         self.page = None;
         self.sealed.clear();
-        self.end_segment(core);
+        self.end_segment();
     }
 
-    fn end_segment(&mut self, core: &mut Core) {
-        if let Some(open) = self.open.take() {
-            core.records.map.get_mut(open.segment).sealed = true;
+    fn end_segment(&mut self) {
+        self.full.extend(self.open.take().map(|open| open.segment));
+    }
+
+    /// A batch is over: what lives in the segments that it filled is named by now, and what is not named is dead.
+    pub(super) fn settle(&mut self, core: &mut Core) {
+        for segment in self.full.drain(..) {
+            core.records.map.get_mut(segment).sealed = true;
         }
     }
 
@@ -138,7 +145,7 @@ impl Target {
             return Err(DeviceError::NoSpace { errno: 0 });
         }
         let Some(segment) = core.log_mut().take_segment()? else { return Ok(false) };
-        self.end_segment(core);
+        self.end_segment();
         self.begun += 1;
         let first_seq = self.begun << SEGMENT_SHIFT;
         let life = Life { incarnation: self.identity.incarnation, first_seq };

@@ -493,3 +493,27 @@ fn check_segments<D: Device>(bench: &mut Bench<D>) {
     assert_eq!(rest.runs.first().map(|run| run.segment), Some(from).filter(|_| next > 0));
     assert_eq!(rest.runs.iter().map(|run| run.segments).sum::<u32>(), next - from.0);
 }
+
+/// A segment that is full of copies which no index names yet is not taken for an empty one.
+#[test]
+fn copies_are_not_given_back_before_they_are_named() {
+    let config = Config { reclaim_batch_pages: 64, reclaim_dead_percent: 10, reclaim_interval_nanos: 0, ..busy() };
+    let mut bench = Bench::new(config);
+    let table = bench.create("t", TableKind::Hash, TableHome::Persistent);
+    for n in 0..400_u32 {
+        bench.put(table, &n.to_le_bytes(), &[1; 500]);
+    }
+    for round in 0..40_u32 {
+        for n in (round % 4..400).step_by(4) {
+            bench.put(table, &n.to_le_bytes(), &round.to_le_bytes().repeat(120));
+        }
+    }
+    rest(&mut bench);
+    let core = &bench.engine.core;
+    let pairs: u64 = core.catalog.tables().map(|table| table.pairs()).sum();
+    let live: u64 = core.records.map.iter().map(|(_, state)| u64::from(state.live)).sum();
+    assert_eq!(live, pairs);
+    for n in 0..400_u32 {
+        assert!(bench.get(table, &n.to_le_bytes()).is_some());
+    }
+}
