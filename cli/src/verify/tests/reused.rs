@@ -82,7 +82,20 @@ pub(crate) fn fill(path: &Path, lives: u32, content: &mut Content, mut see: impl
         }
         store.force().unwrap();
         see(life + 1 == lives);
+        drop(store);
+        until_let_go(path);
     }
+}
+
+/// Waits until the kernel has let go of what a store held that was closed just now: of one in this very process nobody else waits for it.
+fn until_let_go(path: &Path) {
+    for _ in 0..10_000_000 {
+        match Overlay::open(path) {
+            Err(failure) if failure.code == Some(111) => std::thread::yield_now(),
+            Ok(_) | Err(_) => return,
+        }
+    }
+    panic!("{} stays in use", path.display());
 }
 
 fn write<B: lostore::Backend>(name: &'static str, table: &lostore::RawTable<B>, number: u32, content: &mut Content) {
